@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help:  ## this list
+	@grep -E '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 22
+
+run: $(READY)  ## the example: killed part-way, resumed, run again
+	$(BIN)/python examples/retrieval/kill_and_resume.py
+
+test: $(READY)  ## all but the slow tests, under 5 minutes
+	$(BIN)/python -m pytest -m "not slow"
+
+test_slow: $(READY)  ## the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## format, rules, types, direction of imports, length of modules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	@long=$$(find src -name '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400'); \
+	if [ -n "$$long" ]; then echo "modules over 400 lines:"; echo "$$long"; exit 1; fi
+
+bench: $(READY)  ## side by side with peers
+	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
+	$(BIN)/python benchmarks/run.py
+
+clear_checkpoints: $(READY)  ## delete the checkpoint data in artifacts/, and nothing else
+	$(BIN)/python -m skipstone clear_checkpoints artifacts
+
+clean:  ## delete what this Makefile made, but no checkpoints
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[zstd,examples]" --group test --group lint
+	@touch $@
+
+.PHONY: help run test test_slow lint bench clear_checkpoints clean

@@ -1,0 +1,110 @@
+"""One call: whose turn it is to run it, and that it is under way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from ._errors import ClaimTimeoutError, ReentrantCallError, StoreError
+from ._function import KnownFunction
+from ._naming import shortened
+from ._record import Key
+from .stores import Claim, Store
+
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.03
+
+
+class Call(NamedTuple):
+    """One call of a function whose results are kept."""
+
+    function: KnownFunction
+    key: Key
+    id: object
+    method: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __str__(self) -> str:
+        """Name the function and the id, for messages."""
+        return f"{self.function.name} for id {shortened(self.id)!r}"
+
+
+class Attempt:
+    """One run of a function. While it lasts, the same call in the same context is a call of itself."""
+
+    def __init__(self, call: Call, store: Store, failures_before: int) -> None:
+        self.call = call
+        self.store = store
+        self.failures_before = failures_before
+        self.is_over = False
+        self.duration_seconds = 0.0
+
+    def __enter__(self) -> Attempt:
+        self._token = _under_way.set((*_under_way.get(), self))
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.duration_seconds = time.perf_counter() - self._started
+        self.is_over = True  # a task that was started meanwhile has inherited the context, and may live on
+        _under_way.reset(self._token)
+
+
+_under_way: ContextVar[tuple[Attempt, ...]] = ContextVar("skipstone_attempts", default=())
+
+
+class Turn:
+    """Waits for the claim of a call. Who asks does the waiting: it sleeps, or awaits."""
+
+    def __init__(
+        self,
+        call: Call,
+        store: Store,
+        timeout_seconds: float | None,
+        store_failed: Callable[[StoreError], None],
+    ) -> None:
+        self.claim: Claim = nullcontext()
+        """To be entered when `pauses` has ended."""
+        self._call = call
+        self._store = store
+        self._timeout_seconds = timeout_seconds
+        self._store_failed = store_failed
+
+    def pauses(self) -> Iterator[float]:
+        """Yield seconds to wait before the next try, until the claim is held.
+
+        Raises:
+            ReentrantCallError: It is held by a call that this one is part of.
+            ClaimTimeoutError: It took longer than the timeout.
+        """
+        for attempt in _under_way.get():
+            if attempt.call.key == self._call.key and attempt.store is self._store and not attempt.is_over:
+                message = (
+                    f"the call of {self._call} asked for its own result: leave the inner call undecorated "
+                    f"(__wrapped__), or give it another id"
+                )
+                raise ReentrantCallError(message)
+        pause_seconds, waiting_since = _SHORTEST_PAUSE_SECONDS, time.monotonic()
+        while not self._try_to_claim():
+            if self._timeout_seconds is not None and time.monotonic() - waiting_since >= self._timeout_seconds:
+                message = (
+                    f"somebody else has been computing {self._call} for more than {self._timeout_seconds} s "
+                    f"(wait_timeout): wait longer, or see whether that process hangs"
+                )
+                raise ClaimTimeoutError(message)
+            yield pause_seconds
+            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+    def _try_to_claim(self) -> bool:
+        try:
+            claim = self._store.claim(self._call.key)
+        except StoreError as error:
+            self._store_failed(error)  # without claims, the first `put` wins: right, if not once
+            return True
+        if claim is None:
+            return False
+        self.claim = claim
+        return True

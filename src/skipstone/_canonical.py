@@ -1,0 +1,322 @@
+"""A value's canonical bytes: equal for equal values in every process, different for different ones.
+
+Every value is written as a tag for its type, a length or count, and its content, so that no two values have
+the same bytes: `1`, `"1"`, `1.0`, `True`, `b"1"` and `("1",)` all differ. "Equal" means of one type and not to
+be told apart: `0.0` and `-0.0` differ, and so do `Decimal("1.0")` and `Decimal("1.00")`, for a function may
+tell them apart; all NaNs are one. Dictionaries and sets are equal in whatever order they were filled.
+Texts are compared by code points, unchanged: NFC and NFD spellings differ.
+
+Large buffers (arrays) are represented by their 128-bit XXH3 digest, which is made at memory speed. It guards
+against accident, not against somebody who constructs colliding arrays on purpose.
+"""
+
+from __future__ import annotations
+
+import struct
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+from xxhash import xxh3_128_digest
+
+from ._errors import UnstableIdError
+from ._naming import qualified_name
+
+_length = struct.Struct("<Q").pack
+_float = struct.Struct("<d").pack
+_NAN = _float(float("nan"))
+_DIGEST_FROM_BYTES = 4096
+
+_Write: TypeAlias = Callable[[bytes], object]
+_Writer: TypeAlias = Callable[[Any, _Write], object]
+
+
+def canonical(value: object, /) -> bytes:
+    """Return the canonical bytes of a value.
+
+    Raises:
+        UnstableIdError: The value, or something in it, has no canonical form; the message says what to do.
+    """
+    parts: list[bytes] = []
+    try:
+        _write(value, parts.append)
+    except RecursionError:
+        message = f"{type(value).__qualname__} contains itself or is nested too deeply to be an id"
+        raise UnstableIdError(message) from None
+    return b"".join(parts)
+
+
+def _write(value: object, write: _Write) -> None:
+    cls = type(value)
+    writer = _writers.get(cls)
+    if writer is None:
+        writer = _writers[cls] = _writer_for(cls)
+    writer(value, write)
+
+
+def _framed(tag: bytes, content: bytes, write: _Write) -> None:
+    write(tag)
+    write(_length(len(content)))
+    write(content)
+
+
+def _text(tag: bytes, text: str, write: _Write) -> None:
+    _framed(tag, text.encode("utf-8", "surrogatepass"), write)
+
+
+def _buffer(tag: bytes, buffer: memoryview | bytes | bytearray, write: _Write) -> None:
+    view = memoryview(buffer).cast("B")
+    if view.nbytes < _DIGEST_FROM_BYTES:
+        _framed(tag, bytes(view), write)
+    else:
+        write(tag.upper())
+        write(_length(view.nbytes))
+        write(xxh3_128_digest(view))
+
+
+def _sequence(tag: bytes, items: Sequence[object], write: _Write) -> None:
+    write(tag)
+    write(_length(len(items)))
+    for item in items:
+        _write(item, write)
+
+
+def _unordered(tag: bytes, items: Iterable[bytes], write: _Write) -> None:
+    ordered = sorted(items)
+    write(tag)
+    write(_length(len(ordered)))
+    for item in ordered:
+        write(item)
+
+
+def _set(tag: bytes, value: Iterable[object], write: _Write) -> None:
+    _unordered(tag, map(canonical, value), write)
+
+
+def _mapping(tag: bytes, value: Mapping[object, object], write: _Write) -> None:
+    _unordered(tag, (canonical(key) + canonical(item) for key, item in value.items()), write)
+
+
+def _number(tag: bytes, value: float, write: _Write) -> None:
+    write(tag)
+    write(_NAN if value != value else _float(value))  # noqa: PLR0124 - NaN is what differs from itself
+
+
+def _plain(tag: bytes, as_text: Callable[[Any], str], value: object, write: _Write) -> None:
+    _text(tag, as_text(value), write)
+
+
+def _fields(cls: type, names: Sequence[str], value: object, write: _Write) -> None:
+    _text(b"o", qualified_name(cls), write)
+    write(_length(len(names)))
+    for name in names:
+        _text(b"n", name, write)
+        _write(getattr(value, name), write)
+
+
+def _declared(cls: type, value: object, write: _Write) -> None:
+    _text(b"i", qualified_name(cls), write)
+    _write(value.__skipstone_id__(), write)  # type: ignore[attr-defined]
+
+
+def _enum(cls: type, value: Any, write: _Write) -> None:
+    _text(b"e", qualified_name(cls), write)
+    _write(value.name, write)
+    if value.name is None:
+        _write(value.value, write)
+
+
+def _subclass(cls: type, write_base: _Writer, value: object, write: _Write) -> None:
+    """Write a subclass of a built-in container or scalar: its name, its content and its attributes."""
+    _text(b"u", qualified_name(cls), write)
+    write_base(value, write)
+    _write(getattr(value, "__dict__", None), write)
+
+
+def _named(thing: object, write: _Write) -> None:
+    name = qualified_name(thing)
+    if "<" in name:  # <lambda>, <locals>: many can have this name
+        message = f"the function or class {name} has no name of its own, so it cannot be part of an id"
+        raise UnstableIdError(message)
+    _text(b"q", name, write)
+
+
+def _ndarray(value: Any, write: _Write) -> None:
+    import numpy as np
+
+    value = value.view(np.ndarray)
+    dtype = value.dtype
+    write(b"a")
+    _write(dtype.descr if dtype.names else dtype.str, write)
+    _write(value.shape, write)
+    if dtype.hasobject or dtype.kind == "T":
+        _sequence(b"l", value.ravel().tolist(), write)
+    else:
+        flat = value.ravel()  # a view where it can be, in C order
+        _buffer(b"b", memoryview(flat.view("u1") if flat.dtype.itemsize and flat.size else b""), write)
+
+
+def _numpy_scalar(value: Any, write: _Write) -> None:
+    write(b"g")
+    _ndarray(value.reshape((1,)), write)
+
+
+def _series(value: Any, write: _Write) -> None:
+    _text(b"p", _package(value), write)
+    _write(value.name, write)
+    if hasattr(value, "index"):
+        _column(value.index, write)
+    _column(value, write)
+
+
+def _frame(value: Any, write: _Write) -> None:
+    _text(b"P", _package(value), write)
+    _sequence(b"l", list(value.columns), write)
+    if hasattr(value, "index"):
+        _column(value.index, write)
+    for position in range(value.shape[1]):
+        _column(value.iloc[:, position] if hasattr(value, "iloc") else value.to_series(position), write)
+
+
+def _package(value: object) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
+def _index(value: Any, write: _Write) -> None:
+    write(b"x")
+    _write(list(value.names), write)
+    _column(value, write)
+
+
+def _column(column: Any, write: _Write) -> None:
+    """Write a column by its values: numbers as an array, all else one by one, whatever holds them."""
+    dtype = getattr(column, "dtype", None)
+    if getattr(dtype, "kind", "") in "biufcmM" and hasattr(dtype, "str"):
+        _ndarray(column.to_numpy(), write)
+        return
+    is_text = str(dtype).lower() in ("object", "str", "string", "string[python]", "string[pyarrow]")
+    _text(b"t", "text" if is_text else str(dtype), write)
+    items = column.tolist() if hasattr(column, "tolist") else column.to_list()
+    # pandas writes "missing" as None, NaN, NA or NaT, by version and type.
+    _sequence(b"l", [None if _is_missing(item) else item for item in items], write)
+
+
+def _is_missing(item: object) -> bool:
+    return type(item).__name__ in ("NAType", "NaTType") or (isinstance(item, float) and item != item)  # noqa: PLR0124
+
+
+def _tensor(value: Any, write: _Write) -> None:
+    write(b"T")
+    _text(b"t", str(value.dtype), write)
+    _write(tuple(value.shape), write)
+    import torch
+
+    _buffer(b"b", memoryview(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()), write)
+
+
+_writers: dict[type, _Writer] = {
+    type(None): lambda _, write: write(b"N"),
+    bool: lambda value, write: write(b"1" if value else b"0"),
+    int: partial(_plain, b"d", lambda value: f"{value:x}"),
+    float: partial(_number, b"f"),
+    complex: lambda value, write: _sequence(b"c", (value.real, value.imag), write),
+    str: partial(_text, b"s"),
+    bytes: partial(_framed, b"b"),
+    bytearray: lambda value, write: _framed(b"y", bytes(value), write),
+    memoryview: lambda value, write: _framed(b"v", value.tobytes(), write),
+    tuple: partial(_sequence, b"("),
+    list: partial(_sequence, b"["),
+    set: partial(_set, b"{"),
+    frozenset: partial(_set, b"z"),
+    dict: partial(_mapping, b":"),
+    range: lambda value, write: _sequence(b"r", (value.start, value.stop, value.step), write),
+    slice: lambda value, write: _sequence(b"/", (value.start, value.stop, value.step), write),
+    type(...): lambda _, write: write(b"."),
+    types.FunctionType: _named,
+    types.BuiltinFunctionType: _named,
+}
+
+# By name, so that nothing is imported merely to know its types.
+_by_name: dict[str, _Writer] = {
+    "builtins.type": _named,
+    "datetime.datetime": partial(_plain, b"D", lambda value: f"{value.isoformat()}/{value.fold}/{value.tzinfo!r}"),
+    "datetime.date": partial(_plain, b"Y", lambda value: value.isoformat()),
+    "datetime.time": partial(_plain, b"H", lambda value: f"{value.isoformat()}/{value.fold}/{value.tzinfo!r}"),
+    "datetime.timedelta": partial(
+        _plain, b"E", lambda value: f"{value.days}/{value.seconds}/{value.microseconds}"
+    ),
+    "datetime.timezone": partial(_plain, b"Z", repr),
+    "zoneinfo.ZoneInfo": partial(_plain, b"O", repr),
+    "collections.OrderedDict": lambda value, write: _sequence(b"|", list(value.items()), write),
+    "decimal.Decimal": partial(_plain, b"M", str),
+    "fractions.Fraction": partial(_plain, b"F", str),
+    "uuid.UUID": partial(_plain, b"U", str),
+    "re.Pattern": lambda value, write: _sequence(b"R", (value.pattern, value.flags), write),
+    "pathlib.PurePosixPath": partial(_plain, b"h", str),
+    "pathlib.PureWindowsPath": partial(_plain, b"w", str),
+    "pathlib._local.PurePosixPath": partial(_plain, b"h", str),
+    "pathlib._local.PureWindowsPath": partial(_plain, b"w", str),
+    "numpy.ndarray": _ndarray,
+    "numpy.memmap": _ndarray,
+    "numpy.generic": _numpy_scalar,
+    "numpy.dtype": partial(_plain, b"t", str),
+    "pandas.DataFrame": _frame,
+    "pandas.Series": _series,
+    "pandas.Index": _index,
+    "pandas.core.frame.DataFrame": _frame,
+    "pandas.core.series.Series": _series,
+    "pandas.core.indexes.base.Index": _index,
+    "polars.dataframe.frame.DataFrame": _frame,
+    "polars.series.series.Series": _series,
+    "torch.Tensor": _tensor,
+}
+
+# Their subclasses differ in nothing that the writer does not write.
+_families = {
+    "builtins.type",
+    "numpy.generic",
+    "numpy.dtype",
+    "pandas.Index",
+    "pandas.core.indexes.base.Index",
+    *(name for name in _by_name if name.startswith("pathlib.")),
+}
+
+
+def _writer_for(cls: type) -> _Writer:
+    if "__skipstone_id__" in {name for base in cls.__mro__ for name in vars(base)}:
+        return partial(_declared, cls)
+    if any(f"{base.__module__}.{base.__qualname__}" == "enum.Enum" for base in cls.__mro__):
+        return partial(_enum, cls)
+    names = _field_names(cls)
+    if names is not None:
+        return partial(_fields, cls, names)
+    for base in cls.__mro__:
+        base_name = f"{base.__module__}.{base.__qualname__}"
+        writer = _by_name.get(base_name) or _writers.get(base)
+        if writer is not None:
+            return writer if base is cls or base_name in _families else partial(_subclass, cls, writer)
+    name = qualified_name(cls)
+    message = (
+        f"a {name} has no canonical form, so it cannot be part of an id: use an attribute of it that "
+        f"identifies the call, such as its name, or give {cls.__qualname__} a method `__skipstone_id__(self)` "
+        f"that returns one"
+    )
+    raise UnstableIdError(message)
+
+
+def _field_names(cls: type) -> Sequence[str] | None:
+    """Return the names of the fields that make two objects of a class equal, if it declares them."""
+    fields = getattr(cls, "__dataclass_fields__", None)
+    if fields is not None:
+        return [name for name, field in fields.items() if field.compare and field._field_type.name == "_FIELD"]
+    fields = getattr(cls, "__attrs_attrs__", None)
+    if fields is not None:
+        return [field.name for field in fields if field.eq]
+    fields = getattr(cls, "_fields", None)
+    if fields is not None and issubclass(cls, tuple):
+        return list(fields)
+    fields = getattr(cls, "__pydantic_fields__", None)
+    if fields is not None:
+        return [*fields, "__pydantic_extra__"]
+    return getattr(cls, "__struct_fields__", None)

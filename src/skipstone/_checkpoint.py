@@ -1,0 +1,201 @@
+"""The public face: what stands between a call and its stored result."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, ParamSpec, TypeVar, cast
+
+from ._call import Call
+from ._config import CheckpointConfig, ConfigLike, resolve
+from ._engine import MISS, Engine
+from ._errors import ConfigError, StoreUnavailableError
+from ._function import KnownFunction, known
+from ._null_engine import NullEngine
+from ._record import Failure, RecordInfo
+from ._stats import Stats
+from .stores import SqliteStore, Store
+from .stores._folder import step_folder
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger("skipstone")
+_EVERY_ID: Any = object()
+
+
+class Checkpoint:
+    """Runs calls whose result is not stored, and returns the stored results of the others.
+
+    May be used from any number of threads and tasks, pickled, and used after `fork`.
+    """
+
+    def __init__(self, store: Store, config: ConfigLike = None, *, name: str = "") -> None:
+        """Keep results in a store of one's own.
+
+        Args:
+            store: See `skipstone.stores.Store`. It is closed with the checkpoint.
+            config: See `CheckpointConfig`; where results are kept is the store's business.
+            name: Of the step, for messages.
+
+        Raises:
+            ConfigError: A setting has the wrong type or value.
+            MissingExtraError: A setting needs a library that is not installed.
+        """
+        self._arguments: tuple[object, ...] = (store, config)
+        self.name = name
+        self.config: CheckpointConfig = resolve(config)
+        self._engine: Engine | NullEngine = Engine(store, self.config)
+        self._told: Stats | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., Checkpoint], tuple[object, ...]]:
+        """Pickle the settings, not the connections."""
+        return type(self), self._arguments
+
+    def __repr__(self) -> str:
+        """Name the step and the index, and what was done so far."""
+        return f"<{type(self).__name__} {self.name!r}: {self.stats()}>"
+
+    def __enter__(self) -> Checkpoint:
+        """Return itself; it is closed at the end of the `with` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def load_or_run(self, method: Callable[P, R], id: object, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the stored result of a call, or run it and store its result.
+
+        Args:
+            method: A function, method, class or `functools.partial`; decorated or not.
+            id: What identifies this call among those of `method`; see "ids" in the documentation.
+            *args: For `method`.
+            **kwargs: For `method`.
+
+        Returns:
+            What `method` returns: on a hit, a fresh copy.
+
+        Raises:
+            Exception: What `method` raises, unchanged.
+            UnstableIdError: The id has no canonical form, or `method` has no name of its own.
+            ReentrantCallError: The call asked for its own result.
+            ClaimTimeoutError: Somebody else computed it for longer than `wait_timeout`.
+            SaveError: The result could not be kept, and `on_save_error` is "raise".
+        """
+        function, call = known(method)
+        return cast("R", self._load_or_run(function, call, id, args, kwargs))
+
+    async def load_or_run_async(
+        self, method: Callable[P, Awaitable[R]], id: object, /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Return the stored result of a call of a coroutine function, or run it; see `load_or_run`."""
+        function, call = known(method)
+        return cast("R", await self._load_or_run_async(function, call, id, args, kwargs))
+
+    def _load_or_run(
+        self, function: KnownFunction, method: Callable[..., Any], id: object, args: Any, kwargs: Any
+    ) -> object:
+        key = function.key(id)
+        value = self._engine.load(function, key, id)
+        if value is not MISS:
+            return value
+        return self._engine.run(Call(function, key, id, method, args, kwargs))
+
+    async def _load_or_run_async(
+        self, function: KnownFunction, method: Callable[..., Any], id: object, args: Any, kwargs: Any
+    ) -> object:
+        key = function.key(id)
+        value = await self._engine.load_async(function, key, id)
+        if value is not MISS:
+            return value
+        return await self._engine.run_async(Call(function, key, id, method, args, kwargs))
+
+    def records(self, function: Callable[..., Any] | str | None = None) -> Iterator[RecordInfo]:
+        """Yield what is known of each stored result, in the order of saving; nothing is unpickled.
+
+        Args:
+            function: Only the results of this function, given itself or by its name.
+        """
+        return self._engine.records(_name(function))
+
+    def failures(self, function: Callable[..., Any] | str | None = None) -> Iterator[Failure]:
+        """Yield the calls that raised and have not succeeded since.
+
+        Args:
+            function: Only the calls of this function, given itself or by its name.
+        """
+        return self._engine.failures(_name(function))
+
+    def stats(self) -> Stats:
+        """Return what was done since the checkpoint was opened, in this process."""
+        return self._engine.counters.stats()
+
+    def clear(self, function: Callable[..., Any] | str | None = None, *, id: object = _EVERY_ID) -> int:
+        """Remove stored results and failures: of the step, of one function, or of one call.
+
+        Args:
+            function: Given itself or by its name. None: all functions of this step.
+            id: Of the call; needs the function itself.
+
+        Returns:
+            How many results were removed.
+        """
+        if id is _EVERY_ID:
+            return self._engine.clear(_name(function))
+        if function is None or isinstance(function, str):
+            message = "clear(id=...) needs the function as well: clear(function=embed, id='doc-17')"
+            raise TypeError(message)
+        return self._engine.forget([known(function)[0].key(id)])
+
+    def close(self) -> None:
+        """Let go of files and connections, and log what was done. A later use opens them again."""
+        self._engine.close()
+        stats = self.stats()
+        if stats not in (self._told, Stats()):
+            self._told = stats
+            _log.info("step %s: %s", self.name, stats)
+
+
+class LocalStorageCheckpoint(Checkpoint):
+    """Keeps results under `<artifacts_dir>/checkpoint/<index name>/<checkpoint name>/`."""
+
+    def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
+        """Open the step's folder; it is made if it is not there.
+
+        Raises:
+            ConfigError: The name is empty, or a setting has the wrong type or value.
+            StoreFormatError: A newer skipstone wrote the folder.
+        """
+        _check_name(checkpoint_name)
+        settings = resolve(config)
+        self.folder = step_folder(str(settings.artifacts_dir), str(settings.index_name), checkpoint_name)
+        store = SqliteStore(self.folder, durability=settings.durability, trusted=settings.trust_store)
+        super().__init__(store, settings, name=checkpoint_name)
+        self._arguments = (checkpoint_name, settings)
+        try:
+            store.open()
+        except StoreUnavailableError as error:
+            self._engine._store_failed(error)  # type: ignore[union-attr]
+
+
+class NullCheckpoint(Checkpoint):
+    """Runs every call, and touches no disk."""
+
+    def __init__(self, checkpoint_name: str = "", config: ConfigLike = None) -> None:
+        """Do nothing with the settings but check them."""
+        self._arguments = (checkpoint_name, config)
+        self.name = checkpoint_name
+        self.config = resolve(config)
+        self._engine = NullEngine()
+        self._told = None
+
+
+def _check_name(checkpoint_name: object) -> None:
+    if not isinstance(checkpoint_name, str) or not checkpoint_name:
+        message = f"checkpoint_name is {checkpoint_name!r}: give the step a name, such as 'index'"
+        raise ConfigError(message)
+
+
+def _name(function: Callable[..., Any] | str | None) -> str | None:
+    return function if function is None or isinstance(function, str) else known(function)[0].name

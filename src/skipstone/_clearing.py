@@ -1,0 +1,44 @@
+"""Delete the checkpoint data below a folder, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from ._errors import StoreError
+from .stores._folder import CHECKPOINT_FOLDER, MARKER
+from .stores._removal import remove_step
+
+
+def clear_checkpoints(artifacts_dir: str) -> list[str]:
+    """Delete all checkpoints below `<artifacts_dir>/checkpoint/`.
+
+    Only files that skipstone made are deleted, and then folders that are empty; anything else stays.
+
+    Returns:
+        The folders of the steps that were deleted.
+
+    Raises:
+        StoreError: The folder is no checkpoint folder, a running process uses it, or it cannot be deleted.
+    """
+    root = os.path.join(artifacts_dir, CHECKPOINT_FOLDER)
+    if not os.path.isdir(root):
+        return []
+    marker = os.path.join(root, MARKER)
+    if not os.path.exists(marker):
+        message = f"{root} is no checkpoint folder (it has no file {MARKER}): nothing was deleted"
+        raise StoreError(message)
+    removed: list[str] = []
+    for index in _folders(root):
+        removed.extend(step for step in _folders(index) if remove_step(step))
+        with suppress(OSError):  # something else is in it
+            os.rmdir(index)
+    if os.listdir(root) == [MARKER]:
+        os.unlink(marker)
+        os.rmdir(root)
+    return removed
+
+
+def _folders(path: str) -> list[str]:
+    with os.scandir(path) as entries:
+        return sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))

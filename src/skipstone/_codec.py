@@ -1,0 +1,168 @@
+"""Results to records and back: serializer, compression and checksum, composed."""
+
+from __future__ import annotations
+
+from _operator import _compare_digest as compare_digest  # what hmac has, without its imports
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from xxhash import xxh3_64, xxh3_64_digest
+
+from ._canonical import canonical
+from ._errors import MissingExtraError, SkipstoneError
+from ._function import KnownFunction
+from ._record import Buffer, Payload, Record, parts_of, size_of
+from ._serializers import Serializer, serializer_named
+
+_SIGNATURE_BYTES = 32
+_ZSTD = "+zstd"
+_COMPRESSED_FROM_BYTES = 128  # shorter payloads do not become smaller
+
+
+class DamagedPayloadError(SkipstoneError):
+    """The bytes of a payload are not those that were saved."""
+
+
+class UnreadableResultError(SkipstoneError):
+    """A payload is intact, but its serializer does not make a result of it."""
+
+
+class Encoded(NamedTuple):
+    """A result on its way into a record."""
+
+    payload: Payload
+    encoding: str
+
+
+class _Reader(NamedTuple):
+    loads: Callable[[Buffer, Any], Any]
+    decompress: Callable[[Buffer], Buffer] | None
+    salt: int
+
+
+class Codec:
+    """Encodes results as the config says, and decodes them as each record says."""
+
+    def __init__(
+        self, serializer: Serializer, compression: str | None = None, signing_keys: Sequence[bytes] = ()
+    ) -> None:
+        """Encode with this serializer, and "zstd" or no compression; sign with the first key, accept all.
+
+        Raises:
+            MissingExtraError: The compression's library is not installed.
+        """
+        self.serializer = serializer
+        self._compress = _zstd_compressor() if compression else None
+        # A key of blake2b has at most 64 bytes.
+        self._keys = [blake2b(key).digest() for key in signing_keys]
+        self._readers: dict[str, _Reader] = {}
+
+    def encode(self, value: object, function: KnownFunction) -> Encoded:
+        """Serialize a result.
+
+        Raises:
+            Exception: Whatever the serializer raises.
+        """
+        payload = parts_of(self.serializer.dumps(value, function.result_type))
+        encoding = self.serializer.name
+        if self._compress is not None and size_of(payload) >= _COMPRESSED_FROM_BYTES:
+            payload = (self._compress(_joined(payload)),)
+            encoding += _ZSTD
+        return Encoded(payload, encoding)
+
+    def sealed(self, record: Record) -> Record:
+        """Return a record with its checksum, or with its signature if there is a signing key."""
+        checksum = _signature(record, self._keys[0]) if self._keys else _checksum(record)
+        return record._replace(checksum=checksum)
+
+    def is_intact(self, record: Record) -> bool:
+        """Tell whether a record is what was saved, and signed if there is a signing key."""
+        if not self._keys:
+            return _checksum(record) == record.checksum
+        return any(compare_digest(_signature(record, key), record.checksum) for key in self._keys)
+
+    def decode(self, record: Record, function: KnownFunction) -> object:
+        """Return the result that a record holds: a fresh object.
+
+        Raises:
+            DamagedPayloadError: The checksum does not fit.
+            UnreadableResultError: It fits, but the serializer failed.
+        """
+        encoding = record.origin.encoding
+        reader = self._readers.get(encoding) or self._reader(encoding)
+        payload: Any = record.payload
+        if self._keys:
+            if not self.is_intact(record):
+                message = "it does not bear the signature of a signing_key of the config"
+                raise DamagedPayloadError(message)
+        elif xxh3_64_digest(payload, reader.salt) != record.checksum:
+            signed = len(record.checksum) == _SIGNATURE_BYTES
+            message = "it is signed, and the config has no signing_key" if signed else "its checksum does not fit"
+            raise DamagedPayloadError(message)
+        try:
+            if reader.decompress is not None:
+                payload = reader.decompress(payload)
+            return reader.loads(payload, function.result_type)
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            raise UnreadableResultError(message) from error
+
+    def _reader(self, encoding: str) -> _Reader:
+        name, _, compression = str(encoding).partition("+")
+        serializer = self.serializer if name == self.serializer.name else serializer_named(name)
+        if serializer is None:
+            message = f"it was saved by the serializer {name!r}: pass that one as the config's `serializer`"
+            raise UnreadableResultError(message)
+        try:
+            decompress = _zstd_decompressor() if compression else None
+        except MissingExtraError as error:
+            raise UnreadableResultError(str(error)) from error
+        self._readers[encoding] = reader = _Reader(serializer.loads, decompress, _salt(encoding))
+        return reader
+
+
+def _checksum(record: Record) -> bytes:
+    """Return the XXH3-64 digest of the payload, seeded with its encoding: read in another way, it does not fit."""
+    digest = xxh3_64(seed=_salt(record.origin.encoding))
+    for part in parts_of(record.payload):
+        digest.update(part)
+    return digest.digest()
+
+
+def _signature(record: Record, key: bytes) -> bytes:
+    """Return the keyed BLAKE2b digest (RFC 7693) of all that a hit depends on, so that records cannot be swapped."""
+    origin = record.origin
+    facts = (record.key, origin.function, origin.version, origin.encoding, origin.code, record.duration_seconds)
+    digest = blake2b(canonical(facts), key=key, digest_size=_SIGNATURE_BYTES)
+    for part in parts_of(record.payload):
+        digest.update(part)
+    return digest.digest()
+
+
+def _salt(encoding: str) -> int:
+    return int.from_bytes(xxh3_64_digest(str(encoding).encode()), "little")
+
+
+def _joined(payload: Payload) -> Buffer:
+    return payload[0] if len(payload) == 1 else b"".join(payload)
+
+
+def _zstd_compressor() -> Callable[[Buffer], Buffer]:
+    # A compressor is not safe to share among threads, and costs little beside the compression.
+    zstandard = _zstandard()
+    return lambda data: zstandard.ZstdCompressor(level=3).compress(data)
+
+
+def _zstd_decompressor() -> Callable[[Buffer], Buffer]:
+    zstandard = _zstandard()
+    return lambda data: zstandard.ZstdDecompressor().decompress(data)
+
+
+def _zstandard() -> Any:
+    try:
+        import zstandard
+    except ImportError as error:
+        message = 'compression="zstd" needs zstandard: pip install "skipstone[zstd]"'
+        raise MissingExtraError(message) from error
+    return zstandard

@@ -1,0 +1,146 @@
+"""The settings of a checkpoint: from a mapping or any object with attributes, then from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from ._errors import ConfigError
+from ._naming import shortened
+from ._serializers import Serializer, serializer_named
+
+ENVIRONMENT_PREFIX = "SKIPSTONE_"
+
+
+class CheckpointConfig(NamedTuple):
+    """The settings of a checkpoint."""
+
+    use_checkpoints: bool = True
+    """False: every call runs, and no disk is touched."""
+    index_name: str | Callable[[], str] = "default"
+    """The variant of the data or experiment, as a text or a method that returns one."""
+    artifacts_dir: str | os.PathLike[str] = "artifacts"
+    """Records are kept under `<artifacts_dir>/checkpoint/<index name>/<step>/`."""
+    serializer: str | Serializer = "pickle"
+    """`pickle`, `msgpack`, `json`, or an object with `name`, `dumps` and `loads`."""
+    compression: Literal["zstd"] | None = None
+    """`zstd` or None."""
+    durability: Literal["process", "power"] = "process"
+    """`process`: what is acknowledged survives `kill -9`. `power`: it survives a power loss, too."""
+    on_code_change: Literal["warn", "rerun", "ignore"] = "warn"
+    """What a hit made by other code means: `warn` (return it, and say so), `rerun` or `ignore`."""
+    on_save_error: Literal["warn", "raise"] = "warn"
+    """What a result that cannot be kept means: `warn` (return it, and say so) or `raise`."""
+    trust_store: bool = False
+    """True: open a store that others own or can write to, although they could plant a pickle in it."""
+    signing_key: bytes | str | Sequence[bytes | str] | None = None
+    """A secret: records are signed with it, and none without its signature is loaded. Of several, the first
+    signs, and all are accepted."""
+    wait_timeout: float | None = None
+    """Seconds to wait while somebody else computes the same call; None: as long as it takes."""
+
+
+ConfigLike: TypeAlias = "CheckpointConfig | Mapping[str, Any] | object | None"
+
+_CHOICES: dict[str, tuple[str | None, ...]] = {
+    "compression": ("zstd", None),
+    "durability": ("process", "power"),
+    "on_code_change": ("warn", "rerun", "ignore"),
+    "on_save_error": ("warn", "raise"),
+}
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+def resolve(config: ConfigLike, environment: Mapping[str, str] = os.environ) -> CheckpointConfig:
+    """Read the settings from `config`, then from the environment, and check them.
+
+    Args:
+        config: A mapping, a CheckpointConfig, or any object that has some of its fields as attributes; other
+            attributes are ignored, missing ones take their defaults. None: all defaults.
+        environment: `SKIPSTONE_<FIELD>` overrides a field.
+
+    Raises:
+        ConfigError: A field has the wrong type or value, or a mapping has a key that is no field.
+    """
+    fields = CheckpointConfig._fields
+    if isinstance(config, Mapping):
+        given = dict(config)
+        for name in given:
+            if name not in fields:
+                message = f"config has a key {name!r}, which is no setting; there are: {', '.join(fields)}"
+                raise ConfigError(message)
+    else:
+        given = {name: getattr(config, name) for name in fields if hasattr(config, name)}
+    checked: dict[str, Any] = {name: _checked(name, value) for name, value in given.items()}
+    for name in fields:
+        variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+        if variable in environment:
+            checked[name] = _checked(name, _from_text(name, environment[variable]), variable)
+    return CheckpointConfig(**checked)
+
+
+def signing_keys(value: Any) -> tuple[Any, ...]:
+    """Return the signing keys of a config's value as bytes, the one that signs first."""
+    several = value if isinstance(value, (list, tuple)) else () if value is None else (value,)
+    return tuple(key.encode() if isinstance(key, str) else key for key in several)
+
+
+def serializer_of(config: CheckpointConfig) -> Serializer:
+    """Return the serializer that a checked config chooses."""
+    chosen = config.serializer
+    found = serializer_named(chosen) if isinstance(chosen, str) else chosen
+    assert found is not None
+    return found
+
+
+def _from_text(name: str, text: str) -> object:
+    word = text.strip().lower()
+    if name in ("use_checkpoints", "trust_store") and word in _TRUE + _FALSE:
+        return word in _TRUE
+    if name in ("compression", "signing_key", "wait_timeout") and word in ("", "none"):
+        return None
+    if name == "wait_timeout":
+        try:
+            return float(word)
+        except ValueError:
+            return text
+    return text
+
+
+def _checked(name: str, value: Any, source: str = "config") -> object:
+    if name == "index_name" and callable(value):
+        value = value()
+    if name == "artifacts_dir" and isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    expected = _expected(name, value)
+    if expected:
+        where = f"config.{name}" if source == "config" else f"environment variable {source}"
+        shown = "<secret>" if name == "signing_key" else shortened(value)
+        message = f"{where} is {shown!r} ({type(value).__name__}), expected {expected}"
+        raise ConfigError(message)
+    return value
+
+
+def _expected(name: str, value: object) -> str | None:
+    """Return what a field should be, or None where it is that."""
+    if name in _CHOICES:
+        choices = _CHOICES[name]
+        return None if value in choices else " or ".join(repr(choice) for choice in choices)
+    if name == "signing_key":
+        keys = signing_keys(value)
+        return (
+            None if all(isinstance(key, bytes) and key for key in keys) else "a text or bytes, or a list of them"
+        )
+    if name in ("use_checkpoints", "trust_store"):
+        return None if isinstance(value, bool) else "a bool"
+    if name == "index_name":
+        return None if isinstance(value, str) else "a str or a method without arguments that returns one"
+    if name == "artifacts_dir":
+        return None if isinstance(value, str) and value else "a path (str or os.PathLike)"
+    if name == "wait_timeout":
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+        return None if value is None or number else "a number of seconds or None"
+    if isinstance(value, Serializer) or (isinstance(value, str) and serializer_named(value)):
+        return None
+    return "'pickle', 'msgpack', 'json' or an object with name, dumps and loads"

@@ -1,0 +1,155 @@
+"""`cache_with_checkpoint`: a function whose calls are looked up before they run."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+
+from ._call import Call
+from ._call_id import compile_id
+from ._current import get_checkpoint
+from ._function import KnownFunction, remember
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+S = TypeVar("S")
+
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # inspect.CO_...
+
+
+class CheckpointedFunction(Generic[P, R]):
+    """What type checkers see in a decorated function. At run time it is a plain function."""
+
+    __wrapped__: Callable[P, R]
+    """The undecorated function."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the stored result, or run the call and store its result."""
+        raise NotImplementedError
+
+    @overload
+    def __get__(self, instance: None, owner: type, /) -> CheckpointedFunction[P, R]: ...
+    @overload
+    def __get__(
+        self: CheckpointedFunction[Concatenate[S, Q], R], instance: S, owner: type | None = None, /
+    ) -> Callable[Q, R]: ...
+    def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
+        """Bind a method."""
+        raise NotImplementedError
+
+    def is_done(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Tell whether this call would return a stored result."""
+        raise NotImplementedError
+
+    def rerun(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run this call even if it is done, and replace the stored result."""
+        raise NotImplementedError
+
+    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Remove the stored result of this call; return whether there was one."""
+        raise NotImplementedError
+
+
+@overload
+def cache_with_checkpoint(function: Callable[P, R], /) -> CheckpointedFunction[P, R]: ...
+@overload
+def cache_with_checkpoint(
+    *,
+    id: str | Callable[..., object] | None = None,
+    name: str | None = None,
+    version: str | int | None = None,
+    on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
+) -> Callable[[Callable[P, R]], CheckpointedFunction[P, R]]: ...
+def cache_with_checkpoint(
+    function: Any = None,
+    /,
+    *,
+    id: str | Callable[..., object] | None = None,
+    name: str | None = None,
+    version: str | int | None = None,
+    on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
+) -> Any:
+    """Keep a function's results at the current checkpoint: a call that is done is not run again.
+
+    Works on functions, methods, class and static methods, and coroutine functions. The checkpoint is looked up at
+    each call. On the decorated function, `is_done`, `rerun` and `forget` take the same arguments and ask or
+    act on one call (for methods, through the class: `Reader.embed.is_done(reader, doc)`), and `__wrapped__` is
+    the undecorated function.
+
+    Args:
+        function: Given when it is used without parentheses: then all arguments are the id.
+        id: What identifies a call: an expression over the parameters, such as `"doc.id"`; a callable of the same
+            parameters; or None: the content of all arguments.
+        name: The function's name in keys and listings, `module.qualname` by default: give the old one after a
+            move or rename.
+        version: Results of different versions do not mix.
+        on_code_change: Overrides the config's setting for this function.
+
+    Raises:
+        IdExpressionError: The expression has a syntax error, or names something that is no parameter.
+        TypeError: What is decorated is not a Python function, or is a generator function.
+    """
+    if on_code_change not in (None, "warn", "rerun", "ignore"):
+        message = f"on_code_change is {on_code_change!r}, expected 'warn', 'rerun' or 'ignore'"
+        raise ValueError(message)
+
+    def decorate(function: Any) -> Any:
+        if isinstance(function, (classmethod, staticmethod)):
+            return type(function)(decorate(function.__func__))
+        _check(function)
+        known = KnownFunction(
+            function, name=name, version=None if version is None else str(version), on_code_change=on_code_change
+        )
+        return _wrapped(function, known, compile_id(function, id))
+
+    return decorate if function is None else decorate(function)
+
+
+def _check(function: Any) -> None:
+    if isinstance(function, str):
+        message = f"write cache_with_checkpoint(id={function!r}): the id is a keyword argument"
+        raise TypeError(message)
+    if not isinstance(function, types.FunctionType):
+        message = f"cache_with_checkpoint decorates Python functions, not {type(function).__qualname__} objects"
+        raise TypeError(message)
+    if function.__code__.co_flags & (_GENERATOR | _ASYNC_GENERATOR):
+        message = f"{function.__qualname__} is a generator function, which cannot be kept: return a list instead"
+        raise TypeError(message)
+
+
+def _wrapped(function: Callable[..., Any], known: KnownFunction, id_of: Callable[..., object]) -> Any:
+    if known.is_async:
+
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            return await get_checkpoint()._load_or_run_async(known, function, id_of(*args, **kwargs), args, kwargs)
+
+        decorated: Any = functools.wraps(function)(run_async)
+    else:
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return get_checkpoint()._load_or_run(known, function, id_of(*args, **kwargs), args, kwargs)
+
+        decorated = functools.wraps(function)(run)
+
+    def call_of(args: Any, kwargs: Any) -> Call:
+        call_id = id_of(*args, **kwargs)
+        return Call(known, known.key(call_id), call_id, function, args, kwargs)
+
+    def rerun(*args: Any, **kwargs: Any) -> Any:
+        engine = get_checkpoint()._engine
+        act: Callable[..., Any] = engine.run_async if known.is_async else engine.run
+        return act(call_of(args, kwargs), replace=True)
+
+    def is_done(*args: Any, **kwargs: Any) -> bool:
+        call = call_of(args, kwargs)
+        return get_checkpoint()._engine.is_done(known, call.key, call.id)
+
+    def forget(*args: Any, **kwargs: Any) -> bool:
+        return get_checkpoint()._engine.forget([call_of(args, kwargs).key]) > 0
+
+    decorated.is_done, decorated.rerun, decorated.forget = is_done, rerun, forget
+    remember(decorated, known)
+    return decorated

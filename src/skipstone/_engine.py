@@ -1,0 +1,306 @@
+"""What happens to a call: hit, miss, claim, failure and save. The only place that knows.
+
+Sync and async calls differ in who sleeps and who awaits, and in nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from ._blame import blame
+from ._call import Attempt, Call, Turn
+from ._codec import Codec, DamagedPayloadError, UnreadableResultError
+from ._config import CheckpointConfig, serializer_of, signing_keys
+from ._errors import (
+    CodeChangedWarning,
+    DamagedRecordWarning,
+    LoadWarning,
+    SaveError,
+    SaveWarning,
+    SkipstoneWarning,
+    StoreError,
+    StoreUnavailableWarning,
+    warn,
+)
+from ._failures import attempts_of, failure_key, failure_of, failure_payload
+from ._function import KnownFunction, is_comparable
+from ._naming import shortened
+from ._record import FAILURE, Failure, Key, Origin, Payload, Record, RecordInfo, size_of
+from ._stats import Counters
+from .stores import Store
+
+MISS: Final = object()
+"""No stored result. Not None: that is a result like any other."""
+
+_log = logging.getLogger("skipstone")
+_LARGE_BYTES = 64 << 10  # takes longer to load than a thread to start
+_CALL_ID_CHARACTERS = 200
+_KEYS_AT_ONCE = 10_000
+_HOST = os.uname().nodename
+
+
+class Engine:
+    """Runs calls whose result is not stored, and stores it."""
+
+    def __init__(self, store: Store, config: CheckpointConfig) -> None:
+        """Keep results in `store`, as the config says.
+
+        Raises:
+            MissingExtraError: The config needs a library that is not installed.
+        """
+        self.counters = Counters()
+        self._store = store
+        self._config = config
+        self._codec = Codec(serializer_of(config), config.compression, signing_keys(config.signing_key))
+        self._run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
+        self._warned: set[object] = set()
+
+    def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
+        """Return a fresh copy of the stored result, or MISS."""
+        try:
+            record = self._store.get(key)
+        except StoreError as error:
+            self._store_failed(error)
+            return MISS
+        return MISS if record is None else self._hit(record, function, call_id)
+
+    async def load_async(self, function: KnownFunction, key: Key, call_id: object) -> object:
+        """Return a fresh copy of the stored result, or MISS; large ones are loaded beside the event loop."""
+        try:
+            record = self._store.get(key)
+        except StoreError as error:
+            self._store_failed(error)
+            return MISS
+        if record is None:
+            return MISS
+        if len(record.payload) < _LARGE_BYTES:
+            return self._hit(record, function, call_id)
+        return await _in_thread(self._hit, record, function, call_id)
+
+    def _hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
+        value = self._result(record, function, call_id)
+        if value is not MISS:
+            self.counters.hit(record.duration_seconds, len(record.payload))
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("hit: %s for id %r", function.name, shortened(call_id))
+        return value
+
+    def _result(self, record: Record, function: KnownFunction, call_id: object) -> object:
+        if record.origin.code != function.code and not self._accepts(record, function, call_id):
+            return MISS
+        try:
+            return self._codec.decode(record, function)
+        except DamagedPayloadError as error:
+            category: type[LoadWarning] = DamagedRecordWarning
+            problem = f"is damaged ({error})"
+        except UnreadableResultError as error:
+            category = LoadWarning
+            problem = f"cannot be loaded ({error})"
+        self._warn(
+            category,
+            f"the stored result of {function.name} for id {shortened(call_id)!r} {problem}: "
+            f"the call runs again and its result replaces it",
+            once=record.key,
+        )
+        return MISS
+
+    def _accepts(self, record: Record, function: KnownFunction, call_id: object) -> bool:
+        """Decide whether a result that was made by other code may be returned."""
+        if not is_comparable(record.origin.code, function.code):
+            return True
+        policy = function.on_code_change or self._config.on_code_change
+        if policy == "warn":
+            self._warn(
+                CodeChangedWarning,
+                f"the code of {function.name} changed since its stored results were made (first met at id "
+                f"{shortened(call_id)!r}); they are returned all the same. To run such calls again, decorate it with "
+                f'on_code_change="rerun" or another version=, or clear(function=...); to accept them, set '
+                f'on_code_change="ignore" there or in the config',
+                once=function.name,
+            )
+        return policy != "rerun"
+
+    def is_done(self, function: KnownFunction, key: Key, call_id: object) -> bool:
+        """Tell whether a stored result would be returned, without loading it."""
+        try:
+            record = self._store.get(key)
+        except StoreError as error:
+            self._store_failed(error)
+            return False
+        if record is None or not self._codec.is_intact(record):
+            return False
+        return record.origin.code == function.code or self._accepts(record, function, call_id)
+
+    def run(self, call: Call, *, replace: bool = False) -> object:
+        """Run a call that has no stored result, once among all who ask, and store it.
+
+        Args:
+            call: Whoever else computes it is waited for, and its result returned.
+            replace: Run it even if there is a stored result, and replace that one.
+        """
+        if call.function.is_async:
+            message = f"{call.function.name} is a coroutine function: await load_or_run_async(...) instead"
+            raise TypeError(message)
+        turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
+        for pause_seconds in turn.pauses():
+            time.sleep(pause_seconds)
+        with turn.claim:
+            value, failures = self._look_again(call, replace=replace)
+            if value is MISS:
+                with self._attempt(call, failures) as attempt:
+                    value = call.method(*call.args, **call.kwargs)
+                value = self._save(attempt, value, replace)
+            return value
+
+    async def run_async(self, call: Call, *, replace: bool = False) -> object:
+        """Run a call of a coroutine function; see `run`."""
+        if not call.function.is_async:
+            message = f"{call.function.name} is no coroutine function: call load_or_run(...) instead"
+            raise TypeError(message)
+        from asyncio import sleep
+
+        turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
+        for pause_seconds in turn.pauses():
+            await sleep(pause_seconds)
+        with turn.claim:
+            value, failures = self._look_again(call, replace=replace)
+            if value is MISS:
+                with self._attempt(call, failures) as attempt:
+                    value = await call.method(*call.args, **call.kwargs)
+                value = await _in_thread(self._save, attempt, value, replace)
+            return value
+
+    def _look_again(self, call: Call, *, replace: bool) -> tuple[object, int]:
+        """Return the result that somebody stored while we waited for the claim, and how often the call failed."""
+        keys = (call.key, failure_key(call.key))
+        try:
+            found = self._store.get_many(keys)
+        except StoreError as error:
+            self._store_failed(error)
+            return MISS, 0
+        record, failure = map(found.get, keys)
+        value = MISS if record is None or replace else self._hit(record, call.function, call.id)
+        if failure is None or not self._codec.is_intact(failure):
+            return value, 0
+        return value, attempts_of(failure)
+
+    @contextmanager
+    def _attempt(self, call: Call, failures_before: int) -> Generator[Attempt]:
+        attempt = Attempt(call, self._store, failures_before)
+        try:
+            with attempt:
+                yield attempt
+        except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
+            self.counters.failure(attempt.duration_seconds)
+            self._note_failure(attempt, error)
+            _log.debug("raised %s: %s", type(error).__name__, call)
+            raise
+        self.counters.miss(attempt.duration_seconds)
+        _log.debug("ran: %s", call)
+
+    def _save(self, attempt: Attempt, value: object, replace: bool) -> object:
+        """Store a result, and return it, or the one that somebody else stored first."""
+        call = attempt.call
+        try:
+            encoded = self._codec.encode(value, call.function)
+        except Exception as error:  # noqa: BLE001 - a serializer raises what it likes
+            reason = blame(value, error, self._codec.serializer)
+            self._not_saved(call, value, f"{reason}; return plain data to have it kept", error)
+            return value
+        record = self._record(attempt, call.key, encoded.encoding, encoded.payload)
+        try:
+            if not self._store.put(record, replace=replace):
+                theirs = self._store.get(call.key)
+                result = MISS if theirs is None else self._result(theirs, call.function, call.id)
+                if result is not MISS:
+                    return result
+                self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
+            if attempt.failures_before:
+                self._store.delete([failure_key(call.key)])
+        except StoreError as error:
+            self._not_saved(call, value, str(error), error)
+        else:
+            self.counters.saved(size_of(encoded.payload))
+        return value
+
+    def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
+        self.counters.not_saved()
+        message = f"cannot keep the result of {call}: {reason}"
+        if self._config.on_save_error == "raise":
+            save_error = SaveError(f"{message}. The result is in this error's `result`")
+            save_error.result = value
+            raise save_error from error
+        self._warn(SaveWarning, f"{message}. The result was returned", once=call.function.name)
+
+    def _note_failure(self, attempt: Attempt, error: Exception) -> None:
+        payload = failure_payload(error, attempt.failures_before + 1)
+        key = failure_key(attempt.call.key)
+        record = self._record(attempt, key, FAILURE, payload)
+        try:
+            self._store.put(record, replace=True)
+        except StoreError as store_error:
+            self._store_failed(store_error)
+
+    def _record(self, attempt: Attempt, key: Key, encoding: str, payload: Payload) -> Record:
+        function = attempt.call.function
+        origin = Origin(function.name, function.version, encoding, function.code, self._run, _HOST, os.getpid())
+        call_id = shortened(attempt.call.id, _CALL_ID_CHARACTERS)
+        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time())
+        return self._codec.sealed(record)
+
+    def records(self, function: str | None) -> Iterator[RecordInfo]:
+        """Yield what is known of all results, or those of one function."""
+        return (info for info in self._store.scan(function=function) if info.encoding != FAILURE)
+
+    def failures(self, function: str | None) -> Iterator[Failure]:
+        """Yield the failures of calls that have not succeeded since."""
+        for info in self._store.scan(function=function):
+            record = self._store.get(info.key) if info.encoding == FAILURE else None
+            if record is not None and self._codec.is_intact(record):
+                yield failure_of(info, record)
+
+    def forget(self, keys: list[Key]) -> int:
+        """Remove the results and failures of these calls; return how many results there were."""
+        removed = self._store.delete(keys)
+        self._store.delete([failure_key(key) for key in keys])
+        return removed
+
+    def clear(self, function: str | None) -> int:
+        """Remove all results and failures, or those of one function; return how many results there were."""
+        removed = 0
+        results: list[Key] = []
+        failures: list[Key] = []
+        for info in self._store.scan(function=function):
+            (failures if info.encoding == FAILURE else results).append(info.key)
+            if len(results) >= _KEYS_AT_ONCE:
+                removed += self._store.delete(results)
+                results = []
+        self._store.delete(failures)
+        return removed + self._store.delete(results)
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def _store_failed(self, error: StoreError) -> None:
+        self._warn(
+            StoreUnavailableWarning,
+            f"{error}. Calls run and their results are returned, but not kept until it works again",
+            once=StoreUnavailableWarning,
+        )
+
+    def _warn(self, category: type[SkipstoneWarning], message: str, *, once: object) -> None:
+        if (category, once) not in self._warned:
+            self._warned.add((category, once))
+            warn(message, category)
+
+
+async def _in_thread(function: Callable[..., object], *args: object) -> object:
+    from asyncio import to_thread
+
+    return await to_thread(function, *args)

@@ -1,0 +1,127 @@
+"""What is known of a function: its name, the keys of its calls, its result type and its code."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ._canonical import canonical
+from ._errors import UnstableIdError
+from ._naming import qualified_name
+from ._record import Key
+
+_KEY_BYTES = 16
+_COROUTINE = 0x80  # inspect.CO_COROUTINE: importing inspect costs 10 ms
+
+
+def is_comparable(code: bytes, other: bytes) -> bool:
+    """Tell whether two fingerprints were made in the same way, so that a difference means other code."""
+    return bool(code) and code[:1] == other[:1]
+
+
+class KnownFunction:
+    """A function whose results are kept."""
+
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        on_code_change: str | None = None,
+    ) -> None:
+        """Describe a function.
+
+        Args:
+            call: The function itself, undecorated.
+            name: Its name in keys and listings; by default `module.qualname`.
+            version: Results of different versions do not mix.
+            on_code_change: Overrides the config's setting.
+
+        Raises:
+            UnstableIdError: It has no name of its own (a lambda), and none was given.
+        """
+        self.call = call
+        self.name = name or _name_of(call)
+        self.version = version or ""
+        self.on_code_change = on_code_change
+        self.is_async = bool(_flags(call) & _COROUTINE)
+        self._prefix = canonical((self.name, self.version))
+
+    def key(self, call_id: object, /) -> Key:
+        """Return the 16-byte key of the call with this id.
+
+        Raises:
+            UnstableIdError: The id has no canonical form.
+        """
+        if type(call_id) is str:  # by far the most common; "." is no tag of a canonical form of a text
+            content = b"." + call_id.encode("utf-8", "surrogatepass")
+        else:
+            try:
+                content = canonical(call_id)
+            except UnstableIdError as error:
+                message = f"cannot make the id of a call of {self.name}: {error}"
+                raise UnstableIdError(message) from None
+            content = b"#" + content
+        return blake2b(self._prefix + content, digest_size=_KEY_BYTES).digest()
+
+    @functools.cached_property
+    def code(self) -> bytes:
+        """The fingerprint of the code that runs, 8 bytes."""
+        from ._code import fingerprint
+
+        return fingerprint(self.call)
+
+    @functools.cached_property
+    def result_type(self) -> object:
+        """The annotated type of the result, or `typing.Any`."""
+        from typing import get_type_hints
+
+        try:
+            return get_type_hints(self.call).get("return", Any)
+        except Exception:  # noqa: BLE001 - an annotation that cannot be resolved is none
+            return Any
+
+
+_known: WeakKeyDictionary[Callable[..., Any], KnownFunction] = WeakKeyDictionary()
+
+
+def remember(function: Callable[..., Any], known: KnownFunction) -> None:
+    """Say what a decorated function stands for."""
+    _known[function] = known
+
+
+def known(method: Callable[..., Any]) -> tuple[KnownFunction, Callable[..., Any]]:
+    """Return what is known of a function, method, class or partial, and what to call: it undecorated."""
+    if not callable(method):
+        message = f"{method!r} is not callable: write load_or_run(function, id, *args, **kwargs)"
+        raise TypeError(message)
+    if isinstance(method, functools.partial):
+        function, call = known(method.func)
+        return function, functools.partial(call, *method.args, **method.keywords)
+    if isinstance(method, types.MethodType):
+        function, call = known(method.__func__)
+        return function, types.MethodType(call, method.__self__)
+    found = _known.get(method)
+    if found is None:
+        found = _known[method] = KnownFunction(method)
+    return found, found.call
+
+
+def _flags(call: Callable[..., Any]) -> int:
+    return int(getattr(getattr(call, "__code__", None), "co_flags", 0))
+
+
+def _name_of(call: Callable[..., Any]) -> str:
+    name = qualified_name(call)
+    if name.endswith("<lambda>"):
+        message = (
+            f"{name} has no name of its own, so its results could not be told from those of another lambda: "
+            f"write it as a function with def, or decorate it with cache_with_checkpoint(name=...)"
+        )
+        raise UnstableIdError(message)
+    return name

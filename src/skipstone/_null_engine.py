@@ -1,0 +1,65 @@
+"""An engine that runs every call and stores nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from ._call import Call
+from ._engine import MISS
+from ._function import KnownFunction
+from ._record import Failure, Key, RecordInfo
+from ._stats import Counters
+
+
+class NullEngine:
+    """Runs every call and stores nothing."""
+
+    def __init__(self) -> None:
+        """Count calls, and that is all."""
+        self.counters = Counters()
+
+    def load(self, _function: KnownFunction, _key: Key, _call_id: object) -> object:
+        """Return MISS."""
+        return MISS
+
+    async def load_async(self, _function: KnownFunction, _key: Key, _call_id: object) -> object:
+        """Return MISS."""
+        return MISS
+
+    def is_done(self, _function: KnownFunction, _key: Key, _call_id: object) -> bool:
+        """Return False."""
+        return False
+
+    def run(self, call: Call, *, replace: bool = False) -> object:  # noqa: ARG002
+        """Run the call."""
+        started = time.perf_counter()
+        value = call.method(*call.args, **call.kwargs)
+        self.counters.miss(time.perf_counter() - started)
+        return value
+
+    async def run_async(self, call: Call, *, replace: bool = False) -> object:  # noqa: ARG002
+        """Run the call."""
+        started = time.perf_counter()
+        value = await call.method(*call.args, **call.kwargs)
+        self.counters.miss(time.perf_counter() - started)
+        return value
+
+    def records(self, _function: str | None) -> Iterator[RecordInfo]:
+        """Yield nothing."""
+        return iter(())
+
+    def failures(self, _function: str | None) -> Iterator[Failure]:
+        """Yield nothing."""
+        return iter(())
+
+    def forget(self, _keys: list[Key]) -> int:
+        """Return 0."""
+        return 0
+
+    def clear(self, _function: str | None) -> int:
+        """Return 0."""
+        return 0
+
+    def close(self) -> None:
+        """Do nothing."""

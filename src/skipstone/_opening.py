@@ -1,0 +1,49 @@
+"""From a step's name and a config to a checkpoint."""
+
+from __future__ import annotations
+
+import atexit
+
+from . import _current
+from ._checkpoint import Checkpoint, LocalStorageCheckpoint, NullCheckpoint
+from ._config import ConfigLike, resolve
+from ._errors import ConfigError
+
+
+def open_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoint:
+    """Open the checkpoint of a step without making it current.
+
+    Args:
+        checkpoint_name: The step, not empty.
+        config: A mapping, a CheckpointConfig, or any object that has some of its fields as attributes;
+            `SKIPSTONE_<FIELD>` in the environment overrides it.
+
+    Raises:
+        ConfigError: The name is empty, or a setting has the wrong type or value; the message names the
+            field, its value and what was expected.
+        StoreFormatError: A newer skipstone wrote the step's folder.
+    """
+    if not isinstance(checkpoint_name, str) or not checkpoint_name:
+        message = f"checkpoint_name is {checkpoint_name!r}: give the step a name, such as 'index'"
+        raise ConfigError(message)
+    settings = resolve(config)
+    kind = LocalStorageCheckpoint if settings.use_checkpoints else NullCheckpoint
+    return kind(checkpoint_name, settings)
+
+
+def init_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoint:
+    """Open the checkpoint of a step and make it the process's one; see `open_checkpoint`.
+
+    The one before is closed. This one is closed when the process exits.
+    """
+    checkpoint = open_checkpoint(checkpoint_name, config)
+    before = _current.set_checkpoint(checkpoint)
+    if before is None:
+        atexit.register(_close_current)
+    else:
+        before.close()
+    return checkpoint
+
+
+def _close_current() -> None:
+    _current.get_checkpoint().close()

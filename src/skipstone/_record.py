@@ -1,0 +1,108 @@
+"""A record: one finished call, as bytes and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias, cast
+
+Key: TypeAlias = bytes
+"""16 bytes: the digest of function name, version and call id."""
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+Payload: TypeAlias = Sequence[Buffer]
+"""A serialized result in one or more parts that belong one behind the other: large parts are not copied."""
+
+FAILURE = "failure"
+"""The encoding of a record that tells of a call that raised."""
+
+
+class Origin(NamedTuple):
+    """What the records of one function in one run have in common."""
+
+    function: str
+    version: str
+    encoding: str
+    """How the payload was made: `pickle`, `msgpack+zstd`, …; says how to read it."""
+    code: bytes
+    """Fingerprint of the code that ran, 8 bytes, or empty where it is not known."""
+    run: str
+    host: str
+    process: int
+
+
+class Record(NamedTuple):
+    """One finished call."""
+
+    key: Key
+    checksum: bytes
+    origin: Origin
+    duration_seconds: float
+    """How long the function ran."""
+    payload: Buffer | Payload
+    """A store takes one or more parts, and gives back one."""
+    call_id: str = ""
+    """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out: `scan` tells it."""
+    created_at_seconds: float = 0.0
+    """Unix time at which the call ended. `Store.get` may leave it out, too."""
+
+
+class RecordInfo(NamedTuple):
+    """What is known of a record without reading its payload."""
+
+    key: Key
+    function: str
+    version: str
+    call_id: str
+    encoding: str
+    code: bytes
+    size_bytes: int
+    created_at_seconds: float
+    duration_seconds: float
+    run: str
+    host: str
+    process: int
+
+
+class Failure(NamedTuple):
+    """A call that raised, and has not succeeded since."""
+
+    function: str
+    version: str
+    call_id: str
+    error: str
+    """The error's type and message, in one line."""
+    traceback: str
+    attempts: int
+    failed_at_seconds: float
+    run: str
+    host: str
+    process: int
+
+
+def parts_of(payload: Buffer | Payload) -> Payload:
+    """Return the parts of a payload, whether it has one or more."""
+    return (cast("Buffer", payload),) if isinstance(payload, (bytes, bytearray, memoryview)) else payload
+
+
+def size_of(payload: Payload) -> int:
+    """Return the size of a payload in bytes."""
+    return sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in payload)
+
+
+def info_of(record: Record) -> RecordInfo:
+    """Return what is known of a record without its payload."""
+    origin = record.origin
+    return RecordInfo(
+        record.key,
+        origin.function,
+        origin.version,
+        record.call_id,
+        origin.encoding,
+        origin.code,
+        size_of(parts_of(record.payload)),
+        record.created_at_seconds,
+        record.duration_seconds,
+        origin.run,
+        origin.host,
+        origin.process,
+    )

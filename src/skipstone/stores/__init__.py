@@ -1,0 +1,24 @@
+"""Where records live. Implement `Store`, or derive from `BaseStore`, to keep them somewhere else."""
+
+from .._record import FAILURE, Buffer, Key, Origin, Payload, Record, RecordInfo, info_of, parts_of, size_of
+from ._base import BaseStore, Claim, Store
+from ._memory import MemoryStore
+from ._sqlite import SqliteStore
+
+__all__ = [
+    "FAILURE",
+    "BaseStore",
+    "Buffer",
+    "Claim",
+    "Key",
+    "MemoryStore",
+    "Origin",
+    "Payload",
+    "Record",
+    "RecordInfo",
+    "SqliteStore",
+    "Store",
+    "info_of",
+    "parts_of",
+    "size_of",
+]

@@ -1,0 +1,145 @@
+"""What a store is: records by key. It knows bytes and keys, never functions or pickles."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Protocol
+
+from .._record import Key, Record, RecordInfo
+
+
+class Claim(Protocol):
+    """The right to compute one key, held from `Store.claim` until the end of the `with` block.
+
+    It belongs to no thread: it may be ended in another than it was made in.
+    """
+
+    def __enter__(self) -> object:
+        """Begin to use the claim."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        """Give the claim back."""
+        ...
+
+
+class Store(Protocol):
+    """Keeps the records of one step of one index by key.
+
+    All methods may be called from several threads at once. Each of them raises StoreUnavailableError where
+    the store does not do what was asked; nothing else of a client's errors gets through.
+    """
+
+    def get(self, key: Key, /) -> Record | None:
+        """Return the record of a key, its payload in one part, or None where there is none."""
+        ...
+
+    def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
+        """Return those records of these keys that there are."""
+        ...
+
+    def present(self, keys: Sequence[Key], /) -> set[Key]:
+        """Return those of these keys that have a record. No payload is read."""
+        ...
+
+    def put(self, record: Record, /, *, replace: bool = False) -> bool:
+        """Keep one record, whole or not at all; it survives `kill -9` when this returns.
+
+        Args:
+            record: Its payload may be in several parts.
+            replace: Overwrite a record of the same key. If False, the first one wins.
+
+        Returns:
+            Whether this record is now the one that is kept.
+        """
+        ...
+
+    def delete(self, keys: Iterable[Key], /) -> int:
+        """Remove the records of these keys, and return how many there were."""
+        ...
+
+    def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
+        """Yield what is known of all records, or those of one function, in the order of saving.
+
+        Records that are saved or deleted meanwhile may or may not be among them.
+        """
+        ...
+
+    def claim(self, key: Key, /) -> Claim | None:
+        """Take the right to compute a key, or return None at once where somebody has it.
+
+        At most one holder at a time, among threads, processes and, for a shared store, machines; it ends
+        with its holder, however that ends.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files. A later use opens them again."""
+        ...
+
+
+class BaseStore:
+    """The rest of a store, for one that has `get`, `put`, `delete` and `scan`.
+
+    Its claims hold among the threads of one process: a store that several processes use overrides `claim`.
+    """
+
+    def __init__(self) -> None:
+        self._claims = ThreadClaims()
+
+    def get(self, key: Key, /) -> Record | None:
+        """See `Store`."""
+        raise NotImplementedError
+
+    def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
+        """See `Store`."""
+        found = {key: self.get(key) for key in keys}
+        return {key: record for key, record in found.items() if record is not None}
+
+    def present(self, keys: Sequence[Key], /) -> set[Key]:
+        """See `Store`."""
+        return set(self.get_many(keys))
+
+    def claim(self, key: Key, /) -> Claim | None:
+        """See `Store`."""
+        return self._claims.claim(key)
+
+    def close(self) -> None:
+        """See `Store`."""
+
+
+class ThreadClaims:
+    """Claims among the threads and tasks of one process."""
+
+    def __init__(self) -> None:
+        self._held: set[Key] = set()
+        self._lock = threading.Lock()
+
+    def claim(self, key: Key) -> HeldClaim | None:
+        """Return the claim of a key, or None where it is held."""
+        with self._lock:
+            if key in self._held:
+                return None
+            self._held.add(key)
+        return HeldClaim(key, self._held.discard)
+
+
+class HeldClaim:
+    """A claim that is given back by calling a function with its key."""
+
+    __slots__ = ("_key", "_release")
+
+    def __init__(self, key: Key, release: Callable[[Key], object]) -> None:
+        self._key = key
+        self._release = release
+
+    def __enter__(self) -> None:
+        """Nothing to do: it is held already."""
+
+    def __exit__(self, *_: object) -> None:
+        """Give the claim back."""
+        self._release(self._key)

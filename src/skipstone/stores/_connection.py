@@ -1,0 +1,201 @@
+"""The one connection of a process to a step's database: opened when needed, and watched.
+
+A process has one connection per store, shared by its threads under a lock: SQLite admits one writer anyway, and
+a connection does not see its own commits as changes made elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+
+from .._errors import DamagedStoreWarning, StoreError, StoreUnavailableError, UnsafeStoreError, warn
+from ._claims import LockFile
+from ._folder import make_step_folder, unsafe
+from ._recovery import is_damage, recover
+from ._schema import prepare
+
+DATABASE = "records.sqlite3"
+LOCKS = "claims.lock"
+
+_BUSY_TIMEOUT_SECONDS = 60
+_abandoned: list[object] = []
+
+
+class Connection:
+    """Opens a step's database, and opens it again when that is needed."""
+
+    def __init__(self, folder: str, *, sync_each: bool, trusted: bool, forget: Callable[[], None]) -> None:
+        """Use a folder.
+
+        Args:
+            folder: Absolute path of the step's folder; it is made when it is not there.
+            sync_each: Every commit survives a power loss.
+            trusted: Open it even if others own it or can write to it.
+            forget: Called when the database is another one than before, or may be.
+        """
+        self._folder = folder
+        self._path = f"{folder}/{DATABASE}"
+        self._sync_each = sync_each
+        self._trusted = trusted
+        self._forget = forget
+        self._mutex = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._locks: LockFile | None = None
+        self._identity = (0, 0)
+
+    @contextmanager
+    def use(self) -> Generator[sqlite3.Connection]:
+        """Hold the connection inside a `with` block; errors of SQLite and the system become StoreError."""
+        with self._mutex, self.translating():
+            yield self.opened()
+
+    @contextmanager
+    def translating(self) -> Generator[None]:
+        """Turn errors of SQLite and the system into StoreError; set a damaged database aside."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except (sqlite3.Error, OSError) as error:
+            if is_damage(error):
+                self._set_aside(error)
+            message = f"the store in {self._folder} does not work: {error}"
+            raise StoreUnavailableError(message) from error
+
+    def locks(self) -> LockFile:
+        """Return the lock file; call it inside `use`."""
+        assert self._locks is not None
+        return self._locks
+
+    def in_place(self) -> sqlite3.Connection:
+        """Return the connection inside `use`, anew if the path leads elsewhere than when it was opened.
+
+        The database was deleted then, or set aside by another process: what is written to it would be lost.
+        """
+        self._leave_if_elsewhere()
+        return self.opened()
+
+    def opened(self) -> sqlite3.Connection:
+        """Return the connection inside `use`."""
+        return self._connection or self._open()
+
+    def _leave_if_elsewhere(self) -> None:
+        if self._connection is not None and self._identity != _identity(self._path):
+            # Closing it might delete the log of the database that is there now, which has the same name.
+            _abandoned.append(self._connection)
+            self._leave()
+
+    def close(self) -> None:
+        """Close the connection; a later use opens it again."""
+        with self._mutex:
+            self._leave_if_elsewhere()
+            if self._connection is not None:
+                self._connection.close()
+                self._leave()
+
+    def after_fork(self) -> None:
+        """Open a connection of the child's own: SQLite forbids even to close an inherited one."""
+        _abandoned.append(self._connection)
+        self._mutex = threading.RLock()  # a thread that is not here may hold the other
+        self._connection = self._locks = None
+        self._forget()
+
+    def _leave(self) -> None:
+        if self._locks is not None:
+            self._locks.close()
+        self._connection = self._locks = None
+        self._forget()
+
+    def _open(self) -> sqlite3.Connection:
+        make_step_folder(self._folder, sync=self._sync_each)
+        if not self._trusted:
+            self._check_owner()
+        self._locks = LockFile.open(f"{self._folder}/{LOCKS}")
+        try:
+            connection = self._connect()
+        except BaseException as error:
+            if not is_damage(error):
+                self._leave()
+                raise
+            self._set_aside(error)
+            self._locks = self._locks or LockFile.open(f"{self._folder}/{LOCKS}")
+            connection = self._connect()
+        self._connection = connection
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        is_new = not os.path.exists(self._path)
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.text_factory = _text
+        try:
+            if is_new:
+                os.chmod(self._path, 0o600)
+            prepare(connection, self._path, sync_each=self._sync_each)
+            self._identity = _identity(self._path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_owner(self) -> None:
+        root = os.path.dirname(os.path.dirname(self._folder))
+        for path in (root, os.path.dirname(self._folder), self._folder, self._path):
+            problem = unsafe(path)
+            if problem is not None:
+                message = (
+                    f"{path} {problem}. Whoever can write there can plant a pickle that runs code when it is "
+                    f"loaded; to open it all the same, set trust_store=True"
+                )
+                raise UnsafeStoreError(message)
+
+    def _set_aside(self, error: BaseException) -> None:
+        """Put a new database in the place of the damaged one, unless somebody else has done so."""
+        with self._mutex:
+            locks = self._locks or LockFile.open(f"{self._folder}/{LOCKS}")
+            with locks.recovering():
+                before = self._identity
+                if self._connection is not None:
+                    self._connection.close()
+                self._locks = None
+                self._connection = None
+                self._forget()
+                if before in ((0, 0), _identity(self._path)) and self._is_damaged():
+                    aside, carried = recover(self._path)
+                    message = (
+                        f"the database in {self._folder} was damaged ({error}). It was set aside as "
+                        f"{os.path.basename(aside)}, and {carried:,} readable records were carried over; "
+                        f"others will be computed again"
+                    )
+                    warn(message, DamagedStoreWarning)
+            locks.close()
+
+    def _is_damaged(self) -> bool:
+        """Look once more: it may have been another process that has put a new one there meanwhile."""
+        try:
+            connection = self._connect()
+        except sqlite3.Error as error:
+            return is_damage(error)
+        try:
+            return bool(connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",))
+        except sqlite3.Error as error:
+            return is_damage(error)
+        finally:
+            connection.close()
+
+
+_text = partial(str, encoding="utf-8", errors="replace")  # a damaged text must not keep a row from being read
+
+
+def _identity(path: str) -> tuple[int, int]:
+    try:
+        facts = os.stat(path)
+    except FileNotFoundError:
+        return (0, 0)
+    return (facts.st_dev, facts.st_ino)

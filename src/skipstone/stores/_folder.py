@@ -1,0 +1,98 @@
+"""Folders of a local store: their names, and that only their owner can look into them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from hashlib import blake2b
+from urllib.parse import quote
+
+CHECKPOINT_FOLDER = "checkpoint"
+MARKER = ".skipstone"
+MARKER_TEXT = "This folder holds checkpoints of skipstone: results of finished calls. Deleting it loses them.\n"
+
+_LONGEST_NAME_CHARACTERS = 100
+
+
+def folder_name(name: str) -> str:
+    """Return a folder name for any text: readable, and another one for each text on every file system.
+
+    What a file name cannot hold is percent-encoded. Where that leaves upper-case letters, which some file
+    systems fold, or was too long, `~` and a digest of the text follow.
+    """
+    encoded = quote(name.encode("utf-8", "surrogatepass"), safe=" ")
+    encoded = (
+        encoded.replace("~", "%7e").replace(" ", "%20") if name != name.strip() else encoded.replace("~", "%7e")
+    )
+    if encoded.startswith("."):
+        encoded = f"%2e{encoded[1:]}"
+    if encoded and encoded == encoded.lower() and len(encoded) <= _LONGEST_NAME_CHARACTERS:
+        return encoded
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{encoded[:_LONGEST_NAME_CHARACTERS]}~{digest}"
+
+
+def step_folder(artifacts_dir: str, index_name: str, step: str) -> str:
+    """Return the folder of one step of one index, absolute."""
+    root = os.path.join(os.path.abspath(artifacts_dir), CHECKPOINT_FOLDER)
+    return os.path.join(root, folder_name(index_name), folder_name(step))
+
+
+def make_private(folder: str) -> bool:
+    """Make a folder that only its owner can look into, whatever the umask; tell whether it was not there.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return False
+    os.chmod(folder, 0o700)
+    return True
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in a folder survive a power loss: a synced file can still lose its name."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_step_folder(folder: str, *, sync: bool) -> None:
+    """Make the folder of a step, its index and the marked `checkpoint` folder above them.
+
+    With `sync`, they survive a power loss.
+
+    Raises:
+        OSError: One of them cannot be made.
+    """
+    index = os.path.dirname(folder)
+    root = os.path.dirname(index)
+    os.makedirs(os.path.dirname(root), exist_ok=True)
+    for each in (root, index, folder):
+        if make_private(each) and sync:
+            sync_folder(os.path.dirname(each))
+    marker = os.path.join(root, MARKER)
+    if not os.path.exists(marker):
+        with open(marker, "w", encoding="utf-8", opener=_private_opener) as file:
+            file.write(MARKER_TEXT)
+
+
+def _private_opener(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def unsafe(path: str) -> str | None:
+    """Say what lets others change a folder or file, or return None where nothing does."""
+    try:
+        facts = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if facts.st_uid != os.geteuid():
+        return f"belongs to user {facts.st_uid}, not to you ({os.geteuid()}): chown -R {os.geteuid()} {path!r}"
+    if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"can be written by others: chmod -R go-rwx {path!r}"
+    return None

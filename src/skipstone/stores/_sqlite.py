@@ -1,0 +1,311 @@
+"""The local store: small records are rows of a SQLite database, large ones files that a row names."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+from weakref import WeakSet
+
+from .._record import Key, Origin, Record, RecordInfo, parts_of, size_of
+from ._base import BaseStore, Claim
+from ._connection import Connection
+from ._read_ahead import ReadAhead, Row
+from ._recovery import damaged_index
+from ._values import Values
+
+VALUES = "values"
+
+_ROW_BELOW_BYTES = 64 << 10  # where a row costs as much as a file: benchmarks/thresholds.py
+_LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
+_KEYS_PER_QUERY = 500
+_ROWS_PER_PAGE = 1000
+
+_ROW = "key, checksum, origin, duration, payload"
+# The row is found by its number, so that the key comes from the row itself: the index may be damaged.
+_TABLE_ROW = (
+    f"{', '.join(f'row.{name.strip()}' for name in _ROW.split(','))}, row.file, row.size, row.sequence, found.key"
+)
+_FOUND = f"SELECT {_TABLE_ROW} FROM records AS found JOIN records AS row ON row.sequence = found.sequence"
+_BY_KEY = f"{_FOUND} WHERE found.key = ?"
+_ORIGIN = "function, version, encoding, code, run, host, process"
+_NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # of a record whose origin cannot be read
+_RANGE = f"SELECT {_ROW} FROM records WHERE sequence > ? AND sequence <= ? AND file IS NULL"
+_INSERT = (
+    f"INSERT INTO records ({_ROW}, file, size, call_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (key) DO NOTHING"
+)
+_SCAN = """
+    SELECT records.sequence, records.key, function, version, call_id, encoding, code, size, created_at, duration,
+           run, host, process
+    FROM records JOIN origins ON origins.id = records.origin
+    WHERE records.sequence > ? AND (?2 IS NULL OR function = ?2) ORDER BY records.sequence LIMIT ?3
+"""
+
+_T = TypeVar("_T")
+
+
+class SqliteStore(BaseStore):
+    """Records in a folder of the local disk, for any number of threads and processes of one machine."""
+
+    def __init__(self, folder: str, *, durability: str = "process", trusted: bool = False) -> None:
+        """Use a folder; it is made, with those above it, when it is first needed.
+
+        Args:
+            folder: Absolute path.
+            durability: "process" or "power": what an acknowledged record survives.
+            trusted: Use the folder even if others own it or can write to it.
+        """
+        self.folder = folder
+        self._settings = {"durability": durability, "trusted": trusted}
+        sync = durability == "power"
+        self._values = Values(f"{folder}/{VALUES}", sync=sync)
+        self._connection = Connection(folder, sync_each=sync, trusted=trusted, forget=self._forget)
+        self._forget()
+        _stores.add(self)
+
+    def _forget(self) -> None:
+        """Forget what is known of the database: it may be another one now."""
+        self._ahead = ReadAhead()
+        self._fresh_until = 0.0
+        self._data_version, self._epoch = -1, None
+        self._origin_ids: dict[Origin, int] = {}
+        self._origins: dict[int, Origin] = {}
+
+    def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[str, dict[str, Any]]]:
+        """Pickle the settings, not the connection."""
+        return _reopened, (self.folder, self._settings)
+
+    def open(self) -> None:
+        """Open the database now, rather than at the first use.
+
+        Raises:
+            StoreUnavailableError: It cannot be opened.
+            StoreFormatError: A newer skipstone wrote it.
+            UnsafeStoreError: Others own it or can write to it.
+        """
+        with self._connection.use():
+            pass
+
+    def close(self) -> None:
+        """See `Store`."""
+        self._connection.close()
+
+    def get(self, key: Key, /) -> Record | None:
+        """See `Store`."""
+        row = self._ahead.rows.get(key)
+        if row is not None and time.monotonic() < self._fresh_until:
+            return self._record_of(row)
+        with self._connection.use():
+            connection = self._look_for_changes()
+            row = self._ahead.rows.get(key)
+            if row is not None:
+                return self._record_of(row)
+            found = connection.execute(_BY_KEY, (key,)).fetchone()
+            if found is None:
+                return None
+            self._ahead.extend(found[7], self._read_range)
+            return self._record(connection, found)
+
+    def _read_range(self, start: int, stop: int) -> list[Row]:
+        with self._connection.use() as connection:
+            rows = connection.execute(_RANGE, (start, stop)).fetchall()
+        return [row for row in rows if type(row[4]) is bytes and type(row[3]) is float]  # others are damaged
+
+    def _look_for_changes(self) -> sqlite3.Connection:
+        """Drop what was read ahead when another connection has deleted or replaced a record."""
+        now = time.monotonic()
+        if now < self._fresh_until:
+            return self._connection.opened()
+        connection = self._connection.in_place()
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._data_version:
+            epoch = connection.execute("SELECT value FROM state WHERE name = 'epoch'").fetchone()
+            if epoch != self._epoch:
+                self._ahead.clear()
+            self._data_version, self._epoch = version, epoch
+        self._fresh_until = now + _LOOK_FOR_CHANGES_EVERY_SECONDS
+        return connection
+
+    def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
+        """See `Store`."""
+        found = {}
+        with self._connection.use() as connection:
+            for some in _chunks(keys):
+                query = f"{_FOUND} WHERE found.key IN ({_marks(some)})"
+                for row in connection.execute(query, some).fetchall():
+                    record = self._record(connection, row)
+                    if record is not None:
+                        found[record.key] = record
+        return found
+
+    def present(self, keys: Sequence[Key], /) -> set[Key]:
+        """See `Store`."""
+        with self._connection.use() as connection:
+            return {
+                key
+                for some in _chunks(keys)
+                for (key,) in connection.execute(
+                    f"SELECT key FROM records WHERE key IN ({_marks(some)})",
+                    some,
+                )
+            }
+
+    def _record_of(self, row: Row) -> Record:
+        key, checksum, origin_id, duration_seconds, payload = row
+        origin = self._origins.get(origin_id) or self._read_origin(origin_id)
+        return Record(key, checksum, origin, duration_seconds, payload)
+
+    def _record(self, connection: sqlite3.Connection, found: tuple[Any, ...]) -> Record | None:
+        """Make a record of a row, or return None where it was deleted while its file was opened."""
+        *row, file, size, _, key = found
+        if row[0] != key:
+            raise damaged_index(key)
+        if type(row[3]) is not float:
+            row[3] = 0.0
+        if file is None:
+            row[4] = row[4] if type(row[4]) is bytes else b""  # damaged: the checksum does not fit
+        else:
+            row[4] = self._values.read(file, size)
+            if row[4] is None:
+                now = connection.execute(_BY_KEY, (key,)).fetchone()
+                if now is None or now[5] != file:
+                    return None if now is None else self._record(connection, now)
+                row[4] = b""  # missing or cut
+        return self._record_of(cast("Row", row))
+
+    def _read_origin(self, origin_id: int) -> Origin:
+        with self._connection.use() as connection:
+            query = f"SELECT {_ORIGIN} FROM origins WHERE id = ?"
+            row = connection.execute(query, (origin_id,)).fetchone()
+        if row is None:
+            return _NO_ORIGIN
+        origin = self._origins[origin_id] = Origin(*row)
+        return origin
+
+    def put(self, record: Record, /, *, replace: bool = False) -> bool:
+        """See `Store`."""
+        payload = parts_of(record.payload)
+        size_bytes = size_of(payload)
+        file, content = None, None
+        if size_bytes < _ROW_BELOW_BYTES:
+            content = payload[0] if len(payload) == 1 else b"".join(payload)
+        else:
+            self.open()
+            with self._connection.translating():  # without the connection: it may take long
+                file = self._values.write(record.key, payload)
+        kept = False
+        try:
+            with self._connection.use():
+                connection = self._connection.in_place()
+                row = (
+                    record.key,
+                    record.checksum,
+                    self._origin_id(connection, record.origin),
+                    record.duration_seconds,
+                    content,
+                    file,
+                    size_bytes,
+                    record.call_id,
+                    record.created_at_seconds,
+                )
+                if replace:
+                    with self._change(connection, [record.key]):
+                        connection.execute(_INSERT, row)
+                    kept = True
+                else:
+                    kept = connection.execute(_INSERT, row).rowcount == 1
+        finally:
+            if file is not None and not kept:
+                self._values.remove(file)
+        return kept
+
+    def _origin_id(self, connection: sqlite3.Connection, origin: Origin) -> int:
+        found = self._origin_ids.get(origin)
+        if found is None:
+            connection.execute(
+                f"INSERT INTO origins ({_ORIGIN}) VALUES ({_marks(origin)}) ON CONFLICT DO NOTHING", origin
+            )
+            query = f"SELECT id FROM origins WHERE ({_ORIGIN}) = ({_marks(origin)})"
+            row = connection.execute(query, origin).fetchone()
+            if row is None:
+                raise damaged_index(origin.function.encode())
+            found = self._origin_ids[origin] = int(row[0])
+            self._origins[found] = origin
+        return found
+
+    def delete(self, keys: Iterable[Key], /) -> int:
+        """See `Store`."""
+        deleted = 0
+        for some in _chunks(list(keys)):
+            with self._connection.use() as connection, self._change(connection, some) as removed:
+                pass
+            deleted += removed[0]
+        return deleted
+
+    @contextmanager
+    def _change(self, connection: sqlite3.Connection, keys: Sequence[Key]) -> Generator[list[int]]:
+        """Delete records, and tell everybody who has read them ahead, in one transaction with the body.
+
+        Yields a list of one number: how many there were.
+        """
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            where = f"FROM records WHERE key IN ({_marks(keys)})"
+            query = f"SELECT file {where} AND file IS NOT NULL"
+            files = [file for (file,) in connection.execute(query, keys)]
+            removed = connection.execute(f"DELETE {where}", keys).rowcount
+            connection.execute("UPDATE state SET value = value + 1 WHERE name = 'epoch'")
+            yield [removed]
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._ahead.discard(keys)
+        for file in files:
+            self._values.remove(file)
+
+    def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
+        """See `Store`."""
+        sequence = -1
+        while True:
+            with self._connection.use() as connection:
+                rows = connection.execute(_SCAN, (sequence, function, _ROWS_PER_PAGE)).fetchall()
+            for _, *info in rows:
+                yield RecordInfo(*info)
+            if len(rows) < _ROWS_PER_PAGE:
+                return
+            sequence = rows[-1][0]
+
+    def claim(self, key: Key, /) -> Claim | None:
+        """See `Store`."""
+        with self._connection.use():
+            return self._connection.locks().claim(key)
+
+
+def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:
+    return SqliteStore(folder, **settings)
+
+
+def _chunks(keys: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        yield keys[start : start + _KEYS_PER_QUERY]
+
+
+def _marks(keys: Sequence[object]) -> str:
+    return ", ".join("?" * len(keys))
+
+
+_stores: WeakSet[SqliteStore] = WeakSet()
+
+
+def _after_fork() -> None:
+    for store in _stores:
+        store._connection.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,113 @@
+"""Large payloads, each in a file of its own.
+
+A file is written under a name that no other has, and belongs to a record when a row names it. So a file is
+never overwritten, a reader's memory map stays whole, and a crash leaves at most a file that no row names.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import sys
+from contextlib import suppress
+from weakref import WeakSet
+
+from .._record import Buffer, Key, Payload, size_of
+from ._folder import make_private, sync_folder
+
+_MAP_FROM_BYTES = 1 << 20  # below, reading is as fast, and takes no descriptor
+_MOST_MAPS = 0 if sys.version_info >= (3, 13) else 256
+_SUFFIX = ".value"
+_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}-[0-9a-f]{8}\.value")
+_MOST_PARTS = 512  # of one writev; the limit is 1024
+
+
+class Values:
+    """The value files of one store's folder."""
+
+    def __init__(self, folder: str, *, sync: bool) -> None:
+        """Use `<folder>`, which need not exist; with `sync`, a written file survives a power loss."""
+        self._folder = folder
+        self._sync = sync
+        self._maps: WeakSet[mmap.mmap] = WeakSet()
+
+    def write(self, key: Key, payload: Payload) -> str:
+        """Write a payload, and return the new file's name, relative to the folder.
+
+        Raises:
+            OSError: It could not be written; nothing is left of it.
+        """
+        digits = key.hex()
+        name = f"{digits[:2]}/{digits[2:]}-{os.urandom(4).hex()}{_SUFFIX}"
+        path = self._path(name)
+        make_private(self._folder)
+        make_private(os.path.dirname(path))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                _write_all(descriptor, payload)
+                if self._sync:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if self._sync:
+                for folder in (os.path.dirname(path), self._folder, os.path.dirname(self._folder)):
+                    sync_folder(folder)
+        except BaseException:
+            self.remove(name)
+            raise
+        return name
+
+    def read(self, name: str, size_bytes: int) -> Buffer | None:
+        """Return a file's content, writable, in memory or as a copy-on-write map.
+
+        None where the file is missing or has another size than was written.
+        """
+        if not _NAME.fullmatch(name):  # damaged, or planted to lead out of the folder
+            return None
+        try:
+            descriptor = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            if os.fstat(descriptor).st_size != size_bytes:
+                return None
+            if size_bytes >= _MAP_FROM_BYTES and (not _MOST_MAPS or len(self._maps) < _MOST_MAPS):
+                return self._map(descriptor, size_bytes)
+            content = bytearray(size_bytes)
+            view, done = memoryview(content), 0
+            while count := os.readv(descriptor, [view[done:]]):
+                done += count
+            return content if done == size_bytes else None
+        finally:
+            os.close(descriptor)
+
+    def _map(self, descriptor: int, size_bytes: int) -> Buffer:
+        if sys.version_info >= (3, 13):
+            mapped = mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_COPY, trackfd=False)
+        else:  # each map keeps a descriptor open
+            mapped = mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_COPY)
+            self._maps.add(mapped)
+        return memoryview(mapped)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with suppress(FileNotFoundError):
+            if _NAME.fullmatch(name):
+                os.unlink(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+
+def _write_all(descriptor: int, payload: Payload) -> None:
+    parts = [memoryview(part).cast("B") for part in payload]
+    left = size_of(parts)
+    while left:
+        written = os.writev(descriptor, parts[:_MOST_PARTS])
+        left -= written
+        while parts and written >= parts[0].nbytes:
+            written -= parts.pop(0).nbytes
+        if written:
+            parts[0] = parts[0][written:]
