@@ -341,6 +341,9 @@ CHANGES = [
     ("many", "app.py", "**rest}:", "**more}:"),
     ("many", "app.py", "async for", "for"),
     ("many", "app.py", "{**{1: 2}", "{True: {1: 2}"),
+    ("many", "app.py", "{**{1: 2}", "{None: {1: 2}"),
+    ("many", "app.py", "*, key=LIMIT", "*, key"),
+    ("many", "app.py", "*, key=LIMIT", "*, key=None"),
     ("many", "app.py", "LIMIT = 10", "LIMIT = 11"),
 ]
 

@@ -35,7 +35,6 @@ _OUTSIDE = {"decorator_list", "bases", "keywords", "defaults", "kw_defaults"}  #
 _NO_CODE = {"ctx", "kind", "type_comment", "type_params", "returns", "annotation"}
 _FILLING = {"add", "append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 _SIMPLE = {type(None), bool, int, float, complex, str, bytes, type(...)}
-_MUTABLE = {list, dict, set}
 _METHODS = {FunctionType, staticmethod, classmethod, property, cached_property}
 _WRAPPED = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel", "args", "keywords")
 _SELF, _SUPER = "<self>", "<super>"  # in chains: a method's first parameter, and a call of `super()`
@@ -77,11 +76,7 @@ class _Walk:
                 yield f"{'.'.join(chain)} = {self._refer(chain, place)}"
         if not place.definitions:
             items = [*_dictionary(thing).items()]  # of a class, its methods, constants and annotations
-            kept = {
-                name: part
-                for name, part in items
-                if name[:2] != "__" or type(part) is FunctionType or "annot" in name
-            }
+            kept = {name: v for name, v in items if name[:2] != "__" or type(v) is FunctionType or "annot" in name}
             yield f"{thing.__qualname__} {self._describe(getattr(thing, '__code__', kept))}"
 
     def _refer(self, chain: Chain, place: _Place) -> str:
@@ -90,7 +85,7 @@ class _Walk:
         source, value = place.source, place.owner
         if name in place.cells:
             value = place.cells[name]
-            if name in source.variables or _kind(value) in _MUTABLE:
+            if name in source.variables or _kind(value) in {list, dict, set}:
                 return "variable"
         elif name not in (_SELF, _SUPER):
             value = place.namespace.get(name, _MISSING)
@@ -105,7 +100,7 @@ class _Walk:
             attribute = _attribute(value, rest[0], above=name == _SUPER)
             if attribute is _MISSING and name in (_SELF, _SUPER):
                 return ""  # it belongs to the instance
-            if type(attribute) in {*_SIMPLE, *_METHODS, *_MUTABLE, tuple, frozenset}:
+            if type(attribute) in {*_SIMPLE, *_METHODS, list, dict, set, tuple, frozenset}:
                 value = attribute
         return self._describe(value)
 
@@ -358,7 +353,7 @@ def _free(chain: Chain, scope: _Scope) -> Chain:
 
 
 def _children(node: ast.AST, scope: _Scope, inner: _Scope) -> list[tuple[Any, Any]]:
-    """Return what counts of a node, words and nodes with their scopes, the same in all Python versions."""
+    """Return what counts of a node: words (`*` for the key in `{**a}`) and nodes with their scopes."""
     if isinstance(node, ast.AnnAssign) and not scope.is_class:
         node = ast.Assign([node.target], node.value or node.target)
     outside = scope.outer if isinstance(node, ast.arguments) else scope
@@ -373,7 +368,9 @@ def _children(node: ast.AST, scope: _Scope, inner: _Scope) -> list[tuple[Any, An
         if parts:
             place = outside if field in _OUTSIDE else inner
             children.append((f":{field}", None))
-            children += [(part, place) if isinstance(part, ast.AST) else (str(part), None) for part in parts]
+            children += [
+                (part, place) if isinstance(part, ast.AST) else (str(part or "*"), None) for part in parts
+            ]
     return [*children, (")", None)]
 
 

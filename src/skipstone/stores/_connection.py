@@ -48,32 +48,47 @@ class Connection:
         self._locks: LockFile | None = None
         self._identity = (0, 0)
 
-    @contextmanager
-    def use(self) -> Generator[sqlite3.Connection]:
-        """Hold the connection inside a `with` block; errors of SQLite and the system become StoreError."""
-        with self._mutex, self.translating():
-            yield self.opened()
+    def __enter__(self) -> sqlite3.Connection:
+        """Hold the connection; errors of SQLite and the system become StoreError."""
+        self._mutex.acquire()
+        try:
+            return self._connection or self._open()
+        except BaseException as error:
+            self._mutex.release()
+            self._translate(error)
+            raise
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        try:
+            if error is not None:
+                self._translate(error)
+        finally:
+            self._mutex.release()
 
     @contextmanager
     def translating(self) -> Generator[None]:
-        """Turn errors of SQLite and the system into StoreError; set a damaged database aside."""
+        """Turn errors of SQLite and the system into StoreError, without holding the connection."""
         try:
             yield
-        except StoreError:
+        except BaseException as error:
+            self._translate(error)
             raise
-        except (sqlite3.Error, OSError) as error:
-            if is_damage(error):
-                self._set_aside(error)
-            message = f"the store in {self._folder} does not work: {error}"
-            raise StoreUnavailableError(message) from error
+
+    def _translate(self, error: BaseException) -> None:
+        if isinstance(error, StoreError) or not isinstance(error, (sqlite3.Error, OSError)):
+            return
+        if is_damage(error):
+            self._set_aside(error)
+        message = f"the store in {self._folder} does not work: {error}"
+        raise StoreUnavailableError(message) from error
 
     def locks(self) -> LockFile:
-        """Return the lock file; call it inside `use`."""
+        """Return the lock file; call it while holding the connection."""
         assert self._locks is not None
         return self._locks
 
     def in_place(self) -> sqlite3.Connection:
-        """Return the connection inside `use`, anew if the path leads elsewhere than when it was opened.
+        """While holding the connection, return it, anew if the path leads elsewhere than when it was opened.
 
         The database was deleted then, or set aside by another process: what is written to it would be lost.
         """
@@ -81,7 +96,7 @@ class Connection:
         return self.opened()
 
     def opened(self) -> sqlite3.Connection:
-        """Return the connection inside `use`."""
+        """While holding the connection, return it."""
         return self._connection or self._open()
 
     def _leave_if_elsewhere(self) -> None:

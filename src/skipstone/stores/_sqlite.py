@@ -87,7 +87,7 @@ class SqliteStore(BaseStore):
             StoreFormatError: A newer skipstone wrote it.
             UnsafeStoreError: Others own it or can write to it.
         """
-        with self._connection.use():
+        with self._connection:
             pass
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class SqliteStore(BaseStore):
         row = self._ahead.rows.get(key)
         if row is not None and time.monotonic() < self._fresh_until:
             return self._record_of(row)
-        with self._connection.use():
+        with self._connection:
             connection = self._look_for_changes()
             row = self._ahead.rows.get(key)
             if row is not None:
@@ -111,7 +111,7 @@ class SqliteStore(BaseStore):
             return self._record(connection, found)
 
     def _read_range(self, start: int, stop: int) -> list[Row]:
-        with self._connection.use() as connection:
+        with self._connection as connection:
             rows = connection.execute(_RANGE, (start, stop)).fetchall()
         return [row for row in rows if type(row[4]) is bytes and type(row[3]) is float]  # others are damaged
 
@@ -133,7 +133,7 @@ class SqliteStore(BaseStore):
     def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
         """See `Store`."""
         found = {}
-        with self._connection.use() as connection:
+        with self._connection as connection:
             for some in _chunks(keys):
                 query = f"{_FOUND} WHERE found.key IN ({_marks(some)})"
                 for row in connection.execute(query, some).fetchall():
@@ -144,7 +144,7 @@ class SqliteStore(BaseStore):
 
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
-        with self._connection.use() as connection:
+        with self._connection as connection:
             return {
                 key
                 for some in _chunks(keys)
@@ -178,7 +178,7 @@ class SqliteStore(BaseStore):
         return self._record_of(cast("Row", row))
 
     def _read_origin(self, origin_id: int) -> Origin:
-        with self._connection.use() as connection:
+        with self._connection as connection:
             query = f"SELECT {_ORIGIN} FROM origins WHERE id = ?"
             row = connection.execute(query, (origin_id,)).fetchone()
         if row is None:
@@ -199,7 +199,7 @@ class SqliteStore(BaseStore):
                 file = self._values.write(record.key, payload)
         kept = False
         try:
-            with self._connection.use():
+            with self._connection:
                 connection = self._connection.in_place()
                 row = (
                     record.key,
@@ -241,7 +241,7 @@ class SqliteStore(BaseStore):
         """See `Store`."""
         deleted = 0
         for some in _chunks(list(keys)):
-            with self._connection.use() as connection, self._change(connection, some) as removed:
+            with self._connection as connection, self._change(connection, some) as removed:
                 pass
             deleted += removed[0]
         return deleted
@@ -273,7 +273,7 @@ class SqliteStore(BaseStore):
         """See `Store`."""
         sequence = -1
         while True:
-            with self._connection.use() as connection:
+            with self._connection as connection:
                 rows = connection.execute(_SCAN, (sequence, function, _ROWS_PER_PAGE)).fetchall()
             for _, *info in rows:
                 yield RecordInfo(*info)
@@ -283,7 +283,7 @@ class SqliteStore(BaseStore):
 
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`."""
-        with self._connection.use():
+        with self._connection:
             return self._connection.locks().claim(key)
 
 
