@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, ParamSpec, TypeVar, cast
 
+from . import _log
 from ._call import Call
 from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
@@ -20,7 +20,6 @@ from .stores._folder import step_folder
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_log = logging.getLogger("skipstone")
 _EVERY_ID: Any = object()
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from _operator import _compare_digest as compare_digest  # what hmac has, without its imports
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from xxhash import xxh3_64, xxh3_64_digest
 
 from ._canonical import canonical
+from ._digest import blake2b
 from ._errors import MissingExtraError, SkipstoneError
 from ._function import KnownFunction
 from ._record import Buffer, Payload, Record, parts_of, size_of

@@ -5,13 +5,13 @@ Sync and async calls differ in who sleeps and who awaits, and in nothing else.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from . import _log
 from ._blame import blame
 from ._call import Attempt, Call, Turn
 from ._codec import Codec, DamagedPayloadError, UnreadableResultError
@@ -37,7 +37,6 @@ from .stores import Store
 MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
 
-_log = logging.getLogger("skipstone")
 _LARGE_BYTES = 64 << 10  # takes longer to load than a thread to start
 _CALL_ID_CHARACTERS = 200
 _KEYS_AT_ONCE = 10_000
@@ -86,7 +85,7 @@ class Engine:
         value = self._result(record, function, call_id)
         if value is not MISS:
             self.counters.hit(record.duration_seconds, len(record.payload))
-            if _log.isEnabledFor(logging.DEBUG):
+            if _log.is_debugging():
                 _log.debug("hit: %s for id %r", function.name, shortened(call_id))
         return value
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from hashlib import blake2b
 from typing import Any
 
+from ._digest import blake2b
 from ._record import FAILURE, Failure, Key, Payload, Record, RecordInfo, parts_of
 
 
@@ -16,6 +15,7 @@ def failure_key(key: Key) -> Key:
 
 def failure_payload(error: Exception, attempts: int) -> Payload:
     """Return what a failure's record holds: the error and its traceback as texts, and the count of attempts."""
+    import json
     from traceback import format_exception
 
     told = {
@@ -49,5 +49,7 @@ def failure_of(info: RecordInfo, record: Record) -> Failure:
 
 
 def _told(record: Record) -> dict[str, Any]:
+    import json
+
     told: dict[str, Any] = json.loads(b"".join(parts_of(record.payload)))
     return told

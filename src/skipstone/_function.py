@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from ._canonical import canonical
+from ._digest import blake2b
 from ._errors import UnstableIdError
 from ._naming import qualified_name
 from ._record import Key

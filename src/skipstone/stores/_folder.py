@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from hashlib import blake2b
-from urllib.parse import quote
+
+from .._digest import blake2b
 
 CHECKPOINT_FOLDER = "checkpoint"
 MARKER = ".skipstone"
 MARKER_TEXT = "This folder holds checkpoints of skipstone: results of finished calls. Deleting it loses them.\n"
 
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+=@,")
 _LONGEST_NAME_CHARACTERS = 100
 
 
@@ -20,15 +21,13 @@ def folder_name(name: str) -> str:
     What a file name cannot hold is percent-encoded. Where that leaves upper-case letters, which some file
     systems fold, or was too long, `~` and a digest of the text follow.
     """
-    encoded = quote(name.encode("utf-8", "surrogatepass"), safe=" ")
-    encoded = (
-        encoded.replace("~", "%7e").replace(" ", "%20") if name != name.strip() else encoded.replace("~", "%7e")
-    )
+    raw = name.encode("utf-8", "surrogatepass")
+    encoded = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in raw)
     if encoded.startswith("."):
         encoded = f"%2e{encoded[1:]}"
     if encoded and encoded == encoded.lower() and len(encoded) <= _LONGEST_NAME_CHARACTERS:
         return encoded
-    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    digest = blake2b(raw, digest_size=8).hexdigest()
     return f"{encoded[:_LONGEST_NAME_CHARACTERS]}~{digest}"
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
@@ -135,8 +136,7 @@ class SqliteStore(BaseStore):
         found = {}
         with self._connection as connection:
             for some in _chunks(keys):
-                query = f"{_FOUND} WHERE found.key IN ({_marks(some)})"
-                for row in connection.execute(query, some).fetchall():
+                for row in connection.execute(_by_keys(len(some)), some).fetchall():
                     record = self._record(connection, row)
                     if record is not None:
                         found[record.key] = record
@@ -294,6 +294,11 @@ def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:
 def _chunks(keys: Sequence[_T]) -> Iterator[Sequence[_T]]:
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         yield keys[start : start + _KEYS_PER_QUERY]
+
+
+@lru_cache(maxsize=8)
+def _by_keys(count: int) -> str:
+    return f"{_FOUND} WHERE found.key IN ({', '.join('?' * count)})"
 
 
 def _marks(keys: Sequence[object]) -> str:

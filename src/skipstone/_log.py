@@ -1,0 +1,41 @@
+"""`logging.getLogger("skipstone")`, without importing logging: where nobody did, nobody listens."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
+
+_DEBUG, _INFO = 10, 20  # logging.DEBUG, logging.INFO: importing logging costs 10 ms
+_logger: logging.Logger | None = None
+
+
+def is_debugging() -> bool:
+    """Tell whether DEBUG messages are wanted."""
+    logger = _logger or _find()
+    return logger is not None and logger.isEnabledFor(_DEBUG)
+
+
+def debug(message: str, *args: object) -> None:
+    """Log about one call."""
+    _write(_DEBUG, message, *args)
+
+
+def info(message: str, *args: object) -> None:
+    """Log about a step."""
+    _write(_INFO, message, *args)
+
+
+def _write(level: int, message: str, *args: object) -> None:
+    logger = _logger or _find()
+    if logger is not None:
+        logger.log(level, message, *args)
+
+
+def _find() -> logging.Logger | None:
+    global _logger  # noqa: PLW0603 - found once
+    if "logging" in sys.modules:
+        _logger = sys.modules["logging"].getLogger("skipstone")
+    return _logger
