@@ -82,31 +82,25 @@ class Engine:
         return await _in_thread(self._hit, record, function, call_id)
 
     def _hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
-        value = self._result(record, function, call_id)
-        if value is not MISS:
-            self.counters.hit(record.duration_seconds, len(record.payload))
-            if _log.is_debugging():
-                _log.debug("hit: %s for id %r", function.name, shortened(call_id))
-        return value
-
-    def _result(self, record: Record, function: KnownFunction, call_id: object) -> object:
+        """Return the result that a record holds, or MISS where it cannot or may not be returned."""
         if record.origin.code != function.code and not self._accepts(record, function, call_id):
             return MISS
         try:
-            return self._codec.decode(record, function)
-        except DamagedPayloadError as error:
-            category: type[LoadWarning] = DamagedRecordWarning
-            problem = f"is damaged ({error})"
-        except UnreadableResultError as error:
-            category = LoadWarning
-            problem = f"cannot be loaded ({error})"
-        self._warn(
-            category,
-            f"the stored result of {function.name} for id {shortened(call_id)!r} {problem}: "
-            f"the call runs again and its result replaces it",
-            once=record.key,
-        )
-        return MISS
+            value = self._codec.decode(record, function)
+        except (DamagedPayloadError, UnreadableResultError) as error:
+            damaged = isinstance(error, DamagedPayloadError)
+            self._warn(
+                DamagedRecordWarning if damaged else LoadWarning,
+                f"the stored result of {function.name} for id {shortened(call_id)!r} "
+                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): the call runs again and its result "
+                f"replaces it",
+                once=record.key,
+            )
+            return MISS
+        self.counters.hit(record.duration_seconds, len(record.payload))
+        if _log.is_debugging():
+            _log.debug("hit: %s for id %r", function.name, shortened(call_id))
+        return value
 
     def _accepts(self, record: Record, function: KnownFunction, call_id: object) -> bool:
         """Decide whether a result that was made by other code may be returned."""
@@ -215,7 +209,7 @@ class Engine:
         try:
             if not self._store.put(record, replace=replace):
                 theirs = self._store.get(call.key)
-                result = MISS if theirs is None else self._result(theirs, call.function, call.id)
+                result = MISS if theirs is None else self._hit(theirs, call.function, call.id)
                 if result is not MISS:
                     return result
                 self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun

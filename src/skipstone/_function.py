@@ -50,7 +50,7 @@ class KnownFunction:
         self.version = version or ""
         self.on_code_change = on_code_change
         self.is_async = bool(_flags(call) & _COROUTINE)
-        self._prefix = canonical((self.name, self.version))
+        self._digest = blake2b(canonical((self.name, self.version)), digest_size=_KEY_BYTES)
 
     def key(self, call_id: object, /) -> Key:
         """Return the 16-byte key of the call with this id.
@@ -58,16 +58,19 @@ class KnownFunction:
         Raises:
             UnstableIdError: The id has no canonical form.
         """
-        if type(call_id) is str:  # by far the most common; "." is no tag of a canonical form of a text
-            content = b"." + call_id.encode("utf-8", "surrogatepass")
+        digest = self._digest.copy()
+        if type(call_id) is str:  # by far the most common; no canonical form begins with NUL
+            try:
+                digest.update(b"\0" + call_id.encode())
+            except UnicodeEncodeError:
+                digest.update(b"\0" + call_id.encode("utf-8", "surrogatepass"))
         else:
             try:
-                content = canonical(call_id)
+                digest.update(canonical(call_id))
             except UnstableIdError as error:
                 message = f"cannot make the id of a call of {self.name}: {error}"
                 raise UnstableIdError(message) from None
-            content = b"#" + content
-        return blake2b(self._prefix + content, digest_size=_KEY_BYTES).digest()
+        return digest.digest()
 
     @functools.cached_property
     def code(self) -> bytes:

@@ -63,7 +63,7 @@ class PickleSerializer:
         ]
 
     def loads(self, payload: Buffer, _result_type: object, /) -> Any:
-        if payload[:8] != _MAGIC:
+        if payload[0] != _MAGIC[0]:
             return pickle.loads(payload)
         view = memoryview(payload)
         if view.readonly:  # arrays must be writable
@@ -78,7 +78,7 @@ class PickleSerializer:
         return pickle.loads(blocks[0], buffers=blocks[1:])
 
 
-_MAGIC = b"OUTSIDE5"  # no pickle begins with it: protocol 5 begins with 0x80 0x05
+_MAGIC = b"OUTSIDE5"  # pickles of protocol 5 begin with 0x80
 _ALIGNMENT = 64
 
 

@@ -47,6 +47,7 @@ _SCAN = """
 """
 
 _T = TypeVar("_T")
+_new = tuple.__new__
 
 
 class SqliteStore(BaseStore):
@@ -157,7 +158,8 @@ class SqliteStore(BaseStore):
     def _record_of(self, row: Row) -> Record:
         key, checksum, origin_id, duration_seconds, payload = row
         origin = self._origins.get(origin_id) or self._read_origin(origin_id)
-        return Record(key, checksum, origin, duration_seconds, payload)
+        # What Record(...) does, in half the time: this is the way of every hit.
+        return _new(Record, (key, checksum, origin, duration_seconds, payload, "", 0.0))
 
     def _record(self, connection: sqlite3.Connection, found: tuple[Any, ...]) -> Record | None:
         """Make a record of a row, or return None where it was deleted while its file was opened."""
