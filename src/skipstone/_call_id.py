@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ._errors import IdExpressionError
@@ -55,6 +55,7 @@ SAFE_BUILTINS = frozenset(
 `id` and `hash` are not among them: they differ from process to process.
 """
 
+_ID_FUNCTION = "__id_function__"
 _VARARGS, _VARKEYWORDS = 0x04, 0x08  # inspect.CO_VARARGS, inspect.CO_VARKEYWORDS: importing inspect costs 10 ms
 
 
@@ -72,9 +73,11 @@ def compile_id(function: types.FunctionType, id: str | Callable[..., object] | N
     """
     function = _innermost(function)
     if callable(id):
-        return _checked_callable(function, id)
-    all_arguments = f"dict({', '.join(f'{name}={name}' for name in _parameters(function))})"
-    return _compiled(function, all_arguments if id is None else id)
+        return _compiled(function, _call_of_the_id(function, id), {_ID_FUNCTION: id})
+    if id is None:
+        names = _parameters(function)
+        return _compiled(function, f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}", {})
+    return _compiled(function, id, {})
 
 
 def _innermost(function: types.FunctionType) -> types.FunctionType:
@@ -90,32 +93,51 @@ def _parameters(function: types.FunctionType) -> tuple[str, ...]:
     return code.co_varnames[:count]
 
 
-def _checked_callable(function: types.FunctionType, id: Callable[..., object]) -> Callable[..., object]:
+def _call_of_the_id(function: types.FunctionType, id: Callable[..., object]) -> str:
+    """Return the expression that calls an id function with all arguments, defaults included."""
+    code, names = function.__code__, _parameters(function)
     if isinstance(id, types.FunctionType) and not id.__code__.co_flags & (_VARARGS | _VARKEYWORDS):
-        expected, found = _parameters(function), _parameters(id)
-        if expected != found:
+        found = _parameters(id)
+        if names != found:
             message = (
                 f"the id function of {_signature(function)} takes ({', '.join(found)}): "
-                f"give it the same parameters, ({', '.join(expected)})"
+                f"give it the same parameters, ({', '.join(names)})"
             )
             raise IdExpressionError(message)
-    return id
+    positional, keyword = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+    rest = list(names[keyword:])
+    arguments = list(names[:positional])
+    if code.co_flags & _VARARGS:
+        arguments.append(f"*{rest.pop(0)}")
+    arguments += [f"{name}={name}" for name in names[positional:keyword]]
+    if rest:
+        arguments.append(f"**{rest[0]}")
+    return f"{_ID_FUNCTION}({', '.join(arguments)})"
 
 
-def _compiled(function: types.FunctionType, expression: str) -> Callable[..., object]:
+def _compiled(
+    function: types.FunctionType, expression: str, names: dict[str, Callable[..., object]]
+) -> Callable[..., object]:
     import ast
 
     def fail(problem: str) -> IdExpressionError:
         return IdExpressionError(f"id expression {expression!r} does not fit {_signature(function)}: {problem}")
 
-    try:
-        # In parentheses, so that it may have line breaks; f-strings and walrus work as well.
-        body = ast.parse(f"({expression}\n)", filename=f"<id of {function.__qualname__}>", mode="eval").body
-    except SyntaxError as error:
-        raise fail(str(error.msg)) from None
     parameters = _parameters(function)
-    for name in _free_names(body):
-        if name in parameters or name in SAFE_BUILTINS:
+    try:
+        # In parentheses, so that it may have line breaks.
+        body = ast.parse(f"({expression}\n)", mode="eval").body
+        free_names = _free_names(f"lambda {', '.join(parameters)}: ({expression}\n)")
+    except (SyntaxError, ValueError) as error:
+        raise fail(error.msg if isinstance(error, SyntaxError) else str(error)) from None
+    if isinstance(body, ast.Tuple) and not body.elts and "(" not in expression:
+        problem = "it is empty"
+        raise fail(problem)
+    if any(isinstance(node, (ast.Yield, ast.YieldFrom, ast.Await)) for node in ast.walk(body)):
+        problem = "it may not yield or await"
+        raise fail(problem)
+    for name in free_names:
+        if name in SAFE_BUILTINS or name in names:
             continue
         if hasattr(builtins, name):
             problem = f"{name!r} may not be used in an id: its value can differ from process to process"
@@ -123,11 +145,13 @@ def _compiled(function: types.FunctionType, expression: str) -> Callable[..., ob
             problem = f"there is no parameter {name!r}"
         raise fail(problem)
 
-    code = function.__code__
-    lambda_ = ast.Lambda(args=_arguments(code, parameters), body=body)
-    module = ast.fix_missing_locations(ast.Expression(lambda_))
-    allowed = {name: getattr(builtins, name) for name in SAFE_BUILTINS if hasattr(builtins, name)}
-    compiled = eval(compile(module, f"<id of {function.__qualname__}>", "eval"), {"__builtins__": allowed})  # noqa: S307 - the expression stands in the source code, beside the function
+    source = f"<id of {function.__qualname__}>"
+    lambda_ = ast.Expression(ast.Lambda(args=_arguments(function.__code__, parameters), body=body))
+    allowed = {name: getattr(builtins, name) for name in SAFE_BUILTINS}
+    # The expression stands in the source code, beside the function: it is no more dangerous than that.
+    compiled = eval(
+        compile(ast.fix_missing_locations(lambda_), source, "eval"), {"__builtins__": allowed, **names}
+    )
     compiled.__defaults__ = function.__defaults__
     compiled.__kwdefaults__ = function.__kwdefaults__
     compiled.__name__, compiled.__qualname__ = function.__name__, function.__qualname__
@@ -135,20 +159,17 @@ def _compiled(function: types.FunctionType, expression: str) -> Callable[..., ob
     return result
 
 
-def _free_names(tree: object) -> Iterator[str]:
-    import ast
+def _free_names(source: str) -> list[str]:
+    """Return the names that an expression uses and does not bind, as the compiler sees it."""
+    from symtable import symtable
 
-    bound: set[str] = set()
-    used: list[str] = []
-    for node in ast.walk(tree):  # type: ignore[arg-type]
-        if isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load):
-                used.append(node.id)
-            else:
-                bound.add(node.id)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-    return (name for name in used if name not in bound)
+    def below(table: Any) -> list[str]:
+        found = [
+            symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() and symbol.is_referenced()
+        ]
+        return found + [name for child in table.get_children() for name in below(child)]
+
+    return [name for child in symtable(source, "<id>", "eval").get_children() for name in below(child)]
 
 
 def _arguments(code: types.CodeType, names: tuple[str, ...]) -> Any:

@@ -294,6 +294,11 @@ class Engine:
 
 
 async def _in_thread(function: Callable[..., object], *args: object) -> object:
-    from asyncio import to_thread
+    """Run a function beside the event loop, or at once where it is none of asyncio's."""
+    import asyncio
 
-    return await to_thread(function, *args)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return function(*args)
+    return await asyncio.to_thread(function, *args)

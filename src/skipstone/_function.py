@@ -6,7 +6,7 @@ import functools
 import types
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ._canonical import canonical
 from ._digest import blake2b
@@ -45,12 +45,21 @@ class KnownFunction:
         Raises:
             UnstableIdError: It has no name of its own (a lambda), and none was given.
         """
-        self.call = call
+        try:
+            # The function may be a key of a weak dictionary that has this as its value.
+            self._call: Callable[[], Callable[..., Any]] = ref(call)  # type: ignore[assignment]  # asked while it lives
+        except TypeError:
+            self._call = lambda: call
         self.name = name or _name_of(call)
         self.version = version or ""
         self.on_code_change = on_code_change
         self.is_async = bool(_flags(call) & _COROUTINE)
         self._digest = blake2b(canonical((self.name, self.version)), digest_size=_KEY_BYTES)
+
+    @property
+    def call(self) -> Callable[..., Any]:
+        """The function itself, undecorated."""
+        return self._call()
 
     def key(self, call_id: object, /) -> Key:
         """Return the 16-byte key of the call with this id.
@@ -90,16 +99,18 @@ class KnownFunction:
             return Any
 
 
-_known: WeakKeyDictionary[Callable[..., Any], KnownFunction] = WeakKeyDictionary()
+# What is known of a class stands for the class itself in one, and for calls of its instances in the other.
+_known: WeakKeyDictionary[Any, KnownFunction] = WeakKeyDictionary()
+_known_of_instances: WeakKeyDictionary[type, KnownFunction] = WeakKeyDictionary()
 
 
-def remember(function: Callable[..., Any], known: KnownFunction) -> None:
+def remember(decorated: Callable[..., Any], known: KnownFunction) -> None:
     """Say what a decorated function stands for."""
-    _known[function] = known
+    _known[decorated] = known
 
 
 def known(method: Callable[..., Any]) -> tuple[KnownFunction, Callable[..., Any]]:
-    """Return what is known of a function, method, class or partial, and what to call: it undecorated."""
+    """Return what is known of whatever can be called, and what to call: the undecorated function."""
     if not callable(method):
         message = f"{method!r} is not callable: write load_or_run(function, id, *args, **kwargs)"
         raise TypeError(message)
@@ -109,10 +120,18 @@ def known(method: Callable[..., Any]) -> tuple[KnownFunction, Callable[..., Any]
     if isinstance(method, types.MethodType):
         function, call = known(method.__func__)
         return function, types.MethodType(call, method.__self__)
-    found = _known.get(method)
-    if found is None:
-        found = _known[method] = KnownFunction(method)
-    return found, found.call
+    if isinstance(method, types.FunctionType):
+        function = _known.get(method) or _known.setdefault(method, KnownFunction(method))
+        return function, function.call
+    if isinstance(method, type):
+        return _known.get(method) or _known.setdefault(method, KnownFunction(method)), method
+    if isinstance(method, (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)):
+        return KnownFunction(method), method
+    cls = type(method)
+    function = _known_of_instances.get(cls) or _known_of_instances.setdefault(
+        cls, KnownFunction(cls.__call__, name=qualified_name(cls))
+    )
+    return function, method
 
 
 def _flags(call: Callable[..., Any]) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 from ._call import Call
 from ._engine import MISS
@@ -33,17 +34,23 @@ class NullEngine:
 
     def run(self, call: Call, *, replace: bool = False) -> object:  # noqa: ARG002
         """Run the call."""
-        started = time.perf_counter()
-        value = call.method(*call.args, **call.kwargs)
-        self.counters.miss(time.perf_counter() - started)
-        return value
+        with self._counted():
+            return call.method(*call.args, **call.kwargs)
 
     async def run_async(self, call: Call, *, replace: bool = False) -> object:  # noqa: ARG002
         """Run the call."""
+        with self._counted():
+            return await call.method(*call.args, **call.kwargs)
+
+    @contextmanager
+    def _counted(self) -> Generator[None]:
         started = time.perf_counter()
-        value = await call.method(*call.args, **call.kwargs)
+        try:
+            yield
+        except Exception:
+            self.counters.failure(time.perf_counter() - started)
+            raise
         self.counters.miss(time.perf_counter() - started)
-        return value
 
     def records(self, _function: str | None) -> Iterator[RecordInfo]:
         """Yield nothing."""
