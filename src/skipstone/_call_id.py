@@ -149,9 +149,8 @@ def _compiled(
     lambda_ = ast.Expression(ast.Lambda(args=_arguments(function.__code__, parameters), body=body))
     allowed = {name: getattr(builtins, name) for name in SAFE_BUILTINS}
     # The expression stands in the source code, beside the function: it is no more dangerous than that.
-    compiled = eval(
-        compile(ast.fix_missing_locations(lambda_), source, "eval"), {"__builtins__": allowed, **names}
-    )
+    code = compile(ast.fix_missing_locations(lambda_), source, "eval")
+    compiled = eval(code, {"__builtins__": allowed, **names})  # noqa: S307
     compiled.__defaults__ = function.__defaults__
     compiled.__kwdefaults__ = function.__kwdefaults__
     compiled.__name__, compiled.__qualname__ = function.__name__, function.__qualname__

@@ -136,7 +136,9 @@ def _subclass(cls: type, write_base: _Writer, value: object, write: _Write) -> N
 
 def _named(thing: object, write: _Write) -> None:
     name = qualified_name(thing)
-    if "<" in name:  # <lambda>, <locals>: many can have this name
+    bound = getattr(thing, "__self__", None)
+    if "<" in name or not (bound is None or isinstance(bound, (type, types.ModuleType))):
+        # <lambda> and <locals>: many can have this name; a bound method: its object has a content, too
         message = f"the function or class {name} has no name of its own, so it cannot be part of an id"
         raise UnstableIdError(message)
     _text(b"q", name, write)

@@ -20,6 +20,7 @@ SkipstoneWarning(UserWarning)
 │   └── DamagedRecordWarning           because its bytes changed
 ├── DamagedStoreWarning                a database was damaged; its readable records were carried over
 ├── CodeChangedWarning                 a stored result was made by other code
+├── NetworkFileSystemWarning           a local store is on a network file system
 └── StoreUnavailableWarning            the store does not answer; the run goes on without it
 
 None of them defines `__init__`, so all of them pickle: a process pool can raise them in its parent.
@@ -108,6 +109,10 @@ class DamagedStoreWarning(SkipstoneWarning):
 
 class CodeChangedWarning(SkipstoneWarning):
     """A stored result was made by other code than the present."""
+
+
+class NetworkFileSystemWarning(SkipstoneWarning):
+    """A local store is on a network file system."""
 
 
 class StoreUnavailableWarning(SkipstoneWarning):

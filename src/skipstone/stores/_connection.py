@@ -13,8 +13,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 
-from .._errors import DamagedStoreWarning, StoreError, StoreUnavailableError, UnsafeStoreError, warn
+from .._errors import (
+    DamagedStoreWarning,
+    NetworkFileSystemWarning,
+    StoreError,
+    StoreUnavailableError,
+    UnsafeStoreError,
+    warn,
+)
 from ._claims import LockFile
+from ._file_system import network_file_system
 from ._folder import make_step_folder, unsafe
 from ._recovery import is_damage, recover
 from ._schema import prepare
@@ -24,6 +32,7 @@ LOCKS = "claims.lock"
 
 _BUSY_TIMEOUT_SECONDS = 60
 _abandoned: list[object] = []
+_told: set[str] = set()
 
 
 class Connection:
@@ -77,9 +86,12 @@ class Connection:
     def _translate(self, error: BaseException) -> None:
         if isinstance(error, StoreError) or not isinstance(error, (sqlite3.Error, OSError)):
             return
-        if is_damage(error):
-            self._set_aside(error)
         message = f"the store in {self._folder} does not work: {error}"
+        if is_damage(error):
+            try:
+                self._set_aside(error)
+            except (sqlite3.Error, OSError) as another:
+                message += f"; nor can it be mended: {another}"
         raise StoreUnavailableError(message) from error
 
     def locks(self) -> LockFile:
@@ -130,6 +142,7 @@ class Connection:
         make_step_folder(self._folder, sync=self._sync_each)
         if not self._trusted:
             self._check_owner()
+        self._check_file_system()
         self._locks = LockFile.open(f"{self._folder}/{LOCKS}")
         try:
             connection = self._connect()
@@ -170,26 +183,37 @@ class Connection:
                 )
                 raise UnsafeStoreError(message)
 
+    def _check_file_system(self) -> None:
+        kind = network_file_system(self._folder)
+        if kind is not None and self._folder not in _told:
+            _told.add(self._folder)
+            message = (
+                f"{self._folder} is on a network file system ({kind}), where SQLite's log and locks cannot be trusted: "
+                f"use an artifacts_dir on a local disk"
+            )
+            warn(message, NetworkFileSystemWarning)
+
     def _set_aside(self, error: BaseException) -> None:
         """Put a new database in the place of the damaged one, unless somebody else has done so."""
         with self._mutex:
-            locks = self._locks or LockFile.open(f"{self._folder}/{LOCKS}")
-            with locks.recovering():
-                before = self._identity
-                if self._connection is not None:
-                    self._connection.close()
-                self._locks = None
-                self._connection = None
-                self._forget()
-                if before in ((0, 0), _identity(self._path)) and self._is_damaged():
+            locks, self._locks = self._locks or LockFile.open(f"{self._folder}/{LOCKS}"), None
+            try:
+                with locks.recovering():
+                    before = self._identity
+                    if self._connection is not None:
+                        self._connection.close()
+                    self._connection = None
+                    self._forget()
+                    if before not in ((0, 0), _identity(self._path)) or not self._is_damaged():
+                        return
                     aside, carried = recover(self._path)
-                    message = (
-                        f"the database in {self._folder} was damaged ({error}). It was set aside as "
-                        f"{os.path.basename(aside)}, and {carried:,} readable records were carried over; "
-                        f"others will be computed again"
-                    )
-                    warn(message, DamagedStoreWarning)
-            locks.close()
+            finally:
+                locks.close()
+        message = (
+            f"the database in {self._folder} was damaged ({error}). It was set aside as {os.path.basename(aside)}, and "
+            f"{carried:,} readable records were carried over; others will be computed again"
+        )
+        warn(message, DamagedStoreWarning)
 
     def _is_damaged(self) -> bool:
         """Look once more: it may have been another process that has put a new one there meanwhile."""
