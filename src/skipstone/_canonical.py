@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from xxhash import xxh3_128_digest
 
+from ._arrays import STAND_INS
 from ._errors import UnstableIdError
 from ._naming import qualified_name
 
@@ -65,8 +66,10 @@ def _text(tag: bytes, text: str, write: _Write) -> None:
     _framed(tag, text.encode("utf-8", "surrogatepass"), write)
 
 
-def _buffer(tag: bytes, buffer: memoryview | bytes | bytearray, write: _Write) -> None:
-    view = memoryview(buffer).cast("B")
+def _buffer(tag: bytes, view: memoryview, write: _Write) -> None:
+    if not view.contiguous:
+        view = memoryview(view.tobytes())
+    view = view.cast("B")
     if view.nbytes < _DIGEST_FROM_BYTES:
         _framed(tag, bytes(view), write)
     else:
@@ -144,77 +147,14 @@ def _named(thing: object, write: _Write) -> None:
     _text(b"q", name, write)
 
 
-def _ndarray(value: Any, write: _Write) -> None:
-    import numpy as np
-
-    value = value.view(np.ndarray)
-    dtype = value.dtype
-    write(b"a")
-    _write(dtype.descr if dtype.names else dtype.str, write)
-    _write(value.shape, write)
-    if dtype.hasobject or dtype.kind == "T":
-        _sequence(b"l", value.ravel().tolist(), write)
-    else:
-        flat = value.ravel()  # a view where it can be, in C order
-        _buffer(b"b", memoryview(flat.view("u1") if flat.dtype.itemsize and flat.size else b""), write)
+def _stand_in(name: str, value: object, write: _Write) -> None:
+    _text(b"a", _library(name), write)
+    _write(STAND_INS[name](value), write)
 
 
-def _numpy_scalar(value: Any, write: _Write) -> None:
-    write(b"g")
-    _ndarray(value.reshape((1,)), write)
-
-
-def _series(value: Any, write: _Write) -> None:
-    _text(b"p", _package(value), write)
-    _write(value.name, write)
-    if hasattr(value, "index"):
-        _column(value.index, write)
-    _column(value, write)
-
-
-def _frame(value: Any, write: _Write) -> None:
-    _text(b"P", _package(value), write)
-    _sequence(b"l", list(value.columns), write)
-    if hasattr(value, "index"):
-        _column(value.index, write)
-    for position in range(value.shape[1]):
-        _column(value.iloc[:, position] if hasattr(value, "iloc") else value.to_series(position), write)
-
-
-def _package(value: object) -> str:
-    return type(value).__module__.partition(".")[0]
-
-
-def _index(value: Any, write: _Write) -> None:
-    write(b"x")
-    _write(list(value.names), write)
-    _column(value, write)
-
-
-def _column(column: Any, write: _Write) -> None:
-    """Write a column by its values: numbers as an array, all else one by one, whatever holds them."""
-    dtype = getattr(column, "dtype", None)
-    if getattr(dtype, "kind", "") in "biufcmM" and hasattr(dtype, "str"):
-        _ndarray(column.to_numpy(), write)
-        return
-    is_text = str(dtype).lower() in ("object", "str", "string", "string[python]", "string[pyarrow]")
-    _text(b"t", "text" if is_text else str(dtype), write)
-    items = column.tolist() if hasattr(column, "tolist") else column.to_list()
-    # pandas writes "missing" as None, NaN, NA or NaT, by version and type.
-    _sequence(b"l", [None if _is_missing(item) else item for item in items], write)
-
-
-def _is_missing(item: object) -> bool:
-    return type(item).__name__ in ("NAType", "NaTType") or (isinstance(item, float) and item != item)  # noqa: PLR0124
-
-
-def _tensor(value: Any, write: _Write) -> None:
-    write(b"T")
-    _text(b"t", str(value.dtype), write)
-    _write(tuple(value.shape), write)
-    import torch
-
-    _buffer(b"b", memoryview(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()), write)
+def _library(name: str) -> str:
+    """Return the library's and the class's name: where in the library the class is defined changes."""
+    return f"{name.partition('.')[0]}.{name.rpartition('.')[2]}"
 
 
 _writers: dict[type, _Writer] = {
@@ -226,7 +166,7 @@ _writers: dict[type, _Writer] = {
     str: partial(_text, b"s"),
     bytes: partial(_framed, b"b"),
     bytearray: lambda value, write: _framed(b"y", bytes(value), write),
-    memoryview: lambda value, write: _framed(b"v", value.tobytes(), write),
+    memoryview: lambda value, write: _buffer(b"v", value, write),
     tuple: partial(_sequence, b"("),
     list: partial(_sequence, b"["),
     set: partial(_set, b"{"),
@@ -259,20 +199,11 @@ _by_name: dict[str, _Writer] = {
     "pathlib.PureWindowsPath": partial(_plain, b"w", str),
     "pathlib._local.PurePosixPath": partial(_plain, b"h", str),
     "pathlib._local.PureWindowsPath": partial(_plain, b"w", str),
-    "numpy.ndarray": _ndarray,
-    "numpy.memmap": _ndarray,
-    "numpy.generic": _numpy_scalar,
     "numpy.dtype": partial(_plain, b"t", str),
-    "pandas.DataFrame": _frame,
-    "pandas.Series": _series,
-    "pandas.Index": _index,
-    "pandas.core.frame.DataFrame": _frame,
-    "pandas.core.series.Series": _series,
-    "pandas.core.indexes.base.Index": _index,
-    "polars.dataframe.frame.DataFrame": _frame,
-    "polars.series.series.Series": _series,
-    "torch.Tensor": _tensor,
+    **{name: partial(_stand_in, name) for name in STAND_INS},
 }
+
+_by_name["numpy.memmap"] = _by_name["numpy.ndarray"]  # where an array lies does not count
 
 # Their subclasses differ in nothing that the writer does not write.
 _families = {

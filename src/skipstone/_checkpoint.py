@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -29,7 +30,7 @@ class Checkpoint:
     May be used from any number of threads and tasks, pickled, and used after `fork`.
     """
 
-    def __init__(self, store: Store, config: ConfigLike = None, *, name: str = "") -> None:
+    def __init__(self, store: Store, config: ConfigLike = None, name: str = "") -> None:
         """Keep results in a store of one's own.
 
         Args:
@@ -41,9 +42,9 @@ class Checkpoint:
             ConfigError: A setting has the wrong type or value.
             MissingExtraError: A setting needs a library that is not installed.
         """
-        self._arguments: tuple[object, ...] = (store, config)
         self.name = name
         self.config: CheckpointConfig = resolve(config)
+        self._arguments: tuple[object, ...] = (store, self.config, name)
         self._engine: Engine | NullEngine = Engine(store, self.config)
         self._told: Stats | None = None
 
@@ -171,7 +172,11 @@ class LocalStorageCheckpoint(Checkpoint):
         self.folder = step_folder(str(settings.artifacts_dir), str(settings.index_name), checkpoint_name)
         store = SqliteStore(self.folder, durability=settings.durability, trusted=settings.trust_store)
         super().__init__(store, settings, name=checkpoint_name)
-        self._arguments = (checkpoint_name, settings)
+        # A pickle may be loaded by a process that works in another folder.
+        self._arguments = (
+            checkpoint_name,
+            settings._replace(artifacts_dir=os.path.abspath(settings.artifacts_dir)),
+        )
         try:
             store.open()
         except StoreUnavailableError as error:
@@ -183,9 +188,9 @@ class NullCheckpoint(Checkpoint):
 
     def __init__(self, checkpoint_name: str = "", config: ConfigLike = None) -> None:
         """Do nothing with the settings but check them."""
-        self._arguments = (checkpoint_name, config)
         self.name = checkpoint_name
         self.config = resolve(config)
+        self._arguments = (checkpoint_name, self.config)
         self._engine = NullEngine()
         self._told = None
 

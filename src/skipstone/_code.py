@@ -43,8 +43,11 @@ _MISSING = object()
 _STANDARD_LIBRARY = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
 
 
+_SCHEME = b"\x01"  # to be counted up when the same code gets another digest: then nobody's code has changed
+
+
 def fingerprint(function: Callable[..., object]) -> bytes:
-    """Return 8 bytes that change when the code that a function runs does.
+    """Return 8 bytes that change when the code that a function runs does; the first one says how they are made.
 
     They are the same in every process and Python version. Comments, docstrings, formatting and the
     annotations of functions do not count, nor does code outside the user's project, except by name.
@@ -64,7 +67,7 @@ class _Walk:
         lines = [self._describe(function)]
         for thing in self._found:  # grows meanwhile
             lines += self._write(thing)
-        return blake2b("\n".join(lines).encode("utf-8", "backslashreplace"), digest_size=8).digest()
+        return _SCHEME + blake2b("\n".join(lines).encode("utf-8", "backslashreplace"), digest_size=7).digest()
 
     def _write(self, thing: Any) -> Iterator[str]:
         """Write down one definition, and what the free names in it stand for."""

@@ -19,11 +19,18 @@ def failure_payload(error: Exception, attempts: int) -> Payload:
     from traceback import format_exception
 
     told = {
-        "error": f"{type(error).__qualname__}: {error}",
+        "error": f"{type(error).__qualname__}: {_text(error)}",
         "traceback": "".join(format_exception(error)),
         "attempts": attempts,
     }
     return (json.dumps(told).encode(),)
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - an error that cannot be shown is noted all the same
+        return f"<its text raised {type(another).__qualname__}>"
 
 
 def attempts_of(record: Record) -> int:

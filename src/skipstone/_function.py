@@ -19,7 +19,7 @@ _COROUTINE = 0x80  # inspect.CO_COROUTINE: importing inspect costs 10 ms
 
 
 def is_comparable(code: bytes, other: bytes) -> bool:
-    """Tell whether two fingerprints were made in the same way, so that a difference means other code."""
+    """Tell whether two fingerprints were made in the same way (their first byte), so that they can be compared."""
     return bool(code) and code[:1] == other[:1]
 
 

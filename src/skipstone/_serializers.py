@@ -135,9 +135,16 @@ class JsonSerializer(_MsgspecSerializer):
         return msgspec.json
 
 
-def _same(value: object, decoded: object) -> bool:
-    if type(value) is not type(decoded) and not (isinstance(value, int) and isinstance(decoded, float)):
+def _same(value: Any, decoded: Any) -> bool:
+    """Tell whether a value came back as it was, in its type and in those of its parts."""
+    if isinstance(value, int) and type(decoded) is float:  # annotated as float
+        return not isinstance(value, bool) and value == decoded
+    if type(value) is not type(decoded):
         return False
+    if isinstance(value, (list, tuple)):
+        return len(value) == len(decoded) and all(map(_same, value, decoded))
+    if isinstance(value, dict):
+        return _same(list(value), list(decoded)) and _same(list(value.values()), list(decoded.values()))
     return bool(value == decoded) or repr(value) == repr(decoded)  # repr: NaN does not equal itself
 
 

@@ -1,0 +1,27 @@
+"""kill -9 at random moments: nothing that was acknowledged is lost, nothing wrong comes back."""
+
+import pytest
+import trials
+
+
+def none_of(tally, *whats):
+    assert not any(tally[what] for what in whats), "\n".join(tally.examples)
+
+
+def kill(servers, folder, count, seed, **settings):
+    tally = trials.kill(servers, "skipstone", folder, count, seed=seed, settings=settings)
+    assert tally["kills"] == count
+    assert tally["acknowledged"] > count  # a run in which nothing was saved would prove nothing
+    none_of(tally, "lost", "wrong", "errors", "not opened", "hung", "died")
+
+
+def test_killed_at_random_moments(servers, folder):
+    """What was acknowledged before a SIGKILL is there afterwards, right, and the store opens."""
+    kill(servers, folder, 20, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_a_hundred_times(servers, folder):
+    """The same, 100 times, with the records of all rounds in one store."""
+    kill(servers, folder, 100, seed=2)

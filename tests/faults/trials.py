@@ -1,0 +1,162 @@
+"""Faults, caused again and again: what the tests and `tools/torture.py` share."""
+
+import os
+import random
+import shutil
+from collections import Counter
+from contextlib import suppress
+from itertools import islice
+
+from harness import Child, Died, Hung, in_parallel
+from scenarios import ids_of
+
+TRIAL_SECONDS = 30
+
+
+class Tally(Counter):
+    """Counts of what happened, and the first examples of what must not."""
+
+    def __init__(self):
+        super().__init__()
+        self.examples = []
+
+    def note(self, what, examples, where=""):
+        """Count examples of something that must not happen."""
+        self[what] += len(examples)
+        self.examples += [f"{what}{where}: {example}" for example in list(examples)[:3]]
+
+
+def kill(servers, kind, folder, count, *, seed=0, settings=None):
+    """SIGKILL a process that saves, again and again, and look at the store after each."""
+    tally = Tally()
+    chance = random.Random(seed)
+    saved = []
+    for number in range(count):
+        with Child("save_for_ever", kind=kind, folder=folder, seed=number, settings=settings) as child:
+            # From before the store is open to some hundred records later.
+            acknowledged = child.kill_after(chance.uniform(0.05, 0.15) if number % 5 == 0 else chance.uniform(0.15, 0.7))
+        tally["kills"] += 1
+        tally["acknowledged"] += len(acknowledged)
+        saved += acknowledged
+        asked = [*islice(ids_of(number), len(acknowledged) + 2), *chance.sample(saved, min(len(saved), 20))]
+        _examine(tally, servers[0], kind, folder, asked, acknowledged=set(saved), where=f" after kill {number}", settings=settings)
+        if sum(tally[bad] for bad in ("hung", "died", "not opened")) > 3:
+            break
+    return tally
+
+
+def _examine(tally, server, kind, folder, ids, *, acknowledged, where, settings=None):
+    try:
+        seen = server.run("examine", kind=kind, folder=folder, ids=ids, settings=settings, timeout=TRIAL_SECONDS)
+    except (Hung, Died) as error:
+        tally.note(type(error).__name__.lower(), [error], where)
+        return None
+    tally.note("not opened", [] if seen["opened"] else seen["errors"], where)
+    tally.note("lost", acknowledged.intersection(seen["ran"]), where)
+    tally.note("wrong", seen["wrong"], where)
+    tally.note("errors", seen["errors"], where)
+    return seen
+
+
+DAMAGE_IDS = [
+    *(f"tiny{number}-{120 + number}" for number in range(30)),
+    *(f"row{number}-{20_000 + number}" for number in range(12)),
+    *(f"file{number}-{90_000 + number}" for number in range(6)),
+    "large0-1500000",
+    "large1-1500001",
+]
+_PAGE = 4096
+
+
+def healthy(server, kind, folder, *, settings=None):
+    """Make two stores to be damaged: one that was closed, and one that was killed, with a log beside its database."""
+    closed, killed = os.path.join(folder, "closed"), os.path.join(folder, "killed")
+    half = len(DAMAGE_IDS) // 2
+    server.run("save", kind=kind, folder=closed, ids=DAMAGE_IDS, settings=settings)
+    server.run("save", kind=kind, folder=killed, ids=DAMAGE_IDS[::2], settings=settings)
+    server.run("save", kind=kind, folder=killed, ids=DAMAGE_IDS[1::2], settings=settings, leave_open=True)
+    assert half
+    return [closed, killed]
+
+
+def damage(servers, kind, folder, count, *, seed=0, settings=None, only=None):
+    """Damage files of a store in one of many ways, and ask for all of it, again and again.
+
+    Args:
+        only: Damages only files for which this is true of their relative path.
+    """
+    tally = Tally()
+    origins = healthy(servers[0], kind, os.path.join(folder, f"healthy-{kind}"), settings=settings)
+
+    def trial(server, number):
+        chance = random.Random(f"{seed}:{number}")
+        copy = os.path.join(folder, f"{kind}-{number}")
+        shutil.copytree(origins[number % 2], copy)
+        did = _damage_one(chance, copy, only)
+        where = f" in trial {number} ({'; '.join(did)})"
+        seen = _examine(tally, server, kind, copy, DAMAGE_IDS, acknowledged=set(), where=where, settings=settings)
+        again = seen and _examine(
+            tally, server, kind, copy, [*DAMAGE_IDS, "new-500"], acknowledged=set(), where=f" again{where}", settings=settings
+        )
+        tally["trials"] += 1
+        if seen and again:
+            tally["computed again"] += len(seen["ran"])
+            tally["set aside"] += any(category == "DamagedStoreWarning" for category, _ in seen["warnings"])
+            if seen["ran"] and not seen["warnings"]:
+                tally.note("silent", [len(seen["ran"])], where)
+            tally.note("not kept afterwards", set(again["ran"]) - {"new-500"}, where)
+        shutil.rmtree(copy, ignore_errors=True)
+
+    in_parallel(servers, trial, range(count))
+    return tally
+
+
+def files_below(folder):
+    """Return the relative paths of all files, in a fixed order."""
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), folder) for parent, _, names in os.walk(folder) for name in names
+    )
+
+
+def _damage_one(chance, folder, only):
+    paths = [path for path in files_below(folder) if only is None or only(path)]
+    # The database and its log are few among many files, and the most worth damaging.
+    central = [path for path in paths if "sqlite3" in path or "cache.db" in path]
+    return [
+        damage_file(chance, os.path.join(folder, path), chance.choice(WAYS))
+        for path in {chance.choice(central if central and chance.random() < 0.7 else paths) for _ in range(chance.randint(1, 2))}
+    ]
+
+
+WAYS = ["flip a bit", "flip bytes", "cut", "zero a page", "delete", "append"]
+
+
+def damage_file(chance, path, way):
+    """Damage one file, and say how."""
+    size = os.path.getsize(path)
+    told = f"{way}: {os.path.basename(path)} of {size} bytes"
+    if way == "delete" or (size == 0 and way != "append"):
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        return f"delete: {os.path.basename(path)}"
+    with open(path, "r+b") as file:
+        if way == "cut":
+            file.truncate(chance.randrange(size))
+        elif way == "append":
+            file.seek(0, os.SEEK_END)
+            file.write(chance.randbytes(chance.randint(1, 2 * _PAGE)))
+        elif way == "zero a page":
+            start = chance.randrange(0, size, _PAGE)
+            file.seek(start)
+            file.write(bytes(min(_PAGE, size - start)))
+            told += f" at {start}"
+        else:
+            at = chance.randrange(size)
+            file.seek(at)
+            length = 1 if way == "flip a bit" else chance.randint(2, 64)
+            old = file.read(length)
+            flipped = bytes(byte ^ (1 << chance.randrange(8) if way == "flip a bit" else chance.randrange(1, 256)) for byte in old)
+            file.seek(at)
+            file.write(flipped)
+            told += f" at {at}"
+    return told

@@ -1,0 +1,275 @@
+"""A result comes back from its serializer as it was, or is refused; records of all serializers stay readable."""
+
+import dataclasses
+import datetime
+import enum
+import typing
+import zoneinfo
+
+import pytest
+
+from skipstone import (
+    Checkpoint,
+    ConfigError,
+    LoadWarning,
+    SaveWarning,
+    Serializer,
+    cache_with_checkpoint,
+    get_checkpoint,
+    open_checkpoint,
+    use_checkpoint,
+)
+from skipstone.stores import MemoryStore
+
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+NOON = datetime.datetime(2024, 5, 6, 12)
+
+
+@dataclasses.dataclass
+class Document:
+    name: str
+    pages: list[int]
+    at: datetime.datetime | None = None
+
+
+class Facts(typing.TypedDict):
+    size: int
+    tags: tuple[str, ...]
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+results = {}
+
+
+@cache_with_checkpoint(id="name", name="untyped", on_code_change="ignore")
+def untyped(name):
+    return results[name]
+
+
+def typed(kind):
+    """Return a decorated function with this return annotation."""
+
+    def work(name):
+        return results[name]
+
+    work.__annotations__["return"] = kind
+    return cache_with_checkpoint(id="name", name="typed")(work)
+
+
+def using(serializer, **settings):
+    return use_checkpoint(Checkpoint(MemoryStore(), {"serializer": serializer, **settings}))
+
+
+def same(one, other):
+    return type(one) is type(other) and repr(one) == repr(other)
+
+
+PLAIN = [None, True, 0, -1, 2**63 - 1, 1.5, -0.0, "", "é\0😀", [], [1, [2.0, "a", None]], {}, {"a": {"b": [1]}}]
+
+
+@pytest.mark.parametrize("serializer", ["pickle", "msgpack", "json"])
+@pytest.mark.parametrize("result", [*PLAIN, float("nan"), [float("nan")], float("inf")], ids=repr)
+def test_plain_data_survives_every_serializer(serializer, result):
+    """Plain data comes back from each serializer as it was, in value and type, or is not kept."""
+    results["k"] = result
+    with using(serializer):
+        if serializer == "json" and repr(result) in ("nan", "inf", "[nan]"):
+            with pytest.warns(SaveWarning, match="or with other content"):
+                untyped("k")
+            return
+        assert untyped("k") is result
+        assert same(untyped("k"), result)
+        assert [record.encoding for record in get_checkpoint().records()] == [serializer]
+        assert get_checkpoint().stats().hits == 1
+
+
+@pytest.mark.parametrize("serializer", ["msgpack", "json"])
+@pytest.mark.parametrize(
+    ("kind", "result"),
+    [
+        (Document, Document("a", [1, 2], NOON)),
+        (list[Document], [Document("a", [], None), Document("b", [1], NOON.replace(tzinfo=datetime.UTC))]),
+        (Facts, {"size": 1, "tags": ("a", "b")}),
+        (dict[str, Facts], {"a": {"size": 1, "tags": ()}}),
+        (tuple[int, ...], (1, 2, 3)),
+        (set[str], {"a"}),
+        (frozenset[int], frozenset({1})),
+        (dict[int, str], {1: "a", 2: "b"}),
+        (datetime.datetime, NOON),
+        (datetime.datetime, NOON.replace(tzinfo=datetime.UTC)),
+        (list[datetime.date], [NOON.date()]),
+        (bytes, b"\0\xff"),
+        (Color, Color.RED),
+        (Document | None, None),
+        (typing.NamedTuple("Pair", [("a", int), ("b", str)]), None),
+    ],
+    ids=repr,
+)
+def test_annotated_results_come_back_in_their_types(serializer, kind, result):
+    """With a return annotation, msgpack and json give back dataclasses, TypedDicts, tuples, dates, sets, enums."""
+    if isinstance(kind, type) and issubclass(kind, tuple) and result is None:
+        result = kind(1, "a")
+    results["k"] = result
+    with using(serializer):
+        work = typed(kind)
+        assert work("k") == result
+        assert same(work("k"), result)
+        assert get_checkpoint().stats().hits == 1
+
+
+@pytest.mark.parametrize("serializer", ["msgpack", "json"])
+@pytest.mark.parametrize(
+    ("kind", "result"),
+    [
+        (None, (1, 2)),
+        (None, [(1, 2)]),
+        (None, {1, 2}),
+        (None, Document("a", [])),
+        (None, {"document": Document("a", [])}),
+        (None, NOON),
+        (None, [NOON]),
+        (None, Color.RED),
+        (None, Level.LOW),
+        (None, [Level.LOW]),
+        (None, {(1, 2): 3}),
+        (None, object()),
+        (None, 2**64),
+        (int, "not an int"),
+        (list[float], ["1"]),
+        (list[int], [1.0]),
+        (list[str], [1]),
+        (Document, {"name": "a", "pages": []}),
+        (Document, Document("a", ["not an int"])),
+        (datetime.datetime, NOON.replace(tzinfo=BERLIN)),
+        (list[datetime.datetime], [NOON.replace(tzinfo=BERLIN)]),
+    ],
+    ids=repr,
+)
+def test_what_would_come_back_changed_is_not_kept(serializer, kind, result):
+    """A result that would come back in another type or with other content is returned, told, and not kept."""
+    results["k"] = result
+    with using(serializer):
+        work = untyped if kind is None else typed(kind)
+        if (serializer, repr(result)) in (("json", repr(2**64)), ("msgpack", "{(1, 2): 3}")):  # what one of them can do
+            assert same(work("k"), result)
+        else:
+            with pytest.warns(SaveWarning, match=f"cannot be serialized by {serializer}: "):
+                assert work("k") is result
+            assert not work.is_done("k")
+        assert same(work("k"), result)
+
+
+def test_the_refusal_is_told_whole():
+    """The message says what would come back, and that an annotation helps."""
+    results["k"] = (1, 2)
+    with using("msgpack"), pytest.warns(SaveWarning) as caught:
+        untyped("k")
+    assert str(caught[0].message) == (
+        "cannot keep the result of untyped for id 'k': result (of type tuple) cannot be serialized by msgpack: "
+        "TypeError: it would come back from msgpack as list instead of tuple, or with other content: annotate the "
+        "function's return type, or use the pickle serializer; return plain data to have it kept. "
+        "The result was returned"
+    )
+
+
+class UpperCase:
+    """A user's serializer: keeps texts in upper case, and counts."""
+
+    name = "upper"
+
+    def __init__(self):
+        self.used = []
+
+    def dumps(self, value, result_type, /):
+        self.used.append(result_type)
+        if not isinstance(value, str):
+            raise ValueError("texts only")
+        return [value.upper().encode(), b"!"]
+
+    def loads(self, payload, result_type, /):
+        return bytes(payload).decode()
+
+
+def test_a_users_serializer():
+    """An object with `name`, `dumps` and `loads` is a serializer; it is given the annotation, and may refuse."""
+    serializer = UpperCase()
+    assert isinstance(serializer, Serializer)
+    results.update(k="text", number=3)
+    with using(serializer):
+        assert [untyped("k"), untyped("k"), typed(str)("k")] == ["text", "TEXT!", "text"]
+        assert serializer.used == [typing.Any, str]
+        with pytest.warns(SaveWarning, match=r"result \(of type int\) cannot be serialized by upper: ValueError: texts only"):
+            assert untyped("number") == 3
+        assert [record.encoding for record in get_checkpoint().records()] == ["upper", "upper"]
+
+
+@pytest.mark.parametrize("serializer", [UpperCase, "yaml", 3, type("Half", (), {"name": "half", "dumps": len})()])
+def test_what_is_no_serializer_is_refused(serializer):
+    """Something that lacks a method or is an unknown name is a config error."""
+    if serializer is UpperCase:  # the class in place of an object of it
+        serializer = type("NoName", (), {"dumps": len, "loads": len})
+    with pytest.raises(ConfigError, match="expected 'pickle', 'msgpack', 'json' or an object with name, dumps and loads$"):
+        open_checkpoint("step", {"serializer": serializer})
+
+
+def test_a_record_of_an_unknown_serializer_is_told_and_made_anew():
+    """Without the serializer that made it, a record cannot be loaded: a warning, and the call runs again."""
+    store = MemoryStore()
+    results["k"] = "text"
+    with use_checkpoint(Checkpoint(store, {"serializer": UpperCase()})):
+        untyped("k")
+    with use_checkpoint(Checkpoint(store)), pytest.warns(LoadWarning) as caught:
+        assert untyped("k") == "text"
+    assert str(caught[0].message) == (
+        "the stored result of untyped for id 'k' cannot be loaded (it was saved by the serializer 'upper': pass that one "
+        "as the config's `serializer`): the call runs again and its result replaces it"
+    )
+    with use_checkpoint(Checkpoint(store)):
+        assert untyped("k") == "text"
+        assert [record.encoding for record in get_checkpoint().records()] == ["pickle"]
+
+
+CHANGES = [
+    {"serializer": "pickle"},
+    {"serializer": "json"},
+    {"serializer": "msgpack", "compression": "zstd"},
+    {"serializer": "pickle", "compression": "zstd"},
+    {"serializer": "json", "compression": "zstd"},
+]
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_change_of_serializer_loses_nothing(tmp_path, size):
+    """Each record says how it was made: after a change of serializer or compression, old results are still hits."""
+    for number, settings in enumerate(CHANGES):
+        with open_checkpoint("step", {"artifacts_dir": tmp_path, **settings}) as checkpoint, use_checkpoint(checkpoint):
+            results.clear()
+            results[number] = ["x" * size, number]
+            for before in range(number + 1):
+                assert untyped(before) == ["x" * size, before]
+            assert (checkpoint.stats().hits, checkpoint.stats().misses) == (number, 1)
+            encodings = [record.encoding for record in checkpoint.records()]
+    assert encodings[:2] == ["pickle", "json"]
+    assert size == 10 or encodings[2:] == ["msgpack+zstd", "pickle+zstd", "json+zstd"]
+
+
+def test_compression_makes_it_smaller(tmp_path):
+    """With zstd, repetitive results take a fraction of their size; tiny ones are left as they are."""
+    results.clear()
+    results.update(large=["many words"] * 10_000, small="a")
+    sizes = {}
+    for compression in (None, "zstd"):
+        with using("json", compression=compression):
+            for name in results:
+                assert untyped(name) == untyped(name) == results[name]
+            for record in get_checkpoint().records():
+                sizes[record.call_id, compression] = record.size_bytes
+    assert sizes["large", "zstd"] < sizes["large", None] / 20
+    assert sizes["small", "zstd"] == sizes["small", None]

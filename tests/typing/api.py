@@ -1,0 +1,218 @@
+"""Never run: type checkers see in decorated functions what was decorated."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, assert_type
+
+from skipstone import (
+    Checkpoint,
+    CheckpointConfig,
+    CheckpointedFunction,
+    Failure,
+    LocalStorageCheckpoint,
+    NullCheckpoint,
+    RecordInfo,
+    SaveError,
+    Serializer,
+    Stats,
+    cache_with_checkpoint,
+    get_checkpoint,
+    init_checkpoint,
+    open_checkpoint,
+    use_checkpoint,
+)
+from skipstone.stores import BaseStore, MemoryStore, Record, SqliteStore, Store
+
+# Decorated functions keep their signatures.
+
+
+@cache_with_checkpoint(id="word")
+def shout(word: str, times: int = 1, *, mark: str = "!") -> list[str]:
+    return [word.upper() + mark] * times
+
+
+@cache_with_checkpoint
+def bare(number: int) -> float:
+    return number / 2
+
+
+@cache_with_checkpoint(id=lambda number: (number,), name="app.old", version=2, on_code_change="rerun")
+def by_callable(number: int) -> str | None:
+    return str(number) or None
+
+
+@cache_with_checkpoint(id="number")
+async def later(number: int) -> bytes:
+    return bytes(number)
+
+
+assert_type(shout("a"), list[str])
+assert_type(shout("a", 2, mark="?"), list[str])
+assert_type(bare(1), float)
+assert_type(by_callable(1), str | None)
+assert_type(shout.is_done("a"), bool)
+assert_type(shout.rerun("a", times=2), list[str])
+assert_type(shout.forget("a"), bool)
+assert_type(shout.__wrapped__("a"), list[str])
+assert_type(bare, CheckpointedFunction[[int], float])
+
+shout(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+shout("a", mark=2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+shout("a", marks="?")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+shout.is_done()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+shout.rerun(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+cache_with_checkpoint(id="x", on_code_change="redo")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+cache_with_checkpoint("doc.id")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+as_callable: Callable[[int], float] = bare
+
+
+async def use_later() -> None:
+    assert_type(await later(1), bytes)
+    assert_type(await later.rerun(1), bytes)
+    assert_type(later.is_done(1), bool)
+    assert_type(later.forget(1), bool)
+
+
+# Methods bind.
+
+
+class Reader:
+    @cache_with_checkpoint(id="(self, page)")
+    def read(self, page: int, *, lang: str = "en") -> str:
+        return f"{page}{lang}"
+
+    @cache_with_checkpoint(id="page")
+    async def read_later(self, page: int) -> str:
+        return str(page)
+
+    @staticmethod
+    @cache_with_checkpoint(id="page")
+    def static(page: int) -> str:
+        return str(page)
+
+    @classmethod
+    @cache_with_checkpoint(id="page")
+    def of_class(cls, page: int) -> str:
+        return str(page)
+
+
+reader = Reader()
+assert_type(reader.read(1, lang="de"), str)
+assert_type(Reader.read(reader, 1), str)
+assert_type(Reader.read.is_done(reader, 1), bool)
+assert_type(Reader.read.rerun(reader, 1), str)
+assert_type(Reader.static(1), str)
+assert_type(reader.static(1), str)
+reader.read("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+reader.read()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def use_reader() -> None:
+    assert_type(await reader.read_later(1), str)
+
+
+# `load_or_run` takes the function's arguments and returns its result.
+
+
+def plain(number: int, *, id: str = "") -> tuple[int, str]:
+    return number, id
+
+
+class Model:
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def ask(self, question: str) -> list[int]:
+        return [len(question) + self.size]
+
+
+async def plain_later(number: int) -> dict[str, int]:
+    return {"number": number}
+
+
+checkpoint = get_checkpoint()
+assert_type(checkpoint, Checkpoint)
+assert_type(checkpoint.load_or_run(plain, "k", 1, id="x"), tuple[int, str])
+assert_type(checkpoint.load_or_run(plain, ("any", 1, None), 1), tuple[int, str])
+assert_type(checkpoint.load_or_run(shout, "k", "a", mark="?"), list[str])
+assert_type(checkpoint.load_or_run(Model, "k", 3), Model)
+assert_type(checkpoint.load_or_run(Model(3).ask, "k", "why"), list[int])
+assert_type(checkpoint.load_or_run(functools.partial(plain, 1), "k"), tuple[int, str])
+checkpoint.load_or_run(plain, "k", "1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+checkpoint.load_or_run(plain, "k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+checkpoint.load_or_run("k", plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def use_load_or_run_async() -> None:
+    assert_type(await checkpoint.load_or_run_async(plain_later, "k", 1), dict[str, int])
+    assert_type(await checkpoint.load_or_run_async(later, "k", 1), bytes)
+    await checkpoint.load_or_run_async(plain, "k", 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+assert_type(checkpoint.records(), Iterator[RecordInfo])
+assert_type(checkpoint.records(shout), Iterator[RecordInfo])
+assert_type(checkpoint.failures("app.shout"), Iterator[Failure])
+assert_type(checkpoint.stats(), Stats)
+assert_type(checkpoint.stats().hits, int)
+assert_type(checkpoint.clear(), int)
+assert_type(checkpoint.clear(shout, id=("a", 1)), int)
+
+# Configs are mappings, CheckpointConfig, or any object.
+
+
+class Settings:
+    artifacts_dir = Path("out")
+
+    def index_name(self) -> str:
+        return "news"
+
+
+assert_type(init_checkpoint("step"), Checkpoint)
+assert_type(open_checkpoint("step", {"index_name": "a", "use_checkpoints": False}), Checkpoint)
+open_checkpoint("step", types.MappingProxyType({"index_name": "a"}))
+open_checkpoint("step", Settings())
+open_checkpoint("step", CheckpointConfig(index_name=Settings().index_name, artifacts_dir=Path("out")))
+CheckpointConfig(durability="disk")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+CheckpointConfig(serialiser="json")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+with use_checkpoint(NullCheckpoint()) as null:
+    assert_type(null, Checkpoint)
+with LocalStorageCheckpoint("step", None) as local:
+    assert_type(local.folder if isinstance(local, LocalStorageCheckpoint) else "", str)
+
+# Stores and serializers are protocols.
+
+stores: list[Store] = [MemoryStore(), SqliteStore("/folder", durability="power")]
+assert_type(Checkpoint(stores[0], {"on_save_error": "raise"}, name="own"), Checkpoint)
+
+
+class OwnStore(BaseStore):
+    def get(self, key: bytes, /) -> Record | None:
+        return None
+
+
+class Upper:
+    name = "upper"
+
+    def dumps(self, value: Any, result_type: Any, /) -> list[bytes]:
+        return [str(value).encode(), str(result_type).encode()]
+
+    def loads(self, payload: bytes | bytearray | memoryview, result_type: Any, /) -> Any:
+        return bytes(payload).decode()
+
+
+serializer: Serializer = Upper()
+CheckpointConfig(serializer=Upper())
+
+
+def result_of(error: SaveError) -> object:
+    return error.result
+
+
+coroutine_function: Callable[[int], Awaitable[bytes]] = later
+coroutine: Coroutine[Any, Any, bytes] = later(1)
