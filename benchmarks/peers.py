@@ -15,7 +15,9 @@ class Peer:
     module = ""
     """What is imported."""
     distributions = ()
-    """What is installed: names of packages whose versions go with the results."""
+    """What is installed: packages whose versions go with the results."""
+    slow = False
+    """Given a tenth of the records, for there is no end of it otherwise."""
 
     def __init__(self, folder):
         raise NotImplementedError
@@ -104,7 +106,7 @@ class ByHand(Peer):
             result = loads(payload)
         return result
 
-    def prepare_million(self, some, documents):
+    def prepare_a_million(self, some, documents):
         query = "SELECT 1 FROM records WHERE key = ?"
         if all(self._connection.execute(query, (self._key(document.id),)).fetchone() for document in some):
             return
@@ -127,7 +129,7 @@ class Skipstone(Peer):
         self._checkpoint = init_checkpoint("benchmark", {"artifacts_dir": folder})
         self.hit = cache_with_checkpoint(id="document.id")(work.summarize)
 
-    def prepare_million(self, some, documents):
+    def prepare_a_million(self, some, documents):
         """Fill the store through its own `put`, a transaction for all; leave it as it is where it holds some of them."""
         import skipstone._function
 
@@ -243,6 +245,15 @@ class Exca(Peer):
         return result
 
 
+class ExcaOneByOne(Exca):
+    """The same, with a call for each item."""
+
+    prepare, hits = Peer.prepare, Peer.hits
+
+    def hit(self, document):
+        return next(iter(self._summarize([document.id])))
+
+
 class Joblib(Peer):
     """`Memory.cache`."""
 
@@ -278,6 +289,7 @@ class Cachier(Peer):
 
     module = "cachier"
     distributions = ("cachier",)
+    slow = True
 
     def __init__(self, folder):
         from cachier import cachier
@@ -326,6 +338,7 @@ PEERS = {
     "diskcache-rs, get and set": DiskcacheRsBare,
     "diskcache-rs, memoize": DiskcacheRsMemoize,
     "exca, one call for all": Exca,
+    "exca, a call for each": ExcaOneByOne,
     "joblib.Memory": Joblib,
     "checkpointer": Checkpointer,
     "cachier": Cachier,

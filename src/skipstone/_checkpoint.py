@@ -100,6 +100,9 @@ class Checkpoint:
         value = self._engine.load(function, key, id)
         if value is not MISS:
             return value
+        if function.is_async:
+            message = f"{function.name} is a coroutine function: await load_or_run_async(...) instead"
+            raise TypeError(message)
         return self._engine.run(Call(function, key, id, method, args, kwargs))
 
     async def _load_or_run_async(
@@ -109,6 +112,9 @@ class Checkpoint:
         value = await self._engine.load_async(function, key, id)
         if value is not MISS:
             return value
+        if not function.is_async:
+            message = f"{function.name} is no coroutine function: call load_or_run(...) instead"
+            raise TypeError(message)
         return await self._engine.run_async(Call(function, key, id, method, args, kwargs))
 
     def records(self, function: Callable[..., Any] | str | None = None) -> Iterator[RecordInfo]:

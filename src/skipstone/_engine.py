@@ -136,9 +136,6 @@ class Engine:
             call: Whoever else computes it is waited for, and its result returned.
             replace: Run it even if there is a stored result, and replace that one.
         """
-        if call.function.is_async:
-            message = f"{call.function.name} is a coroutine function: await load_or_run_async(...) instead"
-            raise TypeError(message)
         turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
         for pause_seconds in turn.pauses():
             time.sleep(pause_seconds)
@@ -152,9 +149,6 @@ class Engine:
 
     async def run_async(self, call: Call, *, replace: bool = False) -> object:
         """Run a call of a coroutine function; see `run`."""
-        if not call.function.is_async:
-            message = f"{call.function.name} is no coroutine function: call load_or_run(...) instead"
-            raise TypeError(message)
         from asyncio import sleep
 
         turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)

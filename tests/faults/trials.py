@@ -71,34 +71,36 @@ _PAGE = 4096
 def healthy(server, kind, folder, *, settings=None):
     """Make two stores to be damaged: one that was closed, and one that was killed, with a log beside its database."""
     closed, killed = os.path.join(folder, "closed"), os.path.join(folder, "killed")
-    half = len(DAMAGE_IDS) // 2
     server.run("save", kind=kind, folder=closed, ids=DAMAGE_IDS, settings=settings)
     server.run("save", kind=kind, folder=killed, ids=DAMAGE_IDS[::2], settings=settings)
     server.run("save", kind=kind, folder=killed, ids=DAMAGE_IDS[1::2], settings=settings, leave_open=True)
-    assert half
     return [closed, killed]
 
 
-def damage(servers, kind, folder, count, *, seed=0, settings=None, only=None):
+def damage(servers, kind, folder, count, *, seed=0, settings=None, only=None, ways=None):
     """Damage files of a store in one of many ways, and ask for all of it, again and again.
 
     Args:
-        only: Damages only files for which this is true of their relative path.
+        only: Damage only files for which this is true of their relative path.
+        ways: Damage only in these ways.
     """
     tally = Tally()
     origins = healthy(servers[0], kind, os.path.join(folder, f"healthy-{kind}"), settings=settings)
+    origins = [origin for origin in origins if any(map(only or bool, files_below(origin)))]
 
     def trial(server, number):
         chance = random.Random(f"{seed}:{number}")
         copy = os.path.join(folder, f"{kind}-{number}")
-        shutil.copytree(origins[number % 2], copy)
-        did = _damage_one(chance, copy, only)
+        shutil.copytree(origins[number % len(origins)], copy)
+        did = _damage_one(chance, copy, only, ways or WAYS)
         where = f" in trial {number} ({'; '.join(did)})"
         seen = _examine(tally, server, kind, copy, DAMAGE_IDS, acknowledged=set(), where=where, settings=settings)
         again = seen and _examine(
             tally, server, kind, copy, [*DAMAGE_IDS, "new-500"], acknowledged=set(), where=f" again{where}", settings=settings
         )
         tally["trials"] += 1
+        if seen and seen["seconds"] > 5:
+            tally.note("slow", [f"{seen['seconds']:.1f} s"], where)
         if seen and again:
             tally["computed again"] += len(seen["ran"])
             tally["set aside"] += any(category == "DamagedStoreWarning" for category, _ in seen["warnings"])
@@ -118,12 +120,12 @@ def files_below(folder):
     )
 
 
-def _damage_one(chance, folder, only):
+def _damage_one(chance, folder, only, ways):
     paths = [path for path in files_below(folder) if only is None or only(path)]
     # The database and its log are few among many files, and the most worth damaging.
     central = [path for path in paths if "sqlite3" in path or "cache.db" in path]
     return [
-        damage_file(chance, os.path.join(folder, path), chance.choice(WAYS))
+        damage_file(chance, os.path.join(folder, path), chance.choice(ways))
         for path in {chance.choice(central if central and chance.random() < 0.7 else paths) for _ in range(chance.randint(1, 2))}
     ]
 

@@ -58,7 +58,7 @@ assert_type(shout.is_done("a"), bool)
 assert_type(shout.rerun("a", times=2), list[str])
 assert_type(shout.forget("a"), bool)
 assert_type(shout.__wrapped__("a"), list[str])
-assert_type(bare, CheckpointedFunction[[int], float])
+as_checkpointed: CheckpointedFunction[..., float] = bare
 
 shout(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 shout("a", mark=2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -100,6 +100,11 @@ class Reader:
     def of_class(cls, page: int) -> str:
         return str(page)
 
+    @cache_with_checkpoint(id="page")
+    @staticmethod
+    def outside_static(page: int) -> str:
+        return str(page)
+
 
 reader = Reader()
 assert_type(reader.read(1, lang="de"), str)
@@ -108,6 +113,9 @@ assert_type(Reader.read.is_done(reader, 1), bool)
 assert_type(Reader.read.rerun(reader, 1), str)
 assert_type(Reader.static(1), str)
 assert_type(reader.static(1), str)
+assert_type(Reader.of_class(1), str)
+assert_type(reader.of_class(1), str)
+assert_type(Reader.outside_static(1), str)
 reader.read("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 reader.read()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
