@@ -150,40 +150,29 @@ class Skipstone(Peer):
         self._checkpoint.close()
 
 
-class DiskcacheMemoize(Peer):
+class Memoized(Peer):
     """`Cache.memoize`."""
 
+    def __init__(self, folder):
+        self._memoized = __import__(self.module).Cache(folder).memoize()(work.summarize_id)
+
+    def hit(self, document):
+        return self._memoized(document.id)
+
+
+class DiskcacheMemoize(Memoized):
     module = "diskcache"
     distributions = ("diskcache",)
 
-    def __init__(self, folder):
-        import diskcache
 
-        self._memoized = diskcache.Cache(folder).memoize()(work.summarize_id)
-
-    def hit(self, document):
-        return self._memoized(document.id)
-
-
-class DiskcacheCommunityMemoize(DiskcacheMemoize):
-    """The fork, which is imported under the same name."""
-
+class DiskcacheCommunityMemoize(Memoized):
+    module = "diskcache_community"
     distributions = ("diskcache-community",)
 
 
-class DiskcacheRsMemoize(Peer):
-    """`Cache.memoize`."""
-
+class DiskcacheRsMemoize(Memoized):
     module = "diskcache_rs"
     distributions = ("diskcache-rs",)
-
-    def __init__(self, folder):
-        import diskcache_rs
-
-        self._memoized = diskcache_rs.Cache(folder).memoize()(work.summarize_id)
-
-    def hit(self, document):
-        return self._memoized(document.id)
 
 
 class BareCache(Peer):
@@ -247,6 +236,8 @@ class Exca(Peer):
 
 class ExcaOneByOne(Exca):
     """The same, with a call for each item."""
+
+    slow = True
 
     prepare, hits = Peer.prepare, Peer.hits
 

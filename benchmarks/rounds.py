@@ -49,7 +49,7 @@ class Results:
         return _spread([one / two for one, two in zip(mine, theirs, strict=True)] if mine and theirs else None)
 
 
-def measure(rounds, records, *, only=(), workloads=tuple(work.WORKLOADS), pythons=None, tell=print):
+def measure(rounds, records, *, only=(), workloads=tuple(work.WORKLOADS), tell=print):
     """Return the results of some rounds.
 
     Args:
@@ -57,10 +57,8 @@ def measure(rounds, records, *, only=(), workloads=tuple(work.WORKLOADS), python
         records: How many records a store has.
         only: Peers that are wanted; the floor and skipstone are always among them. None given: all.
         workloads: Those that are wanted.
-        pythons: By peer: the interpreter that has its packages, where this one has not.
         tell: Called with each thing worth saying.
     """
-    pythons = pythons or {}
     results = Results()
     folder = tempfile.mkdtemp(prefix="skipstone-benchmark-")
     try:
@@ -69,8 +67,8 @@ def measure(rounds, records, *, only=(), workloads=tuple(work.WORKLOADS), python
             if only and peer not in (*only, peers.FLOOR, peers.OURS):
                 continue
             try:
-                versions = [_version(pythons.get(peer), package) for package in peers.PEERS[peer].distributions]
-                _prepare(peer, folder, records, workloads, pythons.get(peer))
+                versions = [_version(package) for package in peers.PEERS[peer].distributions]
+                _prepare(peer, folder, records, workloads)
             except subprocess.CalledProcessError as error:
                 tell(f"left out: {peer}: {error.stderr.strip().splitlines()[-1]}")
                 continue
@@ -82,7 +80,7 @@ def measure(rounds, records, *, only=(), workloads=tuple(work.WORKLOADS), python
                 turn = number % len(chosen)
                 for peer in chosen[turn:] + chosen[:turn]:
                     if _applies(workload, peer):
-                        took = _measure_once(workload, peer, folder, records, pythons.get(peer))
+                        took = _measure_once(workload, peer, folder, records)
                         results.add(workload, peer, took)
             tell(f"round {number + 1} of {rounds} is done")
     finally:
@@ -90,26 +88,26 @@ def measure(rounds, records, *, only=(), workloads=tuple(work.WORKLOADS), python
     return results
 
 
-def _prepare(peer, folder, records, workloads, python):
+def _prepare(peer, folder, records, workloads):
     os.makedirs(_folder(folder, peer))
-    _run("prepare", peer, _folder(folder, peer), _count(peer, records), python)
+    _run("prepare", peer, _folder(folder, peer), _count(peer, records))
     if any(workload in workloads and _applies(workload, peer) for workload in _IN_A_MILLION):
         os.makedirs(_folder(KEPT, peer), mode=0o700, exist_ok=True)
-        _run("prepare a million", peer, _folder(KEPT, peer), 0, python)
+        _run("prepare a million", peer, _folder(KEPT, peer), 0)
     for workload in ("import", "first hit"):  # so that everything is compiled, and in the system's memory
-        _run(workload, peer, _folder(folder, peer), 0, python)
+        _run(workload, peer, _folder(folder, peer), 0)
 
 
 def _applies(workload, peer):
     return workload not in _IN_A_MILLION or hasattr(peers.PEERS[peer], "prepare_a_million")
 
 
-def _measure_once(workload, peer, folder, records, python):
+def _measure_once(workload, peer, folder, records):
     if workload == "save":
         with tempfile.TemporaryDirectory(dir=folder) as empty:
-            return float(_run(workload, peer, empty, _count(peer, records), python))
+            return float(_run(workload, peer, empty, _count(peer, records)))
     store = _folder(KEPT if workload in _IN_A_MILLION else folder, peer)
-    return float(_run(workload, peer, store, _count(peer, records), python))
+    return float(_run(workload, peer, store, _count(peer, records)))
 
 
 def _count(peer, records):
@@ -120,16 +118,16 @@ def _folder(parent, peer):
     return os.path.join(parent, "".join(character for character in peer if character.isalnum()))
 
 
-def _run(workload, peer, folder, records, python):
-    return _output(python, "import sys, work; work.main(sys.argv[1:])", workload, peer, folder, str(records))
+def _run(workload, peer, folder, records):
+    return _output("import sys, work; work.main(sys.argv[1:])", workload, peer, folder, str(records))
 
 
-def _version(python, package):
-    return f"{package} {_output(python, 'import sys, importlib.metadata as m; print(m.version(sys.argv[1]))', package)}"
+def _version(package):
+    return f"{package} {_output('import sys, importlib.metadata as m; print(m.version(sys.argv[1]))', package)}"
 
 
-def _output(python, program, *arguments):
-    command = [python or sys.executable, "-c", program, *arguments]
+def _output(program, *arguments):
+    command = [sys.executable, "-c", program, *arguments]
     # Compiled modules must be found and kept, and no setting may come from outside.
     environment = {
         name: value

@@ -1,7 +1,7 @@
 """Measure skipstone side by side with its peers, and print a page of Markdown."""
 
 import argparse
-import datetime
+import datetime as dt
 import os
 import platform
 import sys
@@ -29,13 +29,6 @@ def main():
         choices=list(work.WORKLOADS),
         help="may be repeated",
     )
-    parser.add_argument(
-        "--python",
-        action="append",
-        default=[],
-        metavar="PEER=PATH",
-        help="the interpreter of an environment that has this peer, and skipstone's dependencies",
-    )
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks/README.md instead of printing")
     options = parser.parse_args()
     results = rounds.measure(
@@ -43,7 +36,6 @@ def main():
         options.records,
         only=options.only,
         workloads=[name for name in work.WORKLOADS if not options.workload or name in options.workload],
-        pythons=dict(each.split("=", 1) for each in options.python),
         tell=lambda text: print(text, file=sys.stderr),
     )
     page = tables.report(results, rounds=options.rounds, records=options.records, machine=_machine())
@@ -58,7 +50,7 @@ def main():
 def _machine():
     python = f"{platform.python_implementation()} {platform.python_version()}"
     system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return f"{python} on {system}, {datetime.datetime.now(tz=datetime.UTC):%B %Y}"
+    return f"{python} on {system}, {dt.datetime.now(tz=dt.UTC):%B %Y}"
 
 
 if __name__ == "__main__":

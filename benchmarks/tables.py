@@ -6,12 +6,11 @@ from peers import FLOOR, OURS
 
 def report(results, *, rounds, records, machine):
     """Return a page: all medians in one table, then each workload with its spread and ratios."""
-    parts = [
-        "# Benchmarks",
-        f"Medians of {rounds} interleaved rounds, each measurement in a fresh process; {records:,} records of about 200 "
-        f"bytes. {machine}. Take ratios, not times: they are those of the same round.",
-        _summary(results),
-    ]
+    method = (
+        f"Medians of {rounds} interleaved rounds, each measurement in a fresh process; {records:,} records of about "
+        f"200 bytes. {machine}. Take ratios, not times: they are those of the same round."
+    )
+    parts = ["# Benchmarks", method, _summary(results)]
     for workload, (_, unit, meaning) in work.WORKLOADS.items():
         if workload in results.times:
             parts += [f"## {workload.capitalize()}", f"In {unit}: {meaning}.", _details(results, workload)]
@@ -58,5 +57,5 @@ def _bold(peer):
 
 def number(value):
     if value is None:
-        return "–"
+        return "-"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -10,9 +10,10 @@ import statistics
 import tempfile
 import time
 
+from xxhash import xxh3_64_digest
+
 import tables
 from skipstone.stores import Origin, Record, SqliteStore, _sqlite
-from xxhash import xxh3_64_digest
 
 SIZES = [1 << power for power in range(10, 21)]
 BYTES_PER_ROUND = 16 << 20

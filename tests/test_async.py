@@ -199,13 +199,12 @@ def test_a_task_that_outlives_its_call_is_no_part_of_it():
     """A task started by a call that has ended may ask for the same call."""
 
     async def main():
-        started = []
+        started, ended = [], asyncio.Event()
 
         @cache_with_checkpoint(id="x", name="leaves")
         async def leaves(x):
             async def later():
-                while not leaves.is_done(x):
-                    await asyncio.sleep(0.001)
+                await ended.wait()
                 leaves.forget(x)
                 return await leaves(x)
 
@@ -214,6 +213,7 @@ def test_a_task_that_outlives_its_call_is_no_part_of_it():
             return x
 
         assert await leaves(1) == 1
+        ended.set()
         assert await started[0] == 1
 
     run(main())
@@ -282,8 +282,16 @@ def now(x):
 
 
 WRONG = [
-    (lambda checkpoint: run(checkpoint.load_or_run_async(now, "k", 1)), now, "no coroutine function: call load_or_run(...)"),
-    (lambda checkpoint: checkpoint.load_or_run(later, "k", 1), later, "a coroutine function: await load_or_run_async(...)"),
+    (
+        lambda checkpoint: run(checkpoint.load_or_run_async(now, "k", 1)),
+        now,
+        "no coroutine function: call load_or_run(...)",
+    ),
+    (
+        lambda checkpoint: checkpoint.load_or_run(later, "k", 1),
+        later,
+        "a coroutine function: await load_or_run_async(...)",
+    ),
     (
         lambda checkpoint: checkpoint.load_or_run(functools.partial(later, 1), "k"),
         later,

@@ -59,7 +59,9 @@ def test_records_are_listed_in_the_order_of_saving():
     filled()
     one.rerun("a")
     assert listed() == [("two", "a"), ("one", "b"), ("two", "b"), ("one", "a")]
-    record = next(record for record in get_checkpoint().records() if (record.function, record.call_id) == ("two", "a"))
+    record = next(
+        record for record in get_checkpoint().records() if (record.function, record.call_id) == ("two", "a")
+    )
     assert (record.version, record.encoding, record.process) == ("3", "pickle", os.getpid())
     assert (record.size_bytes, record.host) == (len(pickle.dumps("a", 5)), os.uname().nodename)
     assert before <= record.created_at_seconds <= time.time()
@@ -110,9 +112,7 @@ def test_clearing_a_call_needs_the_function_itself(checkpoint, function):
     """An id alone, or with a mere name, says too little: an error that shows the form."""
     with pytest.raises(TypeError) as caught:
         checkpoint.clear(function, id="a")
-    assert str(caught.value) == (
-        "clear(id=...) needs the function as well: clear(function=embed, id='doc-17')"
-    )
+    assert str(caught.value) == ("clear(id=...) needs the function as well: clear(function=embed, id='doc-17')")
 
 
 def test_clear_many(checkpoint):

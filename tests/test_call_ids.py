@@ -213,7 +213,7 @@ def test_syntax_error_is_told_whole():
 )
 def test_a_name_is_bound_in_its_own_scope_only(expression):
     """A comprehension's or lambda's variable is unknown outside it: an error at decoration, too."""
-    with pytest.raises(IdExpressionError, match="there is no parameter 'd'$"):
+    with pytest.raises(IdExpressionError, match=r"there is no parameter 'd'$"):
         cache_with_checkpoint(id=expression)(embed)
 
 
@@ -280,3 +280,21 @@ def test_a_long_id_is_shortened_for_people_only():
         get_checkpoint().load_or_run(embed, "x" * 100_000 + end, 1)
     assert len(call_ids()) == 2
     assert max(map(len, call_ids())) <= 200
+
+
+@pytest.mark.parametrize("expression", ["str(doc)", "f'page of {doc}'", "repr(doc)"])
+def test_an_address_is_no_id(expression):
+    """A text that has an object's address in it is refused before anything runs: another object may get the address."""
+
+    class Opaque:
+        pass
+
+    runs = []
+
+    @cache_with_checkpoint(id=expression, name="app.read")
+    def read(doc):
+        runs.append(doc)
+
+    with pytest.raises(UnstableIdError, match="of a call of app.read has the address of an object in it"):
+        read(Opaque())
+    assert runs == []

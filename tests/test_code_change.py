@@ -50,8 +50,8 @@ def test_warn_returns_the_stored_result_and_says_so_once(script, change):
     assert len(warned) == 1
     assert warned[0].partition("app.py:")[2].partition(": ")[2] == (
         "CodeChangedWarning: the code of app.work changed since its stored results were made (first met at id '1'); "
-        "they are returned all the same. To run such calls again, decorate it with on_code_change=\"rerun\" or another "
-        "version=, or clear(function=...); to accept them, set on_code_change=\"ignore\" there or in the config"
+        'they are returned all the same. To run such calls again, decorate it with on_code_change="rerun" or another '
+        'version=, or clear(function=...); to accept them, set on_code_change="ignore" there or in the config'
     )
     assert run(script)[0] == "1 2 1 3 True"
     write(script)

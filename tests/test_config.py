@@ -233,8 +233,10 @@ def test_environment_overrides(monkeypatch, variable, text, expected):
         (
             "SKIPSTONE_SERIALIZER",
             "yaml",
-            "environment variable SKIPSTONE_SERIALIZER is 'yaml' (str), expected 'pickle', 'msgpack', 'json' or an "
-            "object with name, dumps and loads",
+            (
+                "environment variable SKIPSTONE_SERIALIZER is 'yaml' (str), expected 'pickle', 'msgpack', 'json' or an "
+                "object with name, dumps and loads"
+            ),
         ),
     ],
 )
@@ -308,3 +310,12 @@ def test_any_text_is_a_step_name(name):
         assert list(other.records()) == []
     assert os.listdir() == ["artifacts"]
     assert os.listdir("artifacts") == ["checkpoint"]
+
+
+@pytest.mark.parametrize("config", ["some/folder", b"x", 3, Path("some/folder")])
+def test_a_config_is_no_path(config):
+    """A path in the place of a config is an error that shows what a config looks like, not one of all defaults."""
+    with pytest.raises(
+        ConfigError, match="expected a mapping or an object with settings, such as {'artifacts_dir': "
+    ):
+        open_checkpoint("step", config)

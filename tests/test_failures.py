@@ -75,7 +75,7 @@ def test_errors_pass_unchanged_and_store_nothing(error):
     errors[1] = error
     error.__cause__ = cause = KeyError("cause")
     for _ in range(2):
-        with pytest.raises(BaseException) as caught:  # noqa: B017 - of every kind
+        with pytest.raises(BaseException) as caught:
             work(1)
         assert caught.value is error
         assert error.__cause__ is cause
@@ -87,7 +87,9 @@ def test_errors_pass_unchanged_and_store_nothing(error):
     assert work(1) == 1
 
 
-@pytest.mark.parametrize("error", [ValueError("bad page"), StopAsyncIteration("x"), MuteError(), SystemExit(3)], ids=repr)
+@pytest.mark.parametrize(
+    "error", [ValueError("bad page"), StopAsyncIteration("x"), MuteError(), SystemExit(3)], ids=repr
+)
 def test_errors_of_coroutine_functions_pass_unchanged(error):
     """The same holds for coroutine functions."""
     errors[1] = error

@@ -211,9 +211,8 @@ def test_a_copy_of_each_has_its_key():
     changed = []
     for value in [*ARRAYS, *SERIES, *FRAMES]:
         copy = pickle.loads(pickle.dumps(value))
-        swapped = getattr(copy, "dtype", None) != getattr(
-            value, "dtype", None
-        )  # numpy pickles in native byte order
+        # numpy pickles in native byte order
+        swapped = getattr(copy, "dtype", None) != getattr(value, "dtype", None)
         if not swapped and key_of(copy) != key_of(value):
             changed.append(value)
     assert changed == []

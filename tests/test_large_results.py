@@ -87,9 +87,13 @@ def test_arrays_come_back_writable(array, checkpoint):
 
 def test_several_arrays_in_one_result(checkpoint):
     """Several arrays, empty and read-only ones among them, come back each in its place, and apart from each other."""
-    loaded = read({"a": LARGE, "b": [MIDDLE, SMALL, LARGE[:0]], "c": (frozen(MIDDLE), b"x" * 100_000, LARGE)}, checkpoint)
+    loaded = read(
+        {"a": LARGE, "b": [MIDDLE, SMALL, LARGE[:0]], "c": (frozen(MIDDLE), b"x" * 100_000, LARGE)}, checkpoint
+    )
     assert np.array_equal(loaded["a"], LARGE)
-    assert [np.array_equal(*pair) for pair in zip(loaded["b"], [MIDDLE, SMALL, LARGE[:0]], strict=True)] == [True] * 3
+    assert [np.array_equal(*pair) for pair in zip(loaded["b"], [MIDDLE, SMALL, LARGE[:0]], strict=True)] == [
+        True
+    ] * 3
     assert np.array_equal(loaded["c"][0], MIDDLE)
     assert loaded["c"][1] == b"x" * 100_000
     assert loaded["a"] is loaded["c"][2]  # one array that occurs twice is one array

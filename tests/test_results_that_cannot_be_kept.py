@@ -60,8 +60,10 @@ def test_the_warning_names_the_part_and_what_to_do():
     with pytest.warns(SaveWarning) as caught:
         assert ask("k") is results["k"]
     assert [str(warning.message) for warning in caught] == [
-        f"cannot keep the result of app.ask for id 'k': result['client'] (of type _thread.lock) {LOCK}; "
-        f"return plain data to have it kept. The result was returned"
+        (
+            f"cannot keep the result of app.ask for id 'k': result['client'] (of type _thread.lock) {LOCK}; "
+            f"return plain data to have it kept. The result was returned"
+        )
     ]
     assert caught[0].filename == __file__
 

@@ -1,7 +1,7 @@
 """A result comes back from its serializer as it was, or is refused; records of all serializers stay readable."""
 
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import typing
 import zoneinfo
@@ -22,14 +22,14 @@ from skipstone import (
 from skipstone.stores import MemoryStore
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
-NOON = datetime.datetime(2024, 5, 6, 12)
+NOON = dt.datetime(2024, 5, 6, 12)  # noqa: DTZ001 - without a time zone, on purpose
 
 
 @dataclasses.dataclass
 class Document:
     name: str
     pages: list[int]
-    at: datetime.datetime | None = None
+    at: dt.datetime | None = None
 
 
 class Facts(typing.TypedDict):
@@ -95,16 +95,16 @@ def test_plain_data_survives_every_serializer(serializer, result):
     ("kind", "result"),
     [
         (Document, Document("a", [1, 2], NOON)),
-        (list[Document], [Document("a", [], None), Document("b", [1], NOON.replace(tzinfo=datetime.UTC))]),
+        (list[Document], [Document("a", [], None), Document("b", [1], NOON.replace(tzinfo=dt.UTC))]),
         (Facts, {"size": 1, "tags": ("a", "b")}),
         (dict[str, Facts], {"a": {"size": 1, "tags": ()}}),
         (tuple[int, ...], (1, 2, 3)),
         (set[str], {"a"}),
         (frozenset[int], frozenset({1})),
         (dict[int, str], {1: "a", 2: "b"}),
-        (datetime.datetime, NOON),
-        (datetime.datetime, NOON.replace(tzinfo=datetime.UTC)),
-        (list[datetime.date], [NOON.date()]),
+        (dt.datetime, NOON),
+        (dt.datetime, NOON.replace(tzinfo=dt.UTC)),
+        (list[dt.date], [NOON.date()]),
         (bytes, b"\0\xff"),
         (Color, Color.RED),
         (Document | None, None),
@@ -122,6 +122,9 @@ def test_annotated_results_come_back_in_their_types(serializer, kind, result):
         assert work("k") == result
         assert same(work("k"), result)
         assert get_checkpoint().stats().hits == 1
+
+
+CAN_DO = [("json", repr(2**64)), ("msgpack", "{(1, 2): 3}")]  # of what the other format cannot hold
 
 
 @pytest.mark.parametrize("serializer", ["msgpack", "json"])
@@ -147,8 +150,8 @@ def test_annotated_results_come_back_in_their_types(serializer, kind, result):
         (list[str], [1]),
         (Document, {"name": "a", "pages": []}),
         (Document, Document("a", ["not an int"])),
-        (datetime.datetime, NOON.replace(tzinfo=BERLIN)),
-        (list[datetime.datetime], [NOON.replace(tzinfo=BERLIN)]),
+        (dt.datetime, NOON.replace(tzinfo=BERLIN)),
+        (list[dt.datetime], [NOON.replace(tzinfo=BERLIN)]),
     ],
     ids=repr,
 )
@@ -157,7 +160,7 @@ def test_what_would_come_back_changed_is_not_kept(serializer, kind, result):
     results["k"] = result
     with using(serializer):
         work = untyped if kind is None else typed(kind)
-        if (serializer, repr(result)) in (("json", repr(2**64)), ("msgpack", "{(1, 2): 3}")):  # what one of them can do
+        if (serializer, repr(result)) in CAN_DO:
             assert same(work("k"), result)
         else:
             with pytest.warns(SaveWarning, match=f"cannot be serialized by {serializer}: "):
@@ -205,7 +208,9 @@ def test_a_users_serializer():
     with using(serializer):
         assert [untyped("k"), untyped("k"), typed(str)("k")] == ["text", "TEXT!", "text"]
         assert serializer.used == [typing.Any, str]
-        with pytest.warns(SaveWarning, match=r"result \(of type int\) cannot be serialized by upper: ValueError: texts only"):
+        with pytest.warns(
+            SaveWarning, match=r"result \(of type int\) cannot be serialized by upper: ValueError: texts only"
+        ):
             assert untyped("number") == 3
         assert [record.encoding for record in get_checkpoint().records()] == ["upper", "upper"]
 
@@ -215,7 +220,9 @@ def test_what_is_no_serializer_is_refused(serializer):
     """Something that lacks a method or is an unknown name is a config error."""
     if serializer is UpperCase:  # the class in place of an object of it
         serializer = type("NoName", (), {"dumps": len, "loads": len})
-    with pytest.raises(ConfigError, match="expected 'pickle', 'msgpack', 'json' or an object with name, dumps and loads$"):
+    with pytest.raises(
+        ConfigError, match=r"expected 'pickle', 'msgpack', 'json' or an object with name, dumps and loads$"
+    ):
         open_checkpoint("step", {"serializer": serializer})
 
 
@@ -249,7 +256,10 @@ CHANGES = [
 def test_a_change_of_serializer_loses_nothing(tmp_path, size):
     """Each record says how it was made: after a change of serializer or compression, old results are still hits."""
     for number, settings in enumerate(CHANGES):
-        with open_checkpoint("step", {"artifacts_dir": tmp_path, **settings}) as checkpoint, use_checkpoint(checkpoint):
+        with (
+            open_checkpoint("step", {"artifacts_dir": tmp_path, **settings}) as checkpoint,
+            use_checkpoint(checkpoint),
+        ):
             results.clear()
             results[number] = ["x" * size, number]
             for before in range(number + 1):
@@ -267,8 +277,8 @@ def test_compression_makes_it_smaller(tmp_path):
     sizes = {}
     for compression in (None, "zstd"):
         with using("json", compression=compression):
-            for name in results:
-                assert untyped(name) == untyped(name) == results[name]
+            for name, result in results.items():
+                assert untyped(name) == untyped(name) == result
             for record in get_checkpoint().records():
                 sizes[record.call_id, compression] = record.size_bytes
     assert sizes["large", "zstd"] < sizes["large", None] / 20

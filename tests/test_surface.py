@@ -10,7 +10,9 @@ import pytest
 import skipstone
 from skipstone import _errors, stores
 
-ERRORS = [thing for thing in vars(_errors).values() if isinstance(thing, type) and issubclass(thing, BaseException)]
+ERRORS = [
+    thing for thing in vars(_errors).values() if isinstance(thing, type) and issubclass(thing, BaseException)
+]
 
 
 @pytest.mark.parametrize("package", [skipstone, stores])
@@ -79,7 +81,19 @@ def test_errors_are_what_they_are_called(error, base):
     assert issubclass(getattr(skipstone, error), base)
 
 
-HEAVY = ["msgspec", "tqdm", "asyncio", "inspect", "dataclasses", "numpy", "pandas", "json", "pathlib", "zstandard", "ast"]
+HEAVY = [
+    "msgspec",
+    "tqdm",
+    "asyncio",
+    "inspect",
+    "dataclasses",
+    "numpy",
+    "pandas",
+    "json",
+    "pathlib",
+    "zstandard",
+    "ast",
+]
 
 
 def test_importing_is_light(script):

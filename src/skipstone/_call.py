@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from ._errors import ClaimTimeoutError, ReentrantCallError, StoreError
+from ._errors import ClaimTimeoutError, ReentrantCallError, StoreError, UnstableIdError
 from ._function import KnownFunction
 from ._naming import shortened
 from ._record import Key
 from .stores import Claim, Store
 
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.03
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
+
+
+def check_id(function: KnownFunction, call_id: object) -> None:
+    """Refuse an id that would lead to another call's result in another process.
+
+    Raises:
+        UnstableIdError: It is a text with the address of an object in it, as the default `repr` makes it.
+    """
+    if isinstance(call_id, str) and " at 0x" in call_id and _ADDRESS.search(call_id):
+        message = (
+            f"the id {shortened(call_id)!r} of a call of {function.name} has the address of an object in it, which another "
+            f"object has in another run: use an attribute that identifies the object"
+        )
+        raise UnstableIdError(message)
 
 
 class Call(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, ParamSpec, TypeVar, cast
 
 from . import _log
-from ._call import Call
+from ._call import Call, check_id
 from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
 from ._errors import ConfigError, StoreUnavailableError
@@ -103,6 +103,7 @@ class Checkpoint:
         if function.is_async:
             message = f"{function.name} is a coroutine function: await load_or_run_async(...) instead"
             raise TypeError(message)
+        check_id(function, id)
         return self._engine.run(Call(function, key, id, method, args, kwargs))
 
     async def _load_or_run_async(
@@ -115,6 +116,7 @@ class Checkpoint:
         if not function.is_async:
             message = f"{function.name} is no coroutine function: call load_or_run(...) instead"
             raise TypeError(message)
+        check_id(function, id)
         return await self._engine.run_async(Call(function, key, id, method, args, kwargs))
 
     def records(self, function: Callable[..., Any] | str | None = None) -> Iterator[RecordInfo]:

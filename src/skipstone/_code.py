@@ -41,8 +41,6 @@ _SELF, _SUPER = "<self>", "<super>"  # in chains: a method's first parameter, an
 _NESTING = 50  # containers in containers that are looked into
 _MISSING = object()
 _STANDARD_LIBRARY = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
-
-
 _SCHEME = b"\x01"  # to be counted up when the same code gets another digest: then nobody's code has changed
 
 

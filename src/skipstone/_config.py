@@ -64,6 +64,9 @@ def resolve(config: ConfigLike, environment: Mapping[str, str] = os.environ) -> 
         ConfigError: A field has the wrong type or value, or a mapping has a key that is no field.
     """
     fields = CheckpointConfig._fields
+    if isinstance(config, (str, bytes, int, float, os.PathLike)):
+        message = f"config is {config!r}, expected a mapping or an object with settings, such as {{'artifacts_dir': ...}}"
+        raise ConfigError(message)
     if isinstance(config, Mapping):
         given = dict(config)
         for name in given:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from ._record import Buffer, Payload
 
@@ -148,7 +148,8 @@ def _same(value: Any, decoded: Any) -> bool:
     if type(value) in (str, bytes, int, bool):
         return bool(value == decoded)
     # Equality is too strict for NaN, and not strict enough for times of one instant in two zones.
-    return repr(value) == repr(decoded) or (type(value).__repr__ is object.__repr__ and bool(value == decoded))
+    has_repr = cast("object", type(value).__repr__) is not object.__repr__
+    return repr(value) == repr(decoded) or (not has_repr and bool(value == decoded))
 
 
 _built_in: dict[str, Serializer] = {

@@ -186,7 +186,16 @@ class Child:
     def __init__(self, scenario, /, *, prefix=(), **arguments):
         # -S: `site` would only read more files. What it adds to the path is in the environment.
         self._process = subprocess.Popen(
-            [*prefix, sys.executable, "-S", "-W", "ignore", f"{HERE}/scenarios.py", scenario, json.dumps(arguments)],
+            [
+                *prefix,
+                sys.executable,
+                "-S",
+                "-W",
+                "ignore",
+                f"{HERE}/scenarios.py",
+                scenario,
+                json.dumps(arguments),
+            ],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

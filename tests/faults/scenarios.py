@@ -1,10 +1,7 @@
 """What the children of the fault tests do. Each function is a scenario: it gets its arguments, and returns JSON."""
 
 import itertools
-import os
 import random
-import sys
-import threading
 import time
 import warnings
 

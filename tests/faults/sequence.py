@@ -90,7 +90,10 @@ def _functions(generation, action="save"):
             raise ZeroDivisionError(id)
         return _value(id, generation)
 
-    return {name: cache_with_checkpoint(id="id", name=name, on_code_change="ignore")(compute) for name in ("one", "two")}
+    return {
+        name: cache_with_checkpoint(id="id", name=name, on_code_change="ignore")(compute)
+        for name in ("one", "two")
+    }
 
 
 def _value(id, generation):

@@ -4,15 +4,11 @@ import pytest
 import trials
 
 
-def none_of(tally, *whats):
-    assert not any(tally[what] for what in whats), "\n".join(tally.examples)
-
-
 def kill(servers, folder, count, seed, **settings):
     tally = trials.kill(servers, "skipstone", folder, count, seed=seed, settings=settings)
     assert tally["kills"] == count
     assert tally["acknowledged"] > count  # a run in which nothing was saved would prove nothing
-    none_of(tally, "lost", "wrong", "errors", "not opened", "hung", "died")
+    assert not tally.told_of("lost", "wrong", "errors", "not opened", "hung", "died")
 
 
 def test_killed_at_random_moments(servers, folder):

@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import suppress
 from itertools import islice
 
+import tracing
 from harness import Child, Died, Hung, in_parallel
 from scenarios import ids_of
 
@@ -18,12 +19,16 @@ class Tally(Counter):
 
     def __init__(self):
         super().__init__()
-        self.examples = []
+        self._examples = []
 
     def note(self, what, examples, where=""):
         """Count examples of something that must not happen."""
         self[what] += len(examples)
-        self.examples += [f"{what}{where}: {example}" for example in list(examples)[:3]]
+        self._examples += [(what, f"{what}{where}: {example}") for example in list(examples)[:3]]
+
+    def told_of(self, *bad):
+        """Tell examples of these things that must not have happened; an empty text if none did."""
+        return "\n".join(example for what, example in self._examples if what in bad)
 
 
 def kill(servers, kind, folder, count, *, seed=0, settings=None):
@@ -34,12 +39,23 @@ def kill(servers, kind, folder, count, *, seed=0, settings=None):
     for number in range(count):
         with Child("save_for_ever", kind=kind, folder=folder, seed=number, settings=settings) as child:
             # From before the store is open to some hundred records later.
-            acknowledged = child.kill_after(chance.uniform(0.05, 0.15) if number % 5 == 0 else chance.uniform(0.15, 0.7))
+            acknowledged = child.kill_after(
+                chance.uniform(0.05, 0.15) if number % 5 == 0 else chance.uniform(0.15, 0.7)
+            )
         tally["kills"] += 1
         tally["acknowledged"] += len(acknowledged)
         saved += acknowledged
         asked = [*islice(ids_of(number), len(acknowledged) + 2), *chance.sample(saved, min(len(saved), 20))]
-        _examine(tally, servers[0], kind, folder, asked, acknowledged=set(saved), where=f" after kill {number}", settings=settings)
+        _examine(
+            tally,
+            servers[0],
+            kind,
+            folder,
+            asked,
+            acknowledged=set(saved),
+            where=f" after kill {number}",
+            settings=settings,
+        )
         if sum(tally[bad] for bad in ("hung", "died", "not opened")) > 3:
             break
     return tally
@@ -96,7 +112,14 @@ def damage(servers, kind, folder, count, *, seed=0, settings=None, only=None, wa
         where = f" in trial {number} ({'; '.join(did)})"
         seen = _examine(tally, server, kind, copy, DAMAGE_IDS, acknowledged=set(), where=where, settings=settings)
         again = seen and _examine(
-            tally, server, kind, copy, [*DAMAGE_IDS, "new-500"], acknowledged=set(), where=f" again{where}", settings=settings
+            tally,
+            server,
+            kind,
+            copy,
+            [*DAMAGE_IDS, "new-500"],
+            acknowledged=set(),
+            where=f" again{where}",
+            settings=settings,
         )
         tally["trials"] += 1
         if seen and seen["seconds"] > 5:
@@ -116,7 +139,9 @@ def damage(servers, kind, folder, count, *, seed=0, settings=None, only=None, wa
 def files_below(folder):
     """Return the relative paths of all files, in a fixed order."""
     return sorted(
-        os.path.relpath(os.path.join(parent, name), folder) for parent, _, names in os.walk(folder) for name in names
+        os.path.relpath(os.path.join(parent, name), folder)
+        for parent, _, names in os.walk(folder)
+        for name in names
     )
 
 
@@ -126,7 +151,10 @@ def _damage_one(chance, folder, only, ways):
     central = [path for path in paths if "sqlite3" in path or "cache.db" in path]
     return [
         damage_file(chance, os.path.join(folder, path), chance.choice(ways))
-        for path in {chance.choice(central if central and chance.random() < 0.7 else paths) for _ in range(chance.randint(1, 2))}
+        for path in {
+            chance.choice(central if central and chance.random() < 0.7 else paths)
+            for _ in range(chance.randint(1, 2))
+        }
     ]
 
 
@@ -157,8 +185,48 @@ def damage_file(chance, path, way):
             file.seek(at)
             length = 1 if way == "flip a bit" else chance.randint(2, 64)
             old = file.read(length)
-            flipped = bytes(byte ^ (1 << chance.randrange(8) if way == "flip a bit" else chance.randrange(1, 256)) for byte in old)
+            flipped = bytes(
+                byte ^ (1 << chance.randrange(8) if way == "flip a bit" else chance.randrange(1, 256))
+                for byte in old
+            )
             file.seek(at)
             file.write(flipped)
             told += f" at {at}"
     return told
+
+
+def crash_points(servers, scenario, folder, check, *, prepare=lambda _folder: None, every=1, **arguments):
+    """Stop a scenario at each system call that changes its folder, and look at what is left.
+
+    Args:
+        servers: For looking.
+        scenario: What is stopped, by name.
+        folder: Of the trials.
+        check: Called with a server, a trial's folder and what the scenario had acknowledged; returns what is wrong.
+        prepare: Fills a trial's folder before.
+        every: 1: at all calls; 3: at every third.
+        **arguments: For the scenario.
+    """
+    first = os.path.join(folder, "whole")
+    os.mkdir(first)
+    prepare(first)
+    found = tracing.points(scenario, first, os.path.join(folder, "trace"), **arguments)[::every]
+    tally = Tally()
+
+    def trial(server, number):
+        point = found[number]
+        mine = os.path.join(folder, f"point{number}")
+        os.mkdir(mine)
+        prepare(mine)
+        killed, lines = tracing.stopped_at(point, scenario, mine, **arguments)
+        where = f" at {point.call} {point.number} ({point.about[:200]})"
+        tally["points"] += 1
+        tally["killed"] += killed
+        try:
+            tally.note("violations", check(server, mine, lines), where)
+        except (Hung, Died) as error:
+            tally.note(type(error).__name__.lower(), [error], where)
+        shutil.rmtree(mine, ignore_errors=True)
+
+    in_parallel(servers, trial, range(len(found)))
+    return tally

@@ -112,9 +112,6 @@ assert_type(Reader.read(reader, 1), str)
 assert_type(Reader.read.is_done(reader, 1), bool)
 assert_type(Reader.read.rerun(reader, 1), str)
 assert_type(Reader.static(1), str)
-assert_type(reader.static(1), str)
-assert_type(Reader.of_class(1), str)
-assert_type(reader.of_class(1), str)
 assert_type(Reader.outside_static(1), str)
 reader.read("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 reader.read()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -31,6 +31,8 @@ class LockFile:
     def __init__(self, path: str) -> None:
         self._path = path
         self._users = 0
+        self.is_alone = False
+        """Whether nobody else had the file open when it was opened last."""
         self._held: set[Key] = set()
         self._lock = threading.Lock()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -46,6 +48,7 @@ class LockFile:
             found = cls._open.get(path)
             if found is None or not found.is_in_place():
                 found = cls._open[path] = cls(path)
+            found.is_alone = found._users == 0 and _lock(found._descriptor, _IN_USE)
             fcntl.lockf(found._descriptor, fcntl.LOCK_SH, 1, _IN_USE)
             found._users += 1
             return found
@@ -80,6 +83,15 @@ class LockFile:
             return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
         except OSError:
             return False
+
+    def is_marked(self) -> bool:
+        """Tell whether there was a database beside this file once."""
+        return os.fstat(self._descriptor).st_size > 0
+
+    def mark(self) -> None:
+        """Note that there is a database beside this file."""
+        if not self.is_marked():
+            os.pwrite(self._descriptor, b"\n", 0)
 
     def claim(self, key: Key) -> HeldClaim | None:
         """Return the claim of a key, or None where a thread or another process has it.

@@ -11,7 +11,8 @@ import sqlite3
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
+from typing import ParamSpec, TypeVar
 
 from .._errors import (
     DamagedStoreWarning,
@@ -24,15 +25,36 @@ from .._errors import (
 from ._claims import LockFile
 from ._file_system import network_file_system
 from ._folder import make_step_folder, unsafe
+from ._log_check import frames_found, last_commit_in
 from ._recovery import is_damage, recover
 from ._schema import prepare
 
 DATABASE = "records.sqlite3"
 LOCKS = "claims.lock"
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _BUSY_TIMEOUT_SECONDS = 60
 _abandoned: list[object] = []
 _told: set[str] = set()
+
+
+class StoreMendedError(StoreUnavailableError):
+    """The database was damaged, and is not any more."""
+
+
+def again_when_mended(method: Callable[P, R]) -> Callable[P, R]:
+    """Call a method once more if it met a damaged database, which has been mended meanwhile."""
+
+    @wraps(method)
+    def act(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except StoreMendedError:
+            return method(*args, **kwargs)
+
+    return act
 
 
 class Connection:
@@ -92,6 +114,8 @@ class Connection:
                 self._set_aside(error)
             except (sqlite3.Error, OSError) as another:
                 message += f"; nor can it be mended: {another}"
+            else:
+                raise StoreMendedError(message) from error
         raise StoreUnavailableError(message) from error
 
     def locks(self) -> LockFile:
@@ -143,7 +167,10 @@ class Connection:
         if not self._trusted:
             self._check_owner()
         self._check_file_system()
-        self._locks = LockFile.open(f"{self._folder}/{LOCKS}")
+        self._locks = locks = LockFile.open(f"{self._folder}/{LOCKS}")
+        log_path = f"{self._path}-wal"
+        last_commit = last_commit_in(log_path) if locks.is_alone else 0
+        is_missing = locks.is_marked() and not os.path.exists(self._path)
         try:
             connection = self._connect()
         except BaseException as error:
@@ -151,10 +178,21 @@ class Connection:
                 self._leave()
                 raise
             self._set_aside(error)
-            self._locks = self._locks or LockFile.open(f"{self._folder}/{LOCKS}")
+            self._locks = locks = self._locks or LockFile.open(f"{self._folder}/{LOCKS}")
             connection = self._connect()
+        else:
+            if last_commit and last_commit > frames_found(connection):
+                self._tell(
+                    f"the log of the database in {self._folder} was damaged: the records that were saved last"
+                )
+        if is_missing:
+            self._tell(f"the database in {self._folder} was deleted: its records")
+        locks.mark()
         self._connection = connection
         return connection
+
+    def _tell(self, what: str) -> None:
+        warn(f"{what} are lost, and will be computed again", DamagedStoreWarning)
 
     def _connect(self) -> sqlite3.Connection:
         is_new = not os.path.exists(self._path)

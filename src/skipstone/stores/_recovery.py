@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from ._pages import Pages
 from ._schema import prepare
 
 _LOG_SUFFIXES = ("-wal", "-shm")
-_TABLES = (("origins", "id", "SELECT * FROM origins"), ("records", "sequence", "SELECT * FROM records"))
-_MOST_ROWS_AT_ONCE = 1 << 12
+_TABLES = (("origins", "id"), ("records", "sequence"))
+_MOST_ROWS_AT_ONCE, _FEWEST_ROWS_AT_ONCE = 1 << 12, 8
 _DAMAGE_CODES = {
     sqlite3.SQLITE_ERROR,  # our queries are constant: a table or column that is not there was there
     sqlite3.SQLITE_INTERNAL,
@@ -72,44 +73,48 @@ def recover(path: str) -> tuple[str, int]:
 
 
 def _carry(path: str, target: sqlite3.Connection) -> int:
+    """Copy what can be read: first what SQLite reads, then what stands in pages that it does not reach."""
+    target.execute("BEGIN")
     source = sqlite3.connect(path, isolation_level=None)
+    source.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
-        target.execute("BEGIN")
-        for table, number, query in _TABLES:
-            for row in _readable_rows(source, number, query):
-                with suppress(sqlite3.Error):  # a row that its table does not take is damaged
-                    target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(row))})", row)
-        target.execute("COMMIT")
-        return int(target.execute("SELECT count(*) FROM records").fetchone()[0])
+        for table, number in _TABLES:
+            _insert(target, table, _readable_rows(source, table, number))
+        with suppress(sqlite3.Error):
+            source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         source.close()
+    pages = Pages(path)
+    for table, _ in _TABLES:
+        columns = len(target.execute(f"PRAGMA table_info({table})").fetchall())
+        _insert(target, table, pages.rows(columns))
+    target.execute("COMMIT")
+    return int(target.execute("SELECT count(*) FROM records").fetchone()[0])
 
 
-def _readable_rows(source: sqlite3.Connection, number: str, query: str) -> Iterator[tuple[Any, ...]]:
+def _insert(target: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    for row in rows:
+        # What the table does not take is damaged.
+        with suppress(sqlite3.Error, OverflowError):
+            target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+
+def _readable_rows(source: sqlite3.Connection, table: str, number: str) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a table, but for those in pages that cannot be read."""
     start, step = 0, _MOST_ROWS_AT_ONCE
-    last = _last(source, number, query)
+    try:
+        last = int(source.execute(f"SELECT max({number}) FROM {table}").fetchone()[0])
+    except (sqlite3.Error, TypeError):  # unreadable, or empty
+        return
     while start <= last:
-        condition = f"{query} NOT INDEXED WHERE {number} >= ? AND {number} < ? ORDER BY {number}"
+        query = f"SELECT * FROM {table} NOT INDEXED WHERE {number} >= ? AND {number} < ?"
         try:
-            rows = source.execute(condition, (start, start + step)).fetchall()
+            rows = source.execute(query, (start, start + step)).fetchall()
         except sqlite3.Error:
-            if step > 1:
-                step //= 2
+            if step > _FEWEST_ROWS_AT_ONCE:
+                step //= 8
                 continue
-            rows = []
+            rows = []  # what stands in other pages than the damaged one is found by its page
         yield from rows
         start += step
         step = min(2 * step, _MOST_ROWS_AT_ONCE)
-
-
-def _last(source: sqlite3.Connection, number: str, query: str) -> int:
-    """Return the largest number of a table's rows, or of those before the first unreadable page."""
-    with suppress(sqlite3.Error, TypeError):
-        found = source.execute(query.replace("*", f"max({number})", 1)).fetchone()[0]
-        return -1 if found is None else int(found)
-    last = -1
-    with suppress(sqlite3.Error, TypeError):
-        for (found,) in source.execute(query.replace("*", number, 1) + f" NOT INDEXED ORDER BY {number}"):
-            last = int(found)
-    return last + _MOST_ROWS_AT_ONCE if last >= 0 else -1

@@ -52,6 +52,8 @@ def prepare(connection: sqlite3.Connection, path: str, *, sync_each: bool) -> No
     _switch_to_wal(connection)
     # NORMAL: a commit survives the death of the process; FULL: a power loss as well.
     connection.execute(f"PRAGMA synchronous = {'FULL' if sync_each else 'NORMAL'}")
+    # So that what was deleted is not found again when pages are read one by one, after damage.
+    connection.execute("PRAGMA secure_delete = ON")
     if _format_of(connection) == FORMAT:
         return
     connection.execute("BEGIN IMMEDIATE")

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from .._record import Key, Origin, Record, RecordInfo, parts_of, size_of
 from ._base import BaseStore, Claim
-from ._connection import Connection
+from ._connection import Connection, again_when_mended
 from ._read_ahead import ReadAhead, Row
 from ._recovery import damaged_index
 from ._values import Values
@@ -101,6 +101,10 @@ class SqliteStore(BaseStore):
         row = self._ahead.rows.get(key)
         if row is not None and time.monotonic() < self._fresh_until:
             return self._record_of(row)
+        return self._look_up(key)
+
+    @again_when_mended
+    def _look_up(self, key: Key) -> Record | None:
         with self._connection:
             connection = self._look_for_changes()
             row = self._ahead.rows.get(key)
@@ -132,6 +136,7 @@ class SqliteStore(BaseStore):
         self._fresh_until = now + _LOOK_FOR_CHANGES_EVERY_SECONDS
         return connection
 
+    @again_when_mended
     def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
         """See `Store`."""
         found = {}
@@ -143,6 +148,7 @@ class SqliteStore(BaseStore):
                         found[record.key] = record
         return found
 
+    @again_when_mended
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
         with self._connection as connection:
@@ -188,6 +194,7 @@ class SqliteStore(BaseStore):
         origin = self._origins[origin_id] = Origin(*row)
         return origin
 
+    @again_when_mended
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
         payload = parts_of(record.payload)
@@ -216,8 +223,9 @@ class SqliteStore(BaseStore):
                 )
                 if replace:
                     with self._change(connection, [record.key]):
-                        connection.execute(_INSERT, row)
-                    kept = True
+                        kept = connection.execute(_INSERT, row).rowcount == 1
+                        if not kept:
+                            raise damaged_index(record.key)
                 else:
                     kept = connection.execute(_INSERT, row).rowcount == 1
         finally:
@@ -283,6 +291,7 @@ class SqliteStore(BaseStore):
                 return
             sequence = rows[-1][0]
 
+    @again_when_mended
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`."""
         with self._connection:
