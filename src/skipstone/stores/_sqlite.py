@@ -203,7 +203,8 @@ class SqliteStore(BaseStore):
         if size_bytes < _ROW_BELOW_BYTES:
             content = payload[0] if len(payload) == 1 else b"".join(payload)
         else:
-            self.open()
+            with self._connection:
+                self._connection.in_place()  # or the folder is made anew
             with self._connection.translating():  # without the connection: it may take long
                 file = self._values.write(record.key, payload)
         kept = False
