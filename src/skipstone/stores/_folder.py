@@ -70,7 +70,15 @@ def make_step_folder(folder: str, *, sync: bool) -> None:
     """
     index = os.path.dirname(folder)
     root = os.path.dirname(index)
-    os.makedirs(os.path.dirname(root), exist_ok=True)
+    artifacts_dir = missing = os.path.dirname(root)
+    made: list[str] = []
+    while not os.path.exists(missing):
+        made.append(missing)
+        missing = os.path.dirname(missing)
+    os.makedirs(artifacts_dir, exist_ok=True)
+    if sync:
+        for each in made:
+            sync_folder(os.path.dirname(each))
     for each in (root, index, folder):
         if make_private(each) and sync:
             sync_folder(os.path.dirname(each))
