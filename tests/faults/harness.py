@@ -5,6 +5,7 @@ those of peers for the figures. What runs in children is in `scenarios.py`; a ch
 fork of a `Server` that has everything imported and nothing open.
 """
 
+import codecs
 import hashlib
 import json
 import os
@@ -322,8 +323,20 @@ def in_parallel(servers, trial, trials):
         return list(pool.map(run_one, trials))
 
 
+def import_everything():
+    """Import all that a child may need, before it can no longer, or to have it done once."""
+    codecs.lookup("unicode_escape")
+    import ast  # noqa: F401
+
+    import skipstone._blame
+    import skipstone._code
+    import skipstone.stores
+    import skipstone.stores._recovery  # noqa: F401
+
+
 def serve(scenarios):
     """Be the process behind a `Server`."""
+    import_everything()
     for line in sys.stdin.buffer:
         scenario, timeout, arguments = json.loads(line)
         reading, writing = os.pipe()

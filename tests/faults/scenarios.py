@@ -1,15 +1,22 @@
 """What the children of the fault tests do. Each function is a scenario: it gets its arguments, and returns JSON."""
 
 import itertools
+import os
 import random
 import time
 import warnings
 
+import crowds
 import harness
+import once
 import sequence
 from harness import acknowledge, adapter, mixed_size, size_of, told, value_of
 
 perform, look = sequence.perform, sequence.look
+ask_for_one_key = once.ask
+busy, clearing, ask_kept, open_at_once = crowds.busy, crowds.clearing, crowds.ask_kept, crowds.open_at_once
+fork_after_opening, fork_while_holding = crowds.fork_after_opening, crowds.fork_while_holding
+spawn, in_subinterpreters = crowds.spawn, crowds.in_subinterpreters
 
 
 def ids_of(seed):
@@ -64,6 +71,88 @@ def examine(kind, folder, ids, settings=None):
         "warnings": told(caught),
         "seconds": time.monotonic() - started,
     }
+
+
+class Asked:
+    """Calls of two functions, one with small results and one with large ones, and what came of them."""
+
+    def __init__(self):
+        self.ran = []
+
+    def small(self, id):
+        self.ran.append(id)
+        return value_of(id, size_of(id))
+
+    def large(self, id):
+        self.ran.append(id)
+        return value_of(id, size_of(id))
+
+    def ask(self, checkpoint, ids):
+        """Ask for these; return which ran, what went wrong, and the warnings."""
+        bad, self.ran = [], []
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for id in ids:
+                try:
+                    function = self.small if size_of(id) < 60_000 else self.large
+                    if checkpoint.load_or_run(function, id, id) != value_of(id, size_of(id)):
+                        bad.append(f"{id} is wrong")
+                except Exception as error:
+                    bad.append(f"{id}: {error!r}")
+        return {"ran": self.ran, "bad": bad, "warnings": told(caught)}
+
+
+def ids_for(what, count=6):
+    """Return ids of small and large results."""
+    return [f"{what}{number}-{(300, 70_000, 20_000, 1_200_000)[number % 4] + number}" for number in range(count)]
+
+
+def ask_all(folder, ids, settings=None):
+    """Open the store, and ask for these."""
+    from skipstone import open_checkpoint
+
+    with open_checkpoint("step", {"artifacts_dir": folder, **(settings or {})}) as checkpoint:
+        return Asked().ask(checkpoint, ids)
+
+
+def fault(cause, folder, late=False, user=None):
+    """Use a store before, during and after a fault.
+
+    Args:
+        cause: A context manager of `causes.py`, by name: the fault lasts as long as it.
+        folder: Of the store.
+        late: The store is opened when the fault is there already.
+        user: Become this user first.
+    """
+    import causes
+
+    from skipstone import open_checkpoint
+
+    if user is not None:
+        harness.import_everything()
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    asked, answers = Asked(), {}
+    settings = {"artifacts_dir": folder}
+    if late:
+        with open_checkpoint("step", settings) as checkpoint:
+            answers["before"] = asked.ask(checkpoint, ids_for("before"))
+        checkpoint = None
+    else:
+        checkpoint = open_checkpoint("step", settings)
+        answers["before"] = asked.ask(checkpoint, ids_for("before"))
+    with getattr(causes, cause)(folder, checkpoint):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            checkpoint = checkpoint or open_checkpoint("step", settings)
+        answers["during"] = asked.ask(checkpoint, ids_for("during", 12))
+        answers["during"]["warnings"] += told(caught)
+        answers["hits"] = asked.ask(checkpoint, ids_for("before"))
+    answers["after"] = asked.ask(checkpoint, ids_for("after") + ids_for("during", 12))
+    answers["kept"] = asked.ask(checkpoint, ids_for("after") + ids_for("during", 12))
+    checkpoint.close()
+    return answers
 
 
 if __name__ == "__main__":

@@ -32,7 +32,12 @@ def test_stopped_at_every_system_call(servers, folder, durability):
     def check(server, left, acknowledged):
         return sequence.violations(server.run("look", folder=left, durability=durability), len(acknowledged))
 
-    all_hold(trials.crash_points(servers, "perform", folder, check, durability=durability), 150)
+    all_hold(
+        trials.crash_points(
+            servers, "perform", folder, check, durability=durability, every=1 if durability == "process" else 2
+        ),
+        120,
+    )
 
 
 def test_stopped_while_it_sets_a_damaged_database_aside(servers, folder):

@@ -1,0 +1,82 @@
+"""Several processes use one step at full speed: no error reaches a user, no record is lost, `clear` meanwhile is clean."""
+
+from contextlib import ExitStack
+from importlib.util import find_spec
+
+import pytest
+from harness import Child, run
+
+
+def at_full_speed(folder, seconds, processes=4):
+    with ExitStack() as stack:
+        busy = [
+            stack.enter_context(Child("busy", folder=folder, number=number, seconds=seconds))
+            for number in range(processes)
+        ]
+        clearing = stack.enter_context(Child("clearing", folder=folder, seconds=seconds))
+        answers = [child.result(seconds + 60) for child in busy]
+        cleared = clearing.result(seconds + 60)
+    for answer in answers:
+        assert answer["mine"]
+        assert (answer["bad"], answer["lost"], answer["warnings"]) == ([], [], [])
+    assert (cleared["bad"], cleared["warnings"]) == ([], [])
+    assert cleared["removed"]
+    ids = [id for answer in answers for id in answer["mine"]]
+    later = run("ask_kept", folder=folder, ids=ids)
+    assert (later["ran"], later["bad"], later["warnings"]) == ([], [], [])
+
+
+def test_five_seconds_at_full_speed(folder):
+    """Four processes save and load while a fifth clears a function: no error, no warning, nothing lost."""
+    at_full_speed(folder, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_minute_at_full_speed(folder):
+    """The same for a minute, with six processes."""
+    at_full_speed(folder, 60, 6)
+
+
+def test_sixteen_open_a_fresh_store(folder):
+    """Sixteen processes that open one new store at once all can use it."""
+    assert run("open_at_once", folder=folder, count=16, rounds=6) == [0] * 96
+
+
+@pytest.mark.slow
+def test_sixteen_open_a_fresh_store_again_and_again(folder):
+    """The same for 60 stores."""
+    assert set(run("open_at_once", folder=folder, count=16, rounds=60)) == {0}
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_fork_after_opening(folder, threads):
+    """Children of a fork use the store that their parent has open, whatever its threads are doing in it, and it goes on."""
+    assert run("fork_after_opening", folder=folder, threads=threads) == {
+        "statuses": [0] * 6,
+        "bad": [],
+        "lost": [],
+    }
+
+
+def test_fork_inside_a_call(folder):
+    """A child that is forked inside a call has no claim on it: it waits for its parent's result."""
+    assert run("fork_while_holding", folder=folder) == {"statuses": [0], "ran": 1}
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_other_ways_to_start_a_process(folder, method):
+    """A checkpoint that is sent to a worker opens there, and finds and saves records."""
+    answer = run("spawn", folder=folder, method=method)
+    assert (answer["lost"], answer["bad"]) == ([], [])
+    for ran, bad in answer["answers"]:
+        assert (len(ran), bad) == (1, [])
+
+
+@pytest.mark.skipif(
+    find_spec("_xxsubinterpreters") is None, reason="this Python has no module for sub-interpreters"
+)
+def test_subinterpreters(folder):
+    """Interpreters of one process use one store: all is right, and what one saved the others find."""
+    answer = run("in_subinterpreters", folder=folder)
+    assert answer == {"ran": ["after-300"], "bad": []}
