@@ -15,6 +15,9 @@ test: $(READY)  ## all but the slow tests, under 5 minutes
 test_slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -m slow
 
+torture: $(READY)  ## hundreds of kills, crashes and damaged files, with figures
+	$(BIN)/python tools/torture.py
+
 lint: $(READY)  ## format, rules, types, direction of imports, length of modules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -40,4 +43,4 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[zstd,examples]" --group test --group lint
 	@touch $@
 
-.PHONY: help run test test_slow lint bench clear_checkpoints clean
+.PHONY: help run test test_slow torture lint bench clear_checkpoints clean

@@ -12,6 +12,7 @@ from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
 from ._errors import ConfigError, StoreUnavailableError
 from ._function import KnownFunction, known
+from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
 from ._stats import Stats
@@ -210,4 +211,6 @@ def _check_name(checkpoint_name: object) -> None:
 
 
 def _name(function: Callable[..., Any] | str | None) -> str | None:
-    return function if function is None or isinstance(function, str) else known(function)[0].name
+    if isinstance(function, str):
+        return storable(function)
+    return None if function is None else known(function)[0].name

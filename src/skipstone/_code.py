@@ -13,10 +13,10 @@ import linecache
 import os
 import sys
 import warnings
+from _blake2 import blake2b  # what hashlib has, which loads OpenSSL as well: 3 ms
 from _thread import LockType, allocate_lock
 from contextlib import suppress
 from functools import cache, cached_property, partial
-from hashlib import blake2b
 from types import CodeType, FunctionType, MethodType, ModuleType
 
 TYPE_CHECKING = False  # as in `typing`, without the cost of importing it

@@ -132,6 +132,8 @@ def _expected(name: str, value: object) -> str | None:
         return None if value in choices else " or ".join(repr(choice) for choice in choices)
     if name == "signing_key":
         keys = signing_keys(value)
+        if value is not None and not keys:
+            return "a text or bytes, or a list of at least one of them"
         return (
             None if all(isinstance(key, bytes) and key for key in keys) else "a text or bytes, or a list of them"
         )

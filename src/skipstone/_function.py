@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary, ref
 from ._canonical import canonical
 from ._digest import blake2b
 from ._errors import UnstableIdError
-from ._naming import qualified_name
+from ._naming import qualified_name, storable
 from ._record import Key
 
 _KEY_BYTES = 16
@@ -50,11 +50,12 @@ class KnownFunction:
             self._call: Callable[[], Callable[..., Any]] = ref(call)  # type: ignore[assignment]  # asked while it lives
         except TypeError:
             self._call = lambda: call
-        self.name = name or _name_of(call)
-        self.version = version or ""
+        name, version = name or _name_of(call), version or ""
+        self.name = storable(name)
+        self.version = storable(version)
         self.on_code_change = on_code_change
         self.is_async = bool(_flags(call) & _COROUTINE)
-        self._digest = blake2b(canonical((self.name, self.version)), digest_size=_KEY_BYTES)
+        self._digest = blake2b(canonical((name, version)), digest_size=_KEY_BYTES)
 
     @property
     def call(self) -> Callable[..., Any]:

@@ -40,6 +40,11 @@ def _script_name(name: str) -> str:
     return ".".join(parts)
 
 
+def storable(text: str) -> str:
+    """Return a text without lone surrogates, which UTF-8 does not have."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def shortened(value: object, characters: int = MESSAGE_CHARACTERS) -> str:
     """Return a value as one line of at most `characters`, for messages and listings."""
     if isinstance(value, str):
@@ -53,4 +58,4 @@ def shortened(value: object, characters: int = MESSAGE_CHARACTERS) -> str:
         text = short.repr(value)
     if len(text) > characters:
         text = f"{text[: characters - 1]}…"
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0").replace("\n", "\\n")
+    return storable(text).replace("\0", "\\0").replace("\n", "\\n")

@@ -13,6 +13,7 @@ import pickle
 import select
 import subprocess
 import sys
+import threading
 import traceback
 import warnings
 from contextlib import suppress
@@ -62,6 +63,7 @@ class Skipstone:
         return self.checkpoint.load_or_run(self._run, id, id, size)
 
     def _run(self, id, size):
+        _work()
         self.ran.append(id)
         return value_of(id, size)
 
@@ -143,7 +145,22 @@ class PicklePerRecord:
 _ran = []
 
 
+_work_seconds = 0.0
+
+
+def set_work(seconds):
+    """Let each call take so long."""
+    global _work_seconds
+    _work_seconds = seconds
+
+
+def _work():
+    if _work_seconds:
+        threading.Event().wait(_work_seconds)
+
+
 def _run(id, size):
+    _work()
     _ran.append(id)
     return value_of(id, size)
 

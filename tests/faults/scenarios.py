@@ -73,6 +73,43 @@ def examine(kind, folder, ids, settings=None):
     }
 
 
+def race(kind, folder, id="race-1000"):
+    """Open the store, wait for the word, and ask for one id that takes a while; return how often it was computed here."""
+    store = adapter(kind)
+    store.open(folder)
+    harness.set_work(0.3)
+    acknowledge("ready")
+    os.read(0, 1)
+    right = store.call(id, size_of(id)) == value_of(id, size_of(id))
+    return {"ran": len(store.ran), "right": right}
+
+
+def full_disk(kind, folder, ids):
+    """Fill the disk up, and ask; make room, and ask again; return what was lost to an exception then and afterwards."""
+    import causes
+
+    store = adapter(kind)
+    store.open(folder)
+    answer = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with causes.full(folder, None):
+            answer["full"] = _bad(store, ids)
+        answer["afterwards"] = _bad(store, ids)
+    return answer
+
+
+def _bad(store, ids):
+    bad = []
+    for id in ids:
+        try:
+            if store.call(id, size_of(id)) != value_of(id, size_of(id)):
+                bad.append(f"{id} is wrong")
+        except Exception as error:
+            bad.append(f"{id}: {error!r}")
+    return bad
+
+
 class Asked:
     """Calls of two functions, one with small results and one with large ones, and what came of them."""
 
@@ -153,6 +190,79 @@ def fault(cause, folder, late=False, user=None):
     answers["kept"] = asked.ask(checkpoint, ids_for("after") + ids_for("during", 12))
     checkpoint.close()
     return answers
+
+
+def save_with_umask(folder, umask):
+    """Save under an umask, damage the database, and mend it; return the modes of all that there is after each."""
+    import stat
+
+    from skipstone import open_checkpoint
+
+    def look():
+        modes, names = {"folders": set(), "files": set()}, []
+        for parent, _, files in os.walk(os.path.join(folder, "checkpoint")):
+            modes["folders"].add(stat.S_IMODE(os.stat(parent).st_mode))
+            for name in files:
+                modes["files"].add(stat.S_IMODE(os.stat(os.path.join(parent, name)).st_mode))
+                names.append(name)
+        return {kind: sorted(found) for kind, found in modes.items()}, names
+
+    os.umask(umask)
+    answer = {}
+    settings = {"artifacts_dir": folder}
+    with open_checkpoint("step", settings) as checkpoint:
+        Asked().ask(checkpoint, ids_for("some", 8))
+        answer["open"], answer["open names"] = look()
+    answer["closed"], _ = look()
+    with open(f"{folder}/checkpoint/default/step/records.sqlite3", "r+b") as file:
+        file.write(b"no database".ljust(100))
+    with open_checkpoint("step", settings) as checkpoint:
+        Asked().ask(checkpoint, ids_for("some", 8))
+        answer["mended"], answer["names"] = look()
+    return answer
+
+
+def open_as(folder, user):
+    """Become another user, and open the store; return the error."""
+    from skipstone import open_checkpoint
+
+    harness.import_everything()
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    try:
+        with open_checkpoint("step", {"artifacts_dir": folder}) as checkpoint:
+            return {"error": None, "records": len(list(checkpoint.records()))}
+    except Exception as error:
+        return {"error": type(error).__name__}
+
+
+def large_result(folder, size, settings):
+    """Ask for one large result; return by how much the peak of memory went beyond the result itself."""
+    import resource
+
+    from skipstone import open_checkpoint
+
+    def peak_bytes():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    ran = []
+
+    def compute():
+        ran.append(peak_bytes())
+        result = bytes(bytearray(b"x") * 1) * size
+        ran.append(peak_bytes())
+        return result
+
+    with open_checkpoint("step", {"artifacts_dir": folder, **settings}) as checkpoint:
+        before = peak_bytes()
+        result = checkpoint.load_or_run(compute, "id")
+        after = peak_bytes()
+    return {
+        "right": len(result) == size and result.count(b"x") == size,
+        "saving_bytes": after - ran[1] if ran else None,
+        "loading_bytes": None if ran else after - before,
+    }
 
 
 if __name__ == "__main__":

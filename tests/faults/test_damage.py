@@ -28,9 +28,9 @@ def test_damaged_files(servers, folder):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_damaged_files_hundreds_of_times(servers, folder):
-    """The same, 400 times, and the same with signed records."""
-    check(trials.damage(servers, "skipstone", folder, 300, seed=2), 300)
-    check(trials.damage(servers, "skipstone", folder, 100, seed=3, settings={"signing_key": "secret"}), 100)
+    """The same, 300 times, and the same with signed records."""
+    check(trials.damage(servers, "skipstone", folder, 240, seed=2), 240)
+    check(trials.damage(servers, "skipstone", folder, 60, seed=3, settings={"signing_key": "secret"}), 60)
 
 
 def test_damage_is_told(servers, folder):

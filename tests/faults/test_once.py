@@ -228,7 +228,7 @@ def test_a_call_of_itself_in_a_task(current):
     async def again(id):
         return await way(id)
 
-    for way in ways:  # noqa: B007 - read by the function
+    for way in ways:
         at_once(lambda: asyncio.run(again("key")))
 
 

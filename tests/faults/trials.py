@@ -4,11 +4,11 @@ import os
 import random
 import shutil
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import islice
 
 import tracing
-from harness import Child, Died, Hung, in_parallel
+from harness import Child, Died, Hung, in_parallel, run
 from scenarios import ids_of
 
 TRIAL_SECONDS = 30
@@ -230,3 +230,24 @@ def crash_points(servers, scenario, folder, check, *, prepare=lambda _folder: No
 
     in_parallel(servers, trial, range(len(found)))
     return tally
+
+
+def race(kind, folder, count=8):
+    """Let processes ask for one key at the same time; return how often it was computed."""
+    with ExitStack() as stack:
+        children = [stack.enter_context(Child("race", kind=kind, folder=folder)) for _ in range(count)]
+        for child in children:
+            assert child.line() == "ready"
+        for child in children:
+            child.go()
+        answers = [child.result() for child in children]
+    assert all(answer["right"] for answer in answers)
+    return sum(answer["ran"] for answer in answers)
+
+
+FULL_IDS = [f"full{number}-{(300, 5_000, 100_000)[number % 3]}" for number in range(60)]
+
+
+def full_disk(kind, folder):
+    """Fill a small file system up under a store; return the results lost to an exception then, and afterwards."""
+    return run("full_disk", kind=kind, folder=folder, ids=FULL_IDS)

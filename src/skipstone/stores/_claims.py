@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 from .._record import Key
 from ._base import HeldClaim
+from ._folder import open_private
 
 _OFFSET_BITS = 62  # an offset is a signed 64-bit integer; two keys share one with probability 2**-62
 _IN_USE = 1 << _OFFSET_BITS  # behind all keys: everybody who has the file open shares the lock of this byte
@@ -35,7 +36,7 @@ class LockFile:
         """Whether nobody else had the file open when it was opened last."""
         self._held: set[Key] = set()
         self._lock = threading.Lock()
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
 
     @classmethod
     def open(cls, path: str) -> LockFile:

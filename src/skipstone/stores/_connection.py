@@ -24,7 +24,7 @@ from .._errors import (
 )
 from ._claims import LockFile
 from ._file_system import network_file_system
-from ._folder import make_step_folder, unsafe
+from ._folder import can_be_entered, make_step_folder, unsafe, unsafe_below
 from ._log_check import frames_found, last_commit_in
 from ._recovery import is_damage, recover
 from ._schema import prepare
@@ -211,15 +211,19 @@ class Connection:
         return connection
 
     def _check_owner(self) -> None:
-        root = os.path.dirname(os.path.dirname(self._folder))
-        for path in (root, os.path.dirname(self._folder), self._folder, self._path):
-            problem = unsafe(path)
-            if problem is not None:
-                message = (
-                    f"{path} {problem}. Whoever can write there can plant a pickle that runs code when it is "
-                    f"loaded; to open it all the same, set trust_store=True"
-                )
-                raise UnsafeStoreError(message)
+        index = os.path.dirname(self._folder)
+        folders = (os.path.dirname(index), index, self._folder)
+        problems = [
+            f"{path} {problem}" for path in (*folders, self._path) if (problem := unsafe(path)) is not None
+        ]
+        if not problems and all(map(can_be_entered, folders)):
+            problems = [problem] if (problem := unsafe_below(self._folder)) is not None else []
+        if problems:
+            message = (
+                f"{problems[0]}. Whoever can write there can plant a pickle that runs code when it is loaded; "
+                f"to open it all the same, set trust_store=True"
+            )
+            raise UnsafeStoreError(message)
 
     def _check_file_system(self) -> None:
         kind = network_file_system(self._folder)

@@ -84,12 +84,31 @@ def make_step_folder(folder: str, *, sync: bool) -> None:
             sync_folder(os.path.dirname(each))
     marker = os.path.join(root, MARKER)
     if not os.path.exists(marker):
-        with open(marker, "w", encoding="utf-8", opener=_private_opener) as file:
+        with open(marker, "w", encoding="utf-8", opener=open_private) as file:
             file.write(MARKER_TEXT)
 
 
-def _private_opener(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def open_private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read, whatever the umask, and return its descriptor."""
+    is_new = not os.path.exists(path)
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    if is_new:
+        os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def unsafe_below(folder: str) -> str | None:
+    """Say what lets others change something below a folder that they can enter, or return None."""
+    for place, _, files in os.walk(folder):
+        for path in (place, *(os.path.join(place, name) for name in files)):
+            if unsafe(path) is not None:
+                return f"{path} can be changed by others, who can get there: chmod -R go-rwx {folder!r}"
+    return None
+
+
+def can_be_entered(folder: str) -> bool:
+    """Tell whether others than the owner can get to what is in a folder, as far as this folder goes."""
+    return bool(os.stat(folder).st_mode & (stat.S_IXGRP | stat.S_IXOTH))
 
 
 def unsafe(path: str) -> str | None:

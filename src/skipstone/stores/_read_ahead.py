@@ -21,6 +21,7 @@ ReadRange: TypeAlias = Callable[[int, int], list[Row]]
 """Return the rows with sequence numbers above the first and up to the second."""
 
 _FIRST_WINDOW_ROWS, _MOST_WINDOW_ROWS = 16, 2048
+_NEAR_ROWS, _ENOUGH_IN_ORDER = 16, 2
 _MOST_WINDOW_BYTES, _BUDGET_BYTES = 4 << 20, 24 << 20
 _ROW_OVERHEAD_BYTES = 400  # of a row, its key and its place in the dictionary
 
@@ -32,6 +33,7 @@ class ReadAhead:
         self.rows: dict[Key, Row] = {}
         self._held_bytes = 0
         self._window_rows = _FIRST_WINDOW_ROWS
+        self._in_order = 0  # how many look-ups came right behind the one before
         self._asked = self._start = self._stop = -1  # what was looked up last, and the range that was swept last
 
     def clear(self) -> None:
@@ -47,19 +49,18 @@ class ReadAhead:
         """Read on, now that the row of this sequence number was looked up."""
         if self._start < sequence <= self._stop:
             return  # it was in the range, but is none to read ahead: a large one
-        follows = sequence == self._asked + 1 or self._asked < 0
+        first, follows = self._asked < 0, self._asked < sequence <= self._asked + _NEAR_ROWS
         near = self._stop < sequence <= self._stop + max(self._window_rows, _FIRST_WINDOW_ROWS)
+        self._in_order = self._in_order + 1 if follows else 0
         self._asked = sequence
-        if self._held_bytes >= _BUDGET_BYTES:
-            if not (near or follows):
-                return
-            self.clear()
-            self._asked, follows, near = sequence, True, False
-        if self._window_rows == 0:
-            if not (near or follows):
-                return
+        if self._held_bytes >= _BUDGET_BYTES or self._window_rows == 0:
+            if self._in_order < _ENOUGH_IN_ORDER:
+                return  # by chance, a reader at random comes near the last one, but not time after time
+            if self._held_bytes >= _BUDGET_BYTES:
+                self.clear()
             self._window_rows = _FIRST_WINDOW_ROWS
-        self._sweep(sequence if follows and not near else self._stop, read_range)
+            self._asked, first = sequence, True
+        self._sweep(sequence if first or (follows and not near) else self._stop, read_range)
 
     def _sweep(self, start: int, read_range: ReadRange) -> None:
         rows = read_range(start, start + self._window_rows)

@@ -20,7 +20,7 @@ from ._values import Values
 
 VALUES = "values"
 
-_ROW_BELOW_BYTES = 64 << 10  # where a row costs as much as a file: benchmarks/thresholds.py
+_ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or another: benchmarks/thresholds.py
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
 _KEYS_PER_QUERY = 500
 _ROWS_PER_PAGE = 1000

@@ -14,7 +14,7 @@ from contextlib import suppress
 from weakref import WeakSet
 
 from .._record import Buffer, Key, Payload, size_of
-from ._folder import make_private, sync_folder
+from ._folder import make_private, open_private, sync_folder
 
 _MAP_FROM_BYTES = 1 << 20  # below, reading is as fast, and takes no descriptor
 _MOST_MAPS = 0 if sys.version_info >= (3, 13) else 256
@@ -43,7 +43,7 @@ class Values:
         path = self._path(name)
         make_private(self._folder)
         make_private(os.path.dirname(path))
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             try:
                 _write_all(descriptor, payload)
