@@ -81,8 +81,11 @@ class Joblib:
         self.ran = _ran
 
     def open(self, folder):
+        import logging
+
         import joblib
 
+        logging.disable()  # it tells of each damaged file at length
         self._call = joblib.Memory(folder, verbose=0).cache(_run)
 
     def call(self, id, size):

@@ -40,7 +40,7 @@ def kill(servers, kind, folder, count, *, seed=0, settings=None):
         with Child("save_for_ever", kind=kind, folder=folder, seed=number, settings=settings) as child:
             # From before the store is open to some hundred records later.
             acknowledged = child.kill_after(
-                chance.uniform(0.05, 0.15) if number % 5 == 0 else chance.uniform(0.15, 0.7)
+                chance.uniform(0.05, 0.15) if number % 5 == 0 else chance.uniform(0.15, 0.5)
             )
         tally["kills"] += 1
         tally["acknowledged"] += len(acknowledged)
