@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 import pytest
 from harness import Server
+from needs import need_root
 
 
 @pytest.fixture
@@ -36,14 +37,3 @@ def small_disk(folder):
         yield mounted
     finally:
         subprocess.run(["umount", "--lazy", mounted], check=True)
-
-
-def need_root(what):
-    """Skip the test without root; in CI, fail."""
-    need(os.geteuid() == 0, f"{what} needs root")
-
-
-def need(condition, reason):
-    """Skip the test where the machine cannot cause the fault; in CI, fail: there it must be caused."""
-    if not condition:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)

@@ -7,8 +7,7 @@ import pytest
 import sequence
 import tracing
 import trials
-
-from conftest import need
+from needs import need
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -4,9 +4,8 @@ import os
 
 import pytest
 from harness import run
+from needs import need_root
 from scenarios import ids_for
-
-from conftest import need_root
 
 NOBODY = 65534
 LATE = pytest.mark.parametrize("late", [False, True], ids=["open before", "opened meanwhile"])

@@ -11,8 +11,8 @@ import warnings
 import planted
 import pytest
 from harness import run
+from needs import need_root
 
-from conftest import need_root
 from skipstone import (
     ConfigError,
     DamagedRecordWarning,

@@ -2,9 +2,8 @@
 
 import pytest
 import tracing
+from needs import need
 from power import lose_power
-
-from conftest import need
 
 
 @pytest.fixture(autouse=True)
