@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import gc
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,6 +15,7 @@ from skipstone import (
     UnstableIdError,
     cache_with_checkpoint,
     get_checkpoint,
+    use_checkpoint,
 )
 from skipstone.stores import MemoryStore
 
@@ -232,3 +235,34 @@ def test_a_local_function_can_be_freed():
     ref = use_once()
     gc.collect()
     assert ref() is None
+
+
+@pytest.mark.parametrize("before", [[], ["another"]], ids=["first call", "after a miss"])
+def test_a_result_is_returned_while_somebody_computes_it_anew(before):
+    """A rerun in another thread keeps nobody from the result that is stored."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    @cache_with_checkpoint(id="x", name="slow")
+    def slow(x):
+        runs.append(x)
+        if x == "done" and runs.count(x) == 2:
+            begun.set()
+            go_on.wait(10)
+        return len(runs)
+
+    slow("done")
+    checkpoint = get_checkpoint()
+    with ThreadPoolExecutor(1) as pool:
+        rerun = pool.submit(lambda: use(checkpoint, slow.rerun, "done"))
+        assert begun.wait(10)
+        for x in before:
+            slow(x)
+        assert slow("done") == 1
+        go_on.set()
+        assert rerun.result(10) > 1
+    assert slow("done") == rerun.result()
+
+
+def use(checkpoint, function, *args):
+    with use_checkpoint(checkpoint):
+        return function(*args)

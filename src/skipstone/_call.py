@@ -71,6 +71,7 @@ class Attempt:
         _under_way.reset(self._token)
 
 
+_NO_CLAIM: Claim = nullcontext()
 _under_way: ContextVar[tuple[Attempt, ...]] = ContextVar("skipstone_attempts", default=())
 
 
@@ -84,7 +85,7 @@ class Turn:
         timeout_seconds: float | None,
         store_failed: Callable[[StoreError], None],
     ) -> None:
-        self.claim: Claim = nullcontext()
+        self.claim: Claim = _NO_CLAIM
         """To be entered when `pauses` has ended."""
         self._call = call
         self._store = store
@@ -92,19 +93,16 @@ class Turn:
         self._store_failed = store_failed
 
     def pauses(self) -> Iterator[float]:
-        """Yield seconds to wait before the next try, until the claim is held.
+        """Yield seconds to wait before the next try, until the claim is held; first 0, where somebody else has it.
 
         Raises:
             ReentrantCallError: It is held by a call that this one is part of.
             ClaimTimeoutError: It took longer than the timeout.
         """
-        for attempt in _under_way.get():
-            if attempt.call.key == self._call.key and attempt.store is self._store and not attempt.is_over:
-                message = (
-                    f"the call of {self._call} asked for its own result: leave the inner call undecorated "
-                    f"(__wrapped__), or give it another id"
-                )
-                raise ReentrantCallError(message)
+        if self._try_to_claim():
+            return
+        yield 0
+        self._refuse_reentry()
         pause_seconds, waiting_since = _SHORTEST_PAUSE_SECONDS, time.monotonic()
         while not self._try_to_claim():
             if self._timeout_seconds is not None and time.monotonic() - waiting_since >= self._timeout_seconds:
@@ -121,8 +119,18 @@ class Turn:
             claim = self._store.claim(self._call.key)
         except StoreError as error:
             self._store_failed(error)  # without claims, the first `put` wins: right, if not once
+            self._refuse_reentry()
             return True
         if claim is None:
             return False
         self.claim = claim
         return True
+
+    def _refuse_reentry(self) -> None:
+        for attempt in _under_way.get():
+            if attempt.call.key == self._call.key and attempt.store is self._store and not attempt.is_over:
+                message = (
+                    f"the call of {self._call} asked for its own result: leave the inner call undecorated "
+                    f"(__wrapped__), or give it another id"
+                )
+                raise ReentrantCallError(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _operator import _compare_digest as compare_digest  # what hmac has, without its imports
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from xxhash import xxh3_64, xxh3_64_digest
@@ -31,7 +32,7 @@ class UnreadableResultError(SkipstoneError):
 class Encoded(NamedTuple):
     """A result on its way into a record."""
 
-    payload: Payload
+    payload: Buffer | Payload
     encoding: str
 
 
@@ -64,17 +65,15 @@ class Codec:
         Raises:
             Exception: Whatever the serializer raises.
         """
-        payload = parts_of(self.serializer.dumps(value, function.result_type))
+        parts = self.serializer.dumps(value, function.result_type)
         encoding = self.serializer.name
-        if self._compress is not None and size_of(payload) >= _COMPRESSED_FROM_BYTES:
-            payload = (self._compress(_joined(payload)),)
-            encoding += _ZSTD
-        return Encoded(payload, encoding)
+        if self._compress is not None and size_of(parts_of(parts)) >= _COMPRESSED_FROM_BYTES:
+            return Encoded(self._compress(_joined(parts_of(parts))), encoding + _ZSTD)
+        return Encoded(parts[0] if len(parts) == 1 else parts, encoding)
 
-    def sealed(self, record: Record) -> Record:
+    def seal(self, record: Record) -> Record:
         """Return a record with its checksum, or with its signature if there is a signing key."""
-        checksum = _signature(record, self._keys[0]) if self._keys else _checksum(record)
-        return record._replace(checksum=checksum)
+        return record._replace(checksum=_signature(record, self._keys[0]) if self._keys else _checksum(record))
 
     def is_intact(self, record: Record) -> bool:
         """Tell whether a record is what was saved, and signed if there is a signing key."""
@@ -124,8 +123,12 @@ class Codec:
 
 def _checksum(record: Record) -> bytes:
     """Return the XXH3-64 digest of the payload, seeded with its encoding: read in another way, it does not fit."""
-    digest = xxh3_64(seed=_salt(record.origin.encoding))
-    for part in parts_of(record.payload):
+    salt = _salt(record.origin.encoding)
+    payload = record.payload
+    if isinstance(payload, bytes):
+        return xxh3_64_digest(payload, salt)
+    digest = xxh3_64(seed=salt)
+    for part in parts_of(payload):
         digest.update(part)
     return digest.digest()
 
@@ -140,6 +143,7 @@ def _signature(record: Record, key: bytes) -> bytes:
     return digest.digest()
 
 
+@lru_cache(maxsize=64)
 def _salt(encoding: str) -> int:
     return int.from_bytes(xxh3_64_digest(str(encoding).encode()), "little")
 

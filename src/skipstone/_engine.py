@@ -30,7 +30,7 @@ from ._errors import (
 from ._failures import attempts_of, failure_key, failure_of, failure_payload
 from ._function import KnownFunction, is_comparable
 from ._naming import shortened
-from ._record import FAILURE, Failure, Key, Origin, Payload, Record, RecordInfo, size_of
+from ._record import FAILURE, Buffer, Failure, Key, Origin, Payload, Record, RecordInfo, parts_of, size_of
 from ._stats import Counters
 from .stores import Store
 
@@ -58,32 +58,34 @@ class Engine:
         self._codec = Codec(serializer_of(config), config.compression, signing_keys(config.signing_key))
         self._run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self._warned: set[object] = set()
+        self._just_missed: KnownFunction | None = None
+        self._origins: dict[tuple[KnownFunction, str, int], Origin] = {}
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
-        """Return a fresh copy of the stored result, or MISS."""
-        try:
-            record = self._store.get(key)
-        except StoreError as error:
-            self._store_failed(error)
-            return MISS
+        """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
+        record = self._get(function, key)
         return MISS if record is None else self._hit(record, function, call_id)
 
     async def load_async(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS; large ones are loaded beside the event loop."""
+        record = self._get(function, key)
+        return MISS if record is None else await self._hit_async(record, function, call_id)
+
+    def _get(self, function: KnownFunction, key: Key) -> Record | None:
+        if function is self._just_missed:
+            return None  # the next call is likely to be missing, too: one look, with the claim held, will do
         try:
             record = self._store.get(key)
         except StoreError as error:
             self._store_failed(error)
-            return MISS
+            return None
         if record is None:
-            return MISS
-        if len(record.payload) < _LARGE_BYTES:
-            return self._hit(record, function, call_id)
-        return await _in_thread(self._hit, record, function, call_id)
+            self._just_missed = function
+        return record
 
     def _hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result that a record holds, or MISS where it cannot or may not be returned."""
-        if record.origin.code != function.code and not self._accepts(record, function, call_id):
+        if record.origin.code != function.code and not self._accepts(record.origin.code, function, call_id):
             return MISS
         try:
             value = self._codec.decode(record, function)
@@ -102,12 +104,17 @@ class Engine:
             _log.debug("hit: %s for id %r", function.name, shortened(call_id))
         return value
 
-    def _accepts(self, record: Record, function: KnownFunction, call_id: object) -> bool:
+    async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
+        if len(record.payload) < _LARGE_BYTES:
+            return self._hit(record, function, call_id)
+        return await _in_thread(self._hit, record, function, call_id)
+
+    def _accepts(self, code: bytes, function: KnownFunction, call_id: object) -> bool:
         """Decide whether a result that was made by other code may be returned."""
-        if not is_comparable(record.origin.code, function.code):
+        if not is_comparable(code, function.code):
             return True
         policy = function.on_code_change or self._config.on_code_change
-        if policy == "warn":
+        if policy == "warn" and (CodeChangedWarning, function.name) not in self._warned:
             self._warn(
                 CodeChangedWarning,
                 f"the code of {function.name} changed since its stored results were made (first met at id "
@@ -127,7 +134,7 @@ class Engine:
             return False
         if record is None or not self._codec.is_intact(record):
             return False
-        return record.origin.code == function.code or self._accepts(record, function, call_id)
+        return record.origin.code == function.code or self._accepts(record.origin.code, function, call_id)
 
     def run(self, call: Call, *, replace: bool = False) -> object:
         """Run a call that has no stored result, once among all who ask, and store it.
@@ -138,14 +145,18 @@ class Engine:
         """
         turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
         for pause_seconds in turn.pauses():
+            if pause_seconds == 0 and not replace and (value := self.load(*self._looked_for(call))) is not MISS:
+                return value
             time.sleep(pause_seconds)
         with turn.claim:
-            value, failures = self._look_again(call, replace=replace)
-            if value is MISS:
-                with self._attempt(call, failures) as attempt:
-                    value = call.method(*call.args, **call.kwargs)
-                value = self._save(attempt, value, replace)
-            return value
+            record, failures = self._look_again(call)
+            if record is not None and not replace:
+                value = self._hit(record, call.function, call.id)
+                if value is not MISS:
+                    return value
+            with self._attempt(call, failures) as attempt:
+                value = call.method(*call.args, **call.kwargs)
+            return self._save(attempt, value, replace)
 
     async def run_async(self, call: Call, *, replace: bool = False) -> object:
         """Run a call of a coroutine function; see `run`."""
@@ -153,28 +164,41 @@ class Engine:
 
         turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
         for pause_seconds in turn.pauses():
+            if pause_seconds == 0 and not replace:
+                value = await self.load_async(*self._looked_for(call))
+                if value is not MISS:
+                    return value
             await sleep(pause_seconds)
         with turn.claim:
-            value, failures = self._look_again(call, replace=replace)
-            if value is MISS:
-                with self._attempt(call, failures) as attempt:
-                    value = await call.method(*call.args, **call.kwargs)
-                value = await _in_thread(self._save, attempt, value, replace)
-            return value
+            record, failures = self._look_again(call)
+            if record is not None and not replace:
+                value = await self._hit_async(record, call.function, call.id)
+                if value is not MISS:
+                    return value
+            with self._attempt(call, failures) as attempt:
+                value = await call.method(*call.args, **call.kwargs)
+            return await _in_thread(self._save, attempt, value, replace)
 
-    def _look_again(self, call: Call, *, replace: bool) -> tuple[object, int]:
-        """Return the result that somebody stored while we waited for the claim, and how often the call failed."""
+    def _looked_for(self, call: Call) -> tuple[KnownFunction, Key, object]:
+        """Somebody else has the claim: what was stored before is to be looked for all the same."""
+        self._just_missed = None
+        return call.function, call.key, call.id
+
+    def _look_again(self, call: Call) -> tuple[Record | None, int]:
+        """Return what somebody stored before we had the claim, and how often the call failed."""
         keys = (call.key, failure_key(call.key))
         try:
-            found = self._store.get_many(keys)
+            there = self._store.present(keys)
+            found = self._store.get_many([*there]) if there else {}
         except StoreError as error:
             self._store_failed(error)
-            return MISS, 0
+            return None, 0
         record, failure = map(found.get, keys)
-        value = MISS if record is None or replace else self._hit(record, call.function, call.id)
+        if record is not None:
+            self._just_missed = None
         if failure is None or not self._codec.is_intact(failure):
-            return value, 0
-        return value, attempts_of(failure)
+            return record, 0
+        return record, attempts_of(failure)
 
     @contextmanager
     def _attempt(self, call: Call, failures_before: int) -> Generator[Attempt]:
@@ -212,7 +236,7 @@ class Engine:
         except StoreError as error:
             self._not_saved(call, value, str(error), error)
         else:
-            self.counters.saved(size_of(encoded.payload))
+            self.counters.saved(size_of(parts_of(encoded.payload)))
         return value
 
     def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
@@ -233,12 +257,19 @@ class Engine:
         except StoreError as store_error:
             self._store_failed(store_error)
 
-    def _record(self, attempt: Attempt, key: Key, encoding: str, payload: Payload) -> Record:
+    def _record(self, attempt: Attempt, key: Key, encoding: str, payload: Buffer | Payload) -> Record:
         function = attempt.call.function
-        origin = Origin(function.name, function.version, encoding, function.code, self._run, _HOST, os.getpid())
+        origin = self._origin(function, encoding, os.getpid())
         call_id = shortened(attempt.call.id, _CALL_ID_CHARACTERS)
         record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time())
-        return self._codec.sealed(record)
+        return self._codec.seal(record)
+
+    def _origin(self, function: KnownFunction, encoding: str, process: int) -> Origin:
+        origin = self._origins.get((function, encoding, process))
+        if origin is None:
+            origin = Origin(function.name, function.version, encoding, function.code, self._run, _HOST, process)
+            self._origins[function, encoding, process] = origin
+        return origin
 
     def records(self, function: str | None) -> Iterator[RecordInfo]:
         """Yield what is known of all results, or those of one function."""

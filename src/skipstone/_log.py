@@ -14,6 +14,8 @@ _logger: logging.Logger | None = None
 
 def is_debugging() -> bool:
     """Tell whether DEBUG messages are wanted."""
+    if "logging" not in sys.modules:
+        return False  # the way of every hit
     logger = _logger or _find()
     return logger is not None and logger.isEnabledFor(_DEBUG)
 

@@ -10,20 +10,23 @@ one, reading ahead ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import TypeAlias
 
 from .._record import Buffer, Key
 
 Row: TypeAlias = tuple[Key, bytes, int, float, Buffer]
-"""Key, checksum, origin's number, duration in seconds, payload."""
+"""Key, checksum, origin's number, duration in seconds, payload. The garbage collector ignores such a tuple."""
 
-ReadRange: TypeAlias = Callable[[int, int], list[Row]]
+ReadRange: TypeAlias = Callable[[int, int], dict[Key, Row]]
 """Return the rows with sequence numbers above the first and up to the second."""
 
 _FIRST_WINDOW_ROWS, _MOST_WINDOW_ROWS = 16, 2048
 _NEAR_ROWS, _ENOUGH_IN_ORDER = 16, 2
 _MOST_WINDOW_BYTES, _BUDGET_BYTES = 4 << 20, 24 << 20
 _ROW_OVERHEAD_BYTES = 400  # of a row, its key and its place in the dictionary
+
+_payload = itemgetter(4)
 
 
 class ReadAhead:
@@ -63,17 +66,16 @@ class ReadAhead:
         self._sweep(sequence if first or (follows and not near) else self._stop, read_range)
 
     def _sweep(self, start: int, read_range: ReadRange) -> None:
-        rows = read_range(start, start + self._window_rows)
+        found = read_range(start, start + self._window_rows)
         held_before = len(self.rows)
-        for row in rows:
-            self.rows[row[0]] = row
-        read_bytes = sum(len(row[4]) for row in rows) + _ROW_OVERHEAD_BYTES * len(rows)
+        self.rows.update(found)
+        read_bytes = sum(map(len, map(_payload, found.values()))) + _ROW_OVERHEAD_BYTES * len(found)
         self._held_bytes += read_bytes
         self._start, self._stop = start, start + self._window_rows
         if len(self.rows) > held_before:
-            most = min(_MOST_WINDOW_ROWS, max(1, _MOST_WINDOW_BYTES * len(rows) // read_bytes))
+            most = min(_MOST_WINDOW_ROWS, max(1, _MOST_WINDOW_BYTES * len(found) // read_bytes))
             self._window_rows = min(2 * self._window_rows, most)
-        elif rows or start == 0:
+        elif found or start == 0:
             self._window_rows = 0  # all that there is has been read
         else:
             self._start = self._stop = 0  # the end: go on from the beginning

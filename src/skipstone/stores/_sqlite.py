@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from .._record import Key, Origin, Record, RecordInfo, parts_of, size_of
@@ -23,6 +23,7 @@ VALUES = "values"
 _ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or another: benchmarks/thresholds.py
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
 _KEYS_PER_QUERY = 500
+_FEW_KEYS = 4  # up to here, a look-up of each is faster than IN, which sorts its list first
 _ROWS_PER_PAGE = 1000
 
 _ROW = "key, checksum, origin, duration, payload"
@@ -75,7 +76,7 @@ class SqliteStore(BaseStore):
         self._fresh_until = 0.0
         self._data_version, self._epoch = -1, None
         self._origin_ids: dict[Origin, int] = {}
-        self._origins: dict[int, Origin] = {}
+        self._origins = _Origins(self._read_origin)
 
     def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[str, dict[str, Any]]]:
         """Pickle the settings, not the connection."""
@@ -116,10 +117,13 @@ class SqliteStore(BaseStore):
             self._ahead.extend(found[7], self._read_range)
             return self._record(connection, found)
 
-    def _read_range(self, start: int, stop: int) -> list[Row]:
+    def _read_range(self, start: int, stop: int) -> dict[Key, Row]:
         with self._connection as connection:
-            rows = connection.execute(_RANGE, (start, stop)).fetchall()
-        return [row for row in rows if type(row[4]) is bytes and type(row[3]) is float]  # others are damaged
+            return {
+                row[0]: row
+                for row in connection.execute(_RANGE, (start, stop))
+                if type(row[4]) is bytes and type(row[3]) is float  # others are damaged
+            }
 
     def _look_for_changes(self) -> sqlite3.Connection:
         """Drop what was read ahead when another connection has deleted or replaced a record."""
@@ -152,47 +156,37 @@ class SqliteStore(BaseStore):
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
         with self._connection as connection:
-            return {
-                key
-                for some in _chunks(keys)
-                for (key,) in connection.execute(
-                    f"SELECT key FROM records WHERE key IN ({_marks(some)})",
-                    some,
-                )
-            }
+            found = [
+                row for some in _chunks(keys) for row in connection.execute(_present(len(some)), some).fetchall()
+            ]
+        return {key for (key,) in found}
 
     def _record_of(self, row: Row) -> Record:
-        key, checksum, origin_id, duration_seconds, payload = row
-        origin = self._origins.get(origin_id) or self._read_origin(origin_id)
+        key, checksum, origin, duration, payload = row
         # What Record(...) does, in half the time: this is the way of every hit.
-        return _new(Record, (key, checksum, origin, duration_seconds, payload, "", 0.0))
+        return _new(Record, (key, checksum, self._origins[origin], duration, payload, "", 0.0))
 
     def _record(self, connection: sqlite3.Connection, found: tuple[Any, ...]) -> Record | None:
         """Make a record of a row, or return None where it was deleted while its file was opened."""
-        *row, file, size, _, key = found
-        if row[0] != key:
+        own_key, checksum, origin, duration, payload, file, size, _, key = found
+        if own_key != key:
             raise damaged_index(key)
-        if type(row[3]) is not float:
-            row[3] = 0.0
-        if file is None:
-            row[4] = row[4] if type(row[4]) is bytes else b""  # damaged: the checksum does not fit
-        else:
-            row[4] = self._values.read(file, size)
-            if row[4] is None:
+        if file is not None:
+            payload = self._values.read(file, size)
+            if payload is None:
                 now = connection.execute(_BY_KEY, (key,)).fetchone()
                 if now is None or now[5] != file:
                     return None if now is None else self._record(connection, now)
-                row[4] = b""  # missing or cut
-        return self._record_of(cast("Row", row))
+        elif type(payload) is not bytes:
+            payload = None
+        # What is missing, cut or of another type was damaged: the checksum does not fit.
+        duration = duration if type(duration) is float else 0.0
+        return Record(key, checksum, self._origins[origin], duration, payload or b"")
 
-    def _read_origin(self, origin_id: int) -> Origin:
+    def _read_origin(self, number: int) -> Origin | None:
         with self._connection as connection:
-            query = f"SELECT {_ORIGIN} FROM origins WHERE id = ?"
-            row = connection.execute(query, (origin_id,)).fetchone()
-        if row is None:
-            return _NO_ORIGIN
-        origin = self._origins[origin_id] = Origin(*row)
-        return origin
+            row = connection.execute(f"SELECT {_ORIGIN} FROM origins WHERE id = ?", (number,)).fetchone()
+        return None if row is None else Origin(*row)
 
     @again_when_mended
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
@@ -299,18 +293,41 @@ class SqliteStore(BaseStore):
             return self._connection.locks().claim(key)
 
 
+class _Origins(dict[int, Origin]):
+    """Origins by number, read when they are first asked for."""
+
+    def __init__(self, read: Callable[[int], Origin | None]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, number: int) -> Origin:
+        origin = self._read(number)
+        if origin is None:
+            return _NO_ORIGIN
+        self[number] = origin
+        return origin
+
+
 def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:
     return SqliteStore(folder, **settings)
 
 
-def _chunks(keys: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(keys), _KEYS_PER_QUERY):
-        yield keys[start : start + _KEYS_PER_QUERY]
+def _chunks(keys: Sequence[_T]) -> Iterable[Sequence[_T]]:
+    if len(keys) <= _KEYS_PER_QUERY:
+        return (keys,) if keys else ()
+    return (keys[start : start + _KEYS_PER_QUERY] for start in range(0, len(keys), _KEYS_PER_QUERY))
 
 
 @lru_cache(maxsize=8)
 def _by_keys(count: int) -> str:
     return f"{_FOUND} WHERE found.key IN ({', '.join('?' * count)})"
+
+
+@lru_cache(maxsize=8)
+def _present(count: int) -> str:
+    if count <= _FEW_KEYS:
+        return " UNION ALL ".join(["SELECT key FROM records WHERE key = ?"] * count)
+    return f"SELECT key FROM records WHERE key IN ({', '.join('?' * count)})"
 
 
 def _marks(keys: Sequence[object]) -> str:
