@@ -33,6 +33,7 @@ from ._errors import (
     UnsafeStoreError,
     UnstableIdError,
 )
+from ._items import MapSummary, Plan
 from ._opening import init_checkpoint, open_checkpoint
 from ._record import Failure, RecordInfo
 from ._serializers import Serializer
@@ -54,9 +55,11 @@ __all__ = [
     "IdExpressionError",
     "LoadWarning",
     "LocalStorageCheckpoint",
+    "MapSummary",
     "MissingExtraError",
     "NetworkFileSystemWarning",
     "NullCheckpoint",
+    "Plan",
     "RecordInfo",
     "ReentrantCallError",
     "SaveError",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, ParamSpec, TypeVar, cast
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from . import _log
 from ._call import Call, check_id
@@ -12,6 +13,7 @@ from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
 from ._errors import ConfigError, StoreUnavailableError
 from ._function import KnownFunction, known
+from ._items import Plan, count_of, items_of
 from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
@@ -19,10 +21,16 @@ from ._stats import Stats
 from .stores import SqliteStore, Store
 from .stores._folder import step_folder
 
+if TYPE_CHECKING:
+    from ._map import MapResults  # it imports much, and many never map
+    from ._workers import ExecutorLike, Retry
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _EVERY_ID: Any = object()
+_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER = 1000, 16
+_SAMPLED_RECORDS = 10_000
 
 
 class Checkpoint:
@@ -119,6 +127,115 @@ class Checkpoint:
             raise TypeError(message)
         check_id(function, id)
         return await self._engine.run_async(Call(function, key, id, method, args, kwargs))
+
+    def map(
+        self,
+        method: Callable[..., R],
+        /,
+        *iterables: Iterable[Any],
+        id: str | Callable[..., object] | None = None,
+        workers: int | None = None,
+        executor: ExecutorLike = "threads",
+        ordered: bool = True,
+        on_error: Literal["raise", "return"] = "raise",
+        retry: Retry | None = None,
+        window: int | None = None,
+        progress: bool | None = None,
+        skip_failed_after: int | None = None,
+        grace_seconds: float = 30.0,
+    ) -> MapResults[R]:
+        """Call a function for each item; calls that are done are not run again.
+
+        Results come while work goes on. Input is read as it is needed: it may be endless. `.drain()` of what is
+        returned makes sure that all calls are done, without loading a result.
+
+        Args:
+            method: A function, method or `functools.partial`, decorated or not. No coroutine function.
+            *iterables: As for the built-in `map`: one for each positional parameter.
+            id: As for `cache_with_checkpoint`; None: the decorator's, or the content of all arguments.
+            workers: How many calls run at a time; by default as many as suit the executor.
+            executor: "threads"; "processes": `method` and its arguments must be picklable, and each worker saves
+                its results itself; or any `concurrent.futures.Executor`, which stays open.
+            ordered: Results come in the order of the input, or else as they become ready.
+            on_error: "raise": begin no further calls, let those in flight finish, and raise the first error, with
+                a note of the id. "return": a `Failure` stands in the result's place.
+            retry: A policy that is called with the function and its arguments, as those of tenacity
+                (`Retrying(...)`) and stamina (`RetryingCaller(...).on(...)`) are.
+            window: How many items are held at a time: read, in flight, or waiting to be asked for.
+            progress: Show a bar. None: on a terminal and in a notebook; else a line in the log now and then.
+            skip_failed_after: A call that has failed this often is not tried again: its `Failure` stands in the
+                result's place.
+            grace_seconds: How long calls in flight may take when the map is stopped: by Ctrl-C, SIGTERM, an
+                error, or because its results are not asked for any more.
+
+        Returns:
+            An iterator over the results, which is also a context manager.
+
+        Raises:
+            IdExpressionError: The id does not fit the function.
+            TypeError: `method` is a coroutine function, or cannot be sent to another process.
+            ValueError: A setting has a wrong value.
+        """
+        from ._map import MapResults, Options, Run
+        from ._progress import Progress
+        from ._workers import Job, crew_for, retrying
+
+        function, call = known(method)
+        if function.is_async:
+            message = f"{function.name} is a coroutine function, which map cannot run"
+            raise TypeError(message)
+        if on_error not in ("raise", "return"):
+            message = f"on_error is {on_error!r}, expected 'raise' or 'return'"
+            raise ValueError(message)
+        source = items_of(method, iterables, id)
+        job = Job(self, method, retry, stops_at_error=on_error == "raise")
+        crew, count = crew_for(executor, workers, job)
+        if window is not None and window < 1:
+            message = f"window is {window}, expected at least 1"
+            raise ValueError(message)
+        options = Options(
+            ordered,
+            on_error == "raise",
+            window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * count),
+            count,
+            grace_seconds,
+            skip_failed_after,
+        )
+        bar = Progress(function.name, count_of(iterables), shown=progress)
+        return MapResults(
+            Run(
+                engine=self._engine,
+                function=function,
+                method=retrying(retry, call),
+                source=source,
+                crew=crew,
+                options=options,
+                progress=bar,
+            )
+        )
+
+    def plan(
+        self,
+        method: Callable[..., Any],
+        /,
+        *iterables: Iterable[Any],
+        id: str | Callable[..., object] | None = None,
+    ) -> Plan:
+        """Tell what `map` would do with these arguments, without running anything. The input is read to its end."""
+        function, _ = known(method)
+        done = missing = failed = 0
+        items = items_of(method, iterables, id)
+        while block := {function.key(call_id): call_id for call_id, _ in islice(items, _WINDOW_ITEMS)}:
+            stored = self._engine.done(function, list(block))
+            lacking = {key: call_id for key, call_id in block.items() if key not in stored}
+            done, missing = done + len(stored), missing + len(lacking)
+            failed += len(self._engine.failures_of(lacking))
+        known_ones = list(islice(self._engine.records(function.name), _SAMPLED_RECORDS))
+        if not known_ones:
+            return Plan(done, missing, failed, None, None)
+        seconds = missing * sum(info.duration_seconds for info in known_ones) / len(known_ones)
+        size_bytes = missing * sum(info.size_bytes for info in known_ones) // len(known_ones)
+        return Plan(done, missing, failed, seconds, size_bytes)
 
     def records(self, function: Callable[..., Any] | str | None = None) -> Iterator[RecordInfo]:
         """Yield what is known of each stored result, in the order of saving; nothing is unpickled.

@@ -103,7 +103,8 @@ def cache_with_checkpoint(
         known = KnownFunction(
             function, name=name, version=None if version is None else str(version), on_code_change=on_code_change
         )
-        return _wrapped(function, known, compile_id(function, id))
+        known.id_of = compile_id(function, id)
+        return _wrapped(function, known, known.id_of)
 
     return decorate if function is None else decorate(function)
 

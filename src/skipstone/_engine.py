@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -27,10 +27,10 @@ from ._errors import (
     StoreUnavailableWarning,
     warn,
 )
-from ._failures import attempts_of, failure_key, failure_of, failure_payload
+from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
 from ._function import KnownFunction, is_comparable
 from ._naming import shortened
-from ._record import FAILURE, Buffer, Failure, Key, Origin, Payload, Record, RecordInfo, parts_of, size_of
+from ._record import FAILURE, Buffer, Failure, Key, Origin, Payload, Record, RecordInfo, info_of, parts_of, size_of
 from ._stats import Counters
 from .stores import Store
 
@@ -135,6 +135,41 @@ class Engine:
         if record is None or not self._codec.is_intact(record):
             return False
         return record.origin.code == function.code or self._accepts(record.origin.code, function, call_id)
+
+    def done(self, function: KnownFunction, keys: Sequence[Key]) -> set[Key]:
+        """Return those of these keys whose stored results would be returned, as far as one can tell unread."""
+        try:
+            if (function.on_code_change or self._config.on_code_change) != "rerun":
+                return self._store.present(keys)
+            records = self._store.get_many(keys)
+        except StoreError as error:
+            self._store_failed(error)
+            return set()
+        return {
+            key
+            for key, record in records.items()
+            if record.origin.code == function.code or self._accepts(record.origin.code, function, key)
+        }
+
+    def failure(self, call: Call, error: Exception) -> Failure:
+        """Return the failure of a call that raised just now."""
+        noted = self.failures_of({call.key: call.id}).get(call.key)
+        return noted or failure_now(call.function, call.id, error, self._run)
+
+    def failures_of(self, ids: Mapping[Key, object]) -> dict[Key, Failure]:
+        """Return the failures that are noted of these calls, given their ids by key."""
+        by_failure_key = {failure_key(key): key for key in ids}
+        try:
+            records = self._store.get_many(list(by_failure_key))
+        except StoreError as error:
+            self._store_failed(error)
+            return {}
+        return {
+            key: failure_of(info_of(record._replace(call_id=shortened(ids[key]))), record)
+            for record in records.values()
+            for key in (by_failure_key[record.key],)
+            if self._codec.is_intact(record)
+        }
 
     def run(self, call: Call, *, replace: bool = False) -> object:
         """Run a call that has no stored result, once among all who ask, and store it.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import Any
 
 from ._digest import blake2b
+from ._function import KnownFunction
+from ._naming import shortened
 from ._record import FAILURE, Failure, Key, Payload, Record, RecordInfo, parts_of
 
 
@@ -16,14 +20,24 @@ def failure_key(key: Key) -> Key:
 def failure_payload(error: Exception, attempts: int) -> Payload:
     """Return what a failure's record holds: the error and its traceback as texts, and the count of attempts."""
     import json
+
+    text, traceback = _texts(error)
+    return (json.dumps({"error": text, "traceback": traceback, "attempts": attempts}).encode(),)
+
+
+def failure_now(function: KnownFunction, call_id: object, error: Exception, run: str) -> Failure:
+    """Return the failure of a call that raised just now, for the first time."""
+    text, traceback = _texts(error)
+    host, process = os.uname().nodename, os.getpid()
+    return Failure(
+        function.name, function.version, shortened(call_id), text, traceback, 1, time.time(), run, host, process
+    )
+
+
+def _texts(error: Exception) -> tuple[str, str]:
     from traceback import format_exception
 
-    told = {
-        "error": f"{type(error).__qualname__}: {_text(error)}",
-        "traceback": "".join(format_exception(error)),
-        "attempts": attempts,
-    }
-    return (json.dumps(told).encode(),)
+    return f"{type(error).__qualname__}: {_text(error)}", "".join(format_exception(error))
 
 
 def _text(error: Exception) -> str:

@@ -54,6 +54,8 @@ class KnownFunction:
         self.name = storable(name)
         self.version = storable(version)
         self.on_code_change = on_code_change
+        self.id_of: Callable[..., object] | None = None
+        """Returns the call id, given the arguments; None where the function is not decorated."""
         self.is_async = bool(_flags(call) & _COROUTINE)
         self._digest = blake2b(canonical((name, version)), digest_size=_KEY_BYTES)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import logging
 
-_DEBUG, _INFO = 10, 20  # logging.DEBUG, logging.INFO: importing logging costs 10 ms
+_DEBUG, _INFO, _WARNING = 10, 20, 30  # logging.DEBUG, …: importing logging costs 10 ms
 _logger: logging.Logger | None = None
 
 
@@ -28,6 +28,13 @@ def debug(message: str, *args: object) -> None:
 def info(message: str, *args: object) -> None:
     """Log about a step."""
     _write(_INFO, message, *args)
+
+
+def warning(message: str, *args: object) -> None:
+    """Log what somebody should see: where logging is not set up, it goes to standard error."""
+    import logging
+
+    logging.getLogger("skipstone").warning(message, *args)
 
 
 def _write(level: int, message: str, *args: object) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from ._call import Call
 from ._engine import MISS
+from ._failures import failure_now
 from ._function import KnownFunction
 from ._record import Failure, Key, RecordInfo
 from ._stats import Counters
@@ -51,6 +52,18 @@ class NullEngine:
             self.counters.failure(time.perf_counter() - started)
             raise
         self.counters.miss(time.perf_counter() - started)
+
+    def done(self, _function: KnownFunction, _keys: Sequence[Key]) -> set[Key]:
+        """Return an empty set."""
+        return set()
+
+    def failure(self, call: Call, error: Exception) -> Failure:
+        """Return the failure of a call that raised just now."""
+        return failure_now(call.function, call.id, error, "")
+
+    def failures_of(self, _ids: Mapping[Key, object]) -> dict[Key, Failure]:
+        """Return an empty dictionary."""
+        return {}
 
     def records(self, _function: str | None) -> Iterator[RecordInfo]:
         """Yield nothing."""

@@ -33,6 +33,11 @@ class Stats(NamedTuple):
         )
 
 
+def difference(now: Stats, before: Stats) -> Stats:
+    """Return what was done between two moments."""
+    return Stats(*(one - other for one, other in zip(now, before, strict=True)))  # type: ignore[arg-type]
+
+
 def _counted(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
@@ -87,6 +92,11 @@ class Counters:
         """Count a result that could not be kept."""
         with self._lock:
             self._counts[7] += 1
+
+    def add(self, stats: Stats) -> None:
+        """Count what another process did."""
+        with self._lock:
+            self._counts = [one + other for one, other in zip(self._counts, stats, strict=True)]
 
     def stats(self) -> Stats:
         """Return the counts of this moment."""

@@ -1,0 +1,93 @@
+"""The calls that a map is asked for: arguments and ids, one after the other."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any, NamedTuple
+
+from ._call_id import compile_id
+from ._function import known
+
+
+class Plan(NamedTuple):
+    """What a map would do."""
+
+    done: int
+    """Calls whose result is stored."""
+    missing: int
+    """Calls that would run, failed ones included."""
+    failed: int
+    """Calls that are missing because they raised when they ran last."""
+    estimated_seconds: float | None
+    """How long the missing calls would run, one after the other, at the pace of those that are stored; None
+    where none is."""
+    estimated_bytes: int | None
+    """How much their results would take."""
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        failed = f" ({self.failed:,} failed)" if self.failed else ""
+        time = "" if self.estimated_seconds is None else f", about {self.estimated_seconds:,.1f} s of work"
+        return f"{self.done:,} done, {self.missing:,} missing{failed}{time}"
+
+
+class MapSummary(NamedTuple):
+    """What a map did."""
+
+    done_before: int
+    """Calls whose result was stored already."""
+    done_now: int
+    """Calls that ran and returned."""
+    failed: int
+    """Calls that raised, or were left alone because they had failed too often."""
+
+
+def items_of(
+    method: Callable[..., Any], iterables: tuple[Iterable[Any], ...], id: str | Callable[..., object] | None
+) -> Iterator[tuple[object, tuple[Any, ...]]]:
+    """Yield call id and arguments of each call; nothing is read before it is asked for.
+
+    Raises:
+        TypeError: There is nothing to map over.
+        IdExpressionError: The id does not fit the function.
+    """
+    if not iterables:
+        message = "map needs something to map over: map(function, items)"
+        raise TypeError(message)
+    id_of = id_function(method, id)
+    return ((id_of(*args), args) for args in zip(*iterables, strict=False))
+
+
+def count_of(iterables: tuple[Iterable[Any], ...]) -> int | None:
+    """Return how many calls there will be, or None where one cannot know."""
+    sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
+    return min(sizes) if len(sizes) == len(iterables) else None
+
+
+def id_function(method: Callable[..., Any], id: str | Callable[..., object] | None) -> Callable[..., object]:
+    """Return a function of the arguments of `method` that returns the call id.
+
+    Args:
+        method: Whatever can be called, decorated or not.
+        id: As for the decorator; None: the decorator's, or the content of all arguments.
+
+    Raises:
+        IdExpressionError: The id does not fit the function.
+    """
+    if isinstance(method, functools.partial):
+        return functools.partial(id_function(method.func, id), *method.args, **method.keywords)
+    if isinstance(method, types.MethodType):
+        return functools.partial(id_function(method.__func__, id), method.__self__)
+    function, call = known(method)
+    if id is None and function.id_of is not None:
+        return function.id_of
+    if isinstance(call, types.FunctionType):
+        return compile_id(call, id)
+    if callable(id):
+        return id
+    if id is None:
+        return lambda *args: args
+    message = f"{method!r} has no parameters that an id expression could name: give a callable as id"
+    raise TypeError(message)

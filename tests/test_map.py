@@ -1,0 +1,429 @@
+"""`Checkpoint.map` runs what is missing, once, in threads or processes, and streams the results."""
+
+import functools
+import gc
+import itertools
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import pytest
+import tenacity
+
+from skipstone import (
+    Checkpoint,
+    Failure,
+    IdExpressionError,
+    MapSummary,
+    NullCheckpoint,
+    cache_with_checkpoint,
+    get_checkpoint,
+    open_checkpoint,
+    use_checkpoint,
+)
+from skipstone.stores import MemoryStore
+
+runs = []
+
+
+@cache_with_checkpoint(id="x")
+def square(x):
+    runs.append(x)
+    return x * x
+
+
+@cache_with_checkpoint(id="x")
+def choosy(x):
+    runs.append(x)
+    if x < 0:
+        raise ValueError(f"{x} is negative")
+    return x
+
+
+class UnpicklableError(Exception):
+    def __init__(self, one, other):
+        super().__init__(f"{one} {other}")
+
+
+@cache_with_checkpoint(id="x")
+def badly(x):
+    raise UnpicklableError(x, "fails badly")
+
+
+def scaled(factor, x):
+    runs.append((factor, x))
+    return factor * x
+
+
+def process_of(_):
+    return os.getpid()
+
+
+@cache_with_checkpoint
+def nested(x):
+    return square(x) + 1
+
+
+@pytest.fixture(autouse=True)
+def _no_runs():
+    runs.clear()
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A checkpoint in a folder, current for the test."""
+    with open_checkpoint("step", {"artifacts_dir": tmp_path}) as opened, use_checkpoint(opened):
+        yield opened
+
+
+EXECUTORS = pytest.mark.parametrize("executor", ["threads", "processes"])
+
+
+@EXECUTORS
+@pytest.mark.parametrize("ordered", [True, False])
+def test_what_is_done_does_not_run_again(checkpoint, executor, ordered):
+    """Results come in the order of the input, or in any; a second map runs what is new."""
+    first = list(checkpoint.map(square, range(100), executor=executor, ordered=ordered, workers=2))
+    assert sorted(first) == [x * x for x in range(100)]
+    assert first == sorted(first) or not ordered
+    assert checkpoint.stats().misses == 100
+    again = checkpoint.map(square, range(120), executor=executor, ordered=ordered, workers=2)
+    assert sorted(again) == [x * x for x in range(120)]
+    assert again.summary() == MapSummary(done_before=100, done_now=20, failed=0)
+    assert checkpoint.stats().misses == 120
+
+
+def test_draining_loads_nothing(checkpoint):
+    """`drain` runs what is missing and loads no result."""
+    list(checkpoint.map(square, range(50)))
+    loaded = checkpoint.stats().bytes_loaded
+    assert checkpoint.map(square, range(80)).drain() == MapSummary(50, 30, 0)
+    assert checkpoint.stats().bytes_loaded == loaded
+    assert list(checkpoint.map(square, range(80))) == [x * x for x in range(80)]
+    assert len(runs) == 80
+
+
+def test_plain_functions_partials_methods_and_several_iterables(checkpoint):
+    """What can be called can be mapped; the id is the decorator's, the given one, or all arguments."""
+
+    class Model:
+        name = "m"
+
+        @cache_with_checkpoint(id="self.name + str(x)")
+        def embed(self, x):
+            runs.append(x)
+            return -x
+
+    double = functools.partial(scaled, 2)
+    for _ in range(2):
+        assert list(checkpoint.map(scaled, [1, 2], [3, 4])) == [3, 8]
+        assert list(checkpoint.map(double, [5, 6])) == [10, 12]
+        assert list(checkpoint.map(scaled, itertools.repeat(7), [8], id="str(x)")) == [56]
+        assert list(checkpoint.map(Model().embed, [1, 2])) == [-1, -2]
+        assert list(checkpoint.map(len, ["a", "bc"])) == [1, 2]
+    assert runs == [(1, 3), (2, 4), (2, 5), (2, 6), (7, 8), 1, 2]
+    assert square(3) == 9
+    assert list(checkpoint.map(square, [3])) == [9]
+    assert runs.count(3) == 1
+
+
+def test_input_is_read_as_it_is_needed(checkpoint):
+    """An endless input works, and no more than a window of it is held."""
+    read = itertools.count()
+    with checkpoint.map(square, read, window=10, workers=2) as results:
+        assert list(itertools.islice(results, 100)) == [x * x for x in range(100)]
+    assert next(read) <= 111
+    list(checkpoint.map(square, range(300)))
+    alive = []
+
+    class Large(list):
+        def __init__(self, number):
+            super().__init__([number])
+            alive.append(self)
+
+        def __skipstone_id__(self):
+            return self[0]
+
+    for count, _ in enumerate(checkpoint.map(len, map(Large, range(300)), window=20)):
+        del alive[: max(0, len(alive) - 21)]
+    assert count == 299
+
+
+def test_results_come_while_work_goes_on(checkpoint):
+    """The first result does not wait for the last."""
+    go_on = threading.Event()
+
+    def waits(x):
+        assert x == 0 or go_on.wait(10)
+        return x
+
+    results = checkpoint.map(waits, range(5), workers=2)
+    assert next(results) == 0
+    go_on.set()
+    assert list(results) == [1, 2, 3, 4]
+
+
+@EXECUTORS
+def test_the_first_error_ends_it(checkpoint, executor):
+    """With on_error="raise", what is in flight is saved, the error names its id, and a rerun goes on."""
+    items = [*range(20), -1, *range(20, 2000)]
+    with pytest.raises(ValueError, match="-1 is negative") as caught:
+        list(checkpoint.map(choosy, items, executor=executor, workers=2))
+    assert any("choosy for id '-1'" in note for note in caught.value.__notes__)
+    done = {int(record.call_id) for record in checkpoint.records()}
+    assert set(range(10)) <= done
+    assert len(done) < 1500
+    (failure,) = checkpoint.failures()
+    assert (failure.call_id, failure.attempts) == ("-1", 1)
+    assert "ValueError: -1 is negative" in failure.traceback
+    assert checkpoint.plan(choosy, items)[:3] == (len(done), 2001 - len(done), 1)
+
+
+@EXECUTORS
+def test_failures_in_the_place_of_results(checkpoint, executor):
+    """With on_error="return", a Failure stands where the result would; a rerun tries again, but not for ever."""
+    for attempts in (1, 2):
+        two, failure, three = checkpoint.map(choosy, [2, -1, 3], executor=executor, on_error="return", workers=1)
+        assert (two, three) == (2, 3)
+        assert isinstance(failure, Failure)
+        assert (failure.error, failure.attempts) == ("ValueError: -1 is negative", attempts)
+        assert failure.call_id == "-1"
+    runs.clear()
+    results = checkpoint.map(choosy, [2, -1, 3], executor=executor, skip_failed_after=2)
+    assert next(results) == 2
+    assert next(results)._replace(failed_at_seconds=0) == failure._replace(failed_at_seconds=0)
+    assert next(results) == 3
+    assert results.summary() == MapSummary(2, 0, 1)
+    assert not runs
+    assert [failed.attempts for failed in checkpoint.failures()] == [2]
+
+
+def test_an_error_that_cannot_be_pickled(checkpoint):
+    """It comes back from another process as one that can be, with the traceback in a note."""
+    with pytest.raises(RuntimeError, match="UnpicklableError: 1 fails badly") as caught:
+        list(checkpoint.map(badly, [1], executor="processes", workers=1))
+    assert "UnpicklableError" in "".join(caught.value.__notes__)
+
+
+def test_retries_are_a_librarys(checkpoint):
+    """A policy of tenacity is called with the function; only its last word counts as a failure."""
+    tries = itertools.count()
+
+    def unsteady(x):
+        if next(tries) < 2:
+            raise ConnectionError("not now")
+        return x
+
+    policy = tenacity.Retrying(stop=tenacity.stop_after_attempt(3), reraise=True)
+    assert list(checkpoint.map(unsteady, [1], retry=policy)) == [1]
+    assert not list(checkpoint.failures())
+
+
+def test_the_users_own_executor(checkpoint):
+    """Any executor does, and stays open; processes write to the same store and see the same checkpoint."""
+    with ThreadPoolExecutor(2) as pool:
+        assert list(checkpoint.map(square, [1, 2], executor=pool)) == [1, 4]
+        assert pool.submit(int, "3").result() == 3
+    with ProcessPoolExecutor(2) as pool:
+        assert list(checkpoint.map(nested, [1, 2, 5], executor=pool)) == [2, 5, 26]
+        assert os.getpid() not in set(checkpoint.map(process_of, range(5), executor=pool))
+    assert square(5) == 25
+    assert runs.count(5) == 0
+
+
+@EXECUTORS
+def test_switched_off(executor):
+    """With NullCheckpoint, everything runs, also in other processes, and results come back."""
+    off = NullCheckpoint()
+    for _ in range(2):
+        assert list(off.map(square, range(5), executor=executor, workers=1)) == [0, 1, 4, 9, 16]
+    assert off.stats().misses == 10
+    assert off.plan(square, range(5))[:3] == (0, 5, 0)
+    two, failure = off.map(choosy, [2, -1], executor=executor, workers=1, on_error="return")
+    assert (two, failure.error, failure.attempts) == (2, "ValueError: -1 is negative", 1)
+
+
+def test_the_context_travels_to_threads():
+    """Decorated functions inside of a call use the checkpoint that is current where map was called."""
+    with use_checkpoint(Checkpoint(MemoryStore())) as checkpoint:
+        assert list(checkpoint.map(nested, range(5))) == [1, 2, 5, 10, 17]
+        assert get_checkpoint().stats().misses == 10
+
+
+def test_a_result_that_was_deleted_meanwhile_is_computed_again(checkpoint):
+    """What was found done and is gone when its turn comes runs in the consumer's thread."""
+    list(checkpoint.map(square, range(10)))
+    results = checkpoint.map(square, range(10))
+    assert next(results) == 0
+    checkpoint.clear(square)
+    assert list(results) == [x * x for x in range(1, 10)]
+
+
+def test_calls_that_ask_for_each_other(checkpoint):
+    """A call may ask for another one of the same map."""
+
+    @cache_with_checkpoint(id="n")
+    def fibonacci(n):
+        runs.append(n)
+        return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+    for order in (range(25), range(24, -1, -1)):
+        checkpoint.clear(fibonacci)
+        runs.clear()
+        assert list(checkpoint.map(fibonacci, order, workers=2))[-1 if order.step > 0 else 0] == 46368
+        assert sorted(runs) == list(range(25))
+
+
+def test_one_id_twice(checkpoint):
+    """The same call twice in the input runs once."""
+    assert list(checkpoint.map(square, [3] * 50, workers=4)) == [9] * 50
+    assert runs == [3]
+
+
+def test_a_plan_tells_what_it_would_take(checkpoint):
+    """`plan` counts and estimates, and runs nothing."""
+    assert str(checkpoint.plan(square, range(5))) == "0 done, 5 missing"
+
+    def slow(x):
+        time.sleep(0.02)
+        return b"x" * 1000
+
+    list(checkpoint.map(slow, range(5)))
+    plan = checkpoint.plan(slow, range(15))
+    assert plan[:3] == (5, 10, 0)
+    assert 0.2 <= plan.estimated_seconds < 2
+    assert 10_000 < plan.estimated_bytes < 12_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"executor": "thraeds"}, ValueError, "executor is 'thraeds', expected"),
+        ({"workers": 0}, ValueError, "workers is 0, expected at least 1"),
+        ({"window": 0}, ValueError, "window is 0, expected at least 1"),
+        ({"on_error": "ignore"}, ValueError, "on_error is 'ignore', expected"),
+        ({"id": "y"}, IdExpressionError, "there is no parameter 'y'"),
+    ],
+)
+def test_nonsense_is_refused(checkpoint, settings, error, message):
+    """Wrong settings are told at once."""
+    with pytest.raises(error, match=message):
+        checkpoint.map(scaled, [1], [2], **settings)
+
+
+def test_what_cannot_be_mapped_is_refused(checkpoint):
+    """Coroutine functions, nothing to map over, and functions that another process cannot find."""
+
+    async def later(x):
+        return x
+
+    def local(x):
+        return x
+
+    with pytest.raises(TypeError, match="is a coroutine function"):
+        checkpoint.map(later, [1])
+    with pytest.raises(TypeError, match="map needs something to map over"):
+        checkpoint.map(square)
+    with pytest.raises(TypeError, match="cannot be sent to another process"):
+        checkpoint.map(local, [1], executor="processes")
+
+
+def test_a_consumer_that_stops(checkpoint):
+    """Calls in flight end and are saved, no others begin, and the workers are gone."""
+    threads = threading.active_count()
+    begun = threading.Event()
+
+    def slow(x):
+        begun.set()
+        time.sleep(0.05)
+        return x
+
+    for _ in checkpoint.map(slow, itertools.count(), workers=2):
+        break
+    gc.collect()
+    assert begun.is_set()
+    assert threading.active_count() == threads
+    assert 1 <= len(list(checkpoint.records())) <= 8
+
+
+MAP = """
+    import os, sys, time
+    from skipstone import cache_with_checkpoint, get_checkpoint, init_checkpoint
+
+    @cache_with_checkpoint(id="number")
+    def work(number):
+        with open("began", "a") as file:
+            file.write(f"{number}\\n")
+        time.sleep(0.02)
+        with open("ran", "a") as file:
+            file.write(f"{number}\\n")
+        return os.getpid()
+
+    if __name__ == "__main__":
+        checkpoint = init_checkpoint("step")
+        for _ in checkpoint.map(work, range(int(sys.argv[2])), executor=sys.argv[1], workers=2):
+            print("result", flush=True)
+        print(checkpoint.stats())
+"""
+
+
+def lines(script, name):
+    path = script.folder / name
+    return path.read_text().split() if path.exists() else []
+
+
+@EXECUTORS
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_and_run_again(script, executor, kill):
+    """Whatever ends the process, each call ran once in all, apart from those in flight at a SIGKILL."""
+    script.write("pipeline.py", MAP)
+    for _ in range(3):
+        process = script.start("pipeline.py", executor, 60)
+        for _ in range(10):
+            assert process.stdout.readline() == "result\n"
+        process.send_signal(kill)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode != 0
+        if kill != signal.SIGKILL:
+            assert "Run it again to go on" in errors
+    time.sleep(0.2)  # a worker may outlive its parent by a moment
+    count = len(lines(script, "began"))
+    time.sleep(0.3)
+    assert len(lines(script, "began")) == count
+    script("pipeline.py", executor, 60)
+    ran = lines(script, "ran")
+    assert set(ran) == set(map(str, range(60)))
+    in_flight = 3 * 4 if kill == signal.SIGKILL else 0
+    assert len(ran) <= 60 + in_flight
+    if kill != signal.SIGKILL:
+        assert sorted(lines(script, "began")) == sorted(ran)
+    assert "60 hits, 0 misses" in script("pipeline.py", executor, 60).stdout
+
+
+def test_a_worker_that_dies(checkpoint):
+    """The map ends with an error that says so; what was done is there."""
+    with pytest.raises(Exception, match="terminated abruptly"):
+        list(checkpoint.map(deadly, range(10), executor="processes", workers=1))
+    assert 0 in {int(record.call_id) for record in checkpoint.records()}
+
+
+@cache_with_checkpoint(id="x")
+def deadly(x):
+    if x == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def test_a_bar_and_a_log(checkpoint, capsys, caplog):
+    """A bar tells what was done before and what failed; without one, the end is logged."""
+    list(checkpoint.map(choosy, [1, 2]))
+    list(checkpoint.map(choosy, [1, 2, 3, -1], progress=True, on_error="return"))
+    shown = capsys.readouterr().err
+    assert "2 done before, 1 failed" in shown
+    assert "4/4" in shown
+    with caplog.at_level("INFO", "skipstone"):
+        list(checkpoint.map(choosy, [1, 2, 3, 4], progress=False))
+    assert "choosy: 4 of 4 done (3 before)" in caplog.text
+    assert not capsys.readouterr().err
