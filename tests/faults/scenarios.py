@@ -8,6 +8,7 @@ import warnings
 
 import crowds
 import harness
+import migration
 import once
 import sequence
 from harness import acknowledge, adapter, mixed_size, size_of, told, value_of
@@ -17,6 +18,8 @@ ask_for_one_key = once.ask
 busy, clearing, ask_kept, open_at_once = crowds.busy, crowds.clearing, crowds.ask_kept, crowds.open_at_once
 fork_after_opening, fork_while_holding = crowds.fork_after_opening, crowds.fork_while_holding
 spawn, in_subinterpreters = crowds.spawn, crowds.in_subinterpreters
+migrate, migrate_at_once, stay_open = migration.migrate, migration.migrate_at_once, migration.stay_open
+look_at_tables, ask_present = migration.look_at_tables, migration.ask
 
 
 def ids_of(seed):
