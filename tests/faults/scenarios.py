@@ -11,6 +11,7 @@ import harness
 import migration
 import once
 import sequence
+import tracing
 from harness import acknowledge, adapter, mixed_size, size_of, told, value_of
 
 perform, look = sequence.perform, sequence.look
@@ -20,6 +21,11 @@ fork_after_opening, fork_while_holding = crowds.fork_after_opening, crowds.fork_
 spawn, in_subinterpreters = crowds.spawn, crowds.in_subinterpreters
 migrate, migrate_at_once, stay_open = migration.migrate, migration.migrate_at_once, migration.stay_open
 look_at_tables, ask_present = migration.look_at_tables, migration.ask
+
+
+def under_strace(scenario, options, **arguments):
+    """Do another scenario under strace; return its status and what it acknowledged."""
+    return tracing.fork_under_strace(globals()[scenario], options, arguments)
 
 
 def ids_of(seed):

@@ -32,32 +32,29 @@ class Tally(Counter):
 
 
 def kill(servers, kind, folder, count, *, seed=0, settings=None):
-    """SIGKILL a process that saves, again and again, and look at the store after each."""
+    """SIGKILL a process that saves, again and again, and look at the store after each; each server has a store of its own."""
     tally = Tally()
-    chance = random.Random(seed)
-    saved = []
-    for number in range(count):
-        with Child("save_for_ever", kind=kind, folder=folder, seed=number, settings=settings) as child:
-            # From before the store is open to some hundred records later.
-            acknowledged = child.kill_after(
-                chance.uniform(0.05, 0.15) if number % 5 == 0 else chance.uniform(0.15, 0.5)
-            )
-        tally["kills"] += 1
-        tally["acknowledged"] += len(acknowledged)
-        saved += acknowledged
-        asked = [*islice(ids_of(number), len(acknowledged) + 2), *chance.sample(saved, min(len(saved), 20))]
-        _examine(
-            tally,
-            servers[0],
-            kind,
-            folder,
-            asked,
-            acknowledged=set(saved),
-            where=f" after kill {number}",
-            settings=settings,
-        )
-        if sum(tally[bad] for bad in ("hung", "died", "not opened")) > 3:
-            break
+
+    def rounds(server, first):
+        mine = os.path.join(folder, f"store{first}")
+        chance = random.Random(f"{seed}:{first}")
+        saved = []
+        for number in range(first, count, len(servers)):
+            with Child("save_for_ever", kind=kind, folder=mine, seed=number, settings=settings) as child:
+                # From before the store is open to some hundred records later.
+                acknowledged = child.kill_after(
+                    chance.uniform(0.05, 0.15) if number % 5 == 0 else chance.uniform(0.15, 0.5)
+                )
+            tally["kills"] += 1
+            tally["acknowledged"] += len(acknowledged)
+            saved += acknowledged
+            asked = [*islice(ids_of(number), len(acknowledged) + 2), *chance.sample(saved, min(len(saved), 20))]
+            where = f" after kill {number}"
+            _examine(tally, server, kind, mine, asked, acknowledged=set(saved), where=where, settings=settings)
+            if sum(tally[bad] for bad in ("hung", "died", "not opened")) > 3:
+                break
+
+    in_parallel(servers, rounds, range(len(servers)))
     return tally
 
 
@@ -204,13 +201,15 @@ def crash_points(servers, scenario, folder, check, *, prepare=lambda _folder: No
         folder: Of the trials.
         check: Called with a server, a trial's folder and what the scenario had acknowledged; returns what is wrong.
         prepare: Fills a trial's folder before.
-        every: 1: at all calls; 3: at every third.
+        every: 1: at all calls; 3: at every third of the writes and syncs, and at all others.
         **arguments: For the scenario.
     """
     first = os.path.join(folder, "whole")
     os.mkdir(first)
     prepare(first)
-    found = tracing.points(scenario, first, os.path.join(folder, "trace"), **arguments)[::every]
+    found = _sampled(
+        tracing.points(servers[0], scenario, first, os.path.join(folder, "trace"), **arguments), every
+    )
     tally = Tally()
 
     def trial(server, number):
@@ -218,7 +217,7 @@ def crash_points(servers, scenario, folder, check, *, prepare=lambda _folder: No
         mine = os.path.join(folder, f"point{number}")
         os.mkdir(mine)
         prepare(mine)
-        killed, lines = tracing.stopped_at(point, scenario, mine, **arguments)
+        killed, lines = tracing.stopped_at(server, point, scenario, mine, **arguments)
         where = f" at {point.call} {point.number} ({point.about[:200]})"
         tally["points"] += 1
         tally["killed"] += killed
@@ -230,6 +229,19 @@ def crash_points(servers, scenario, folder, check, *, prepare=lambda _folder: No
 
     in_parallel(servers, trial, range(len(found)))
     return tally
+
+
+def _sampled(points, every):
+    """Return every n-th of the writes and syncs, which are many and alike, and all other calls."""
+    seen, chosen = Counter(), []
+    for point in points:
+        if point.call not in _MANY or seen[point.call] % every == 0:
+            chosen.append(point)
+        seen[point.call] += 1
+    return chosen
+
+
+_MANY = ("pwrite64", "fdatasync", "fsync")
 
 
 def race(kind, folder, count=8):
