@@ -343,6 +343,14 @@ def in_parallel(servers, trial, trials):
         return list(pool.map(run_one, trials))
 
 
+def become(user):
+    """Become another user, for good."""
+    import_everything()
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
 def import_everything():
     """Import all that a child may need, before it can no longer, or to have it done once."""
     codecs.lookup("unicode_escape")

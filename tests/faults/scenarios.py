@@ -153,12 +153,25 @@ def ids_for(what, count=6):
     return [f"{what}{number}-{(300, 70_000, 20_000, 1_200_000)[number % 4] + number}" for number in range(count)]
 
 
-def ask_all(folder, ids, settings=None):
-    """Open the store, and ask for these."""
+def ask_all(folder, ids, settings=None, user=None):
+    """Open the store, as this user, and ask for these."""
     from skipstone import open_checkpoint
 
+    if user is not None:
+        harness.become(user)
     with open_checkpoint("step", {"artifacts_dir": folder, **(settings or {})}) as checkpoint:
         return Asked().ask(checkpoint, ids)
+
+
+def follow(folder, words):
+    """Open the store, and ask for one call at each word; acknowledge what came of it."""
+    from skipstone import open_checkpoint
+
+    with open_checkpoint("step", {"artifacts_dir": folder, "on_code_change": "ignore"}) as checkpoint:
+        for _ in range(words):
+            os.read(0, 1)
+            time.sleep(0.02)  # a reader looks for changes every few milliseconds
+            acknowledge(checkpoint.load_or_run(harness.value_of, "followed", "computed", 4).hex())
 
 
 def fault(cause, folder, late=False, user=None):
@@ -175,10 +188,7 @@ def fault(cause, folder, late=False, user=None):
     from skipstone import open_checkpoint
 
     if user is not None:
-        harness.import_everything()
-        os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
+        harness.become(user)
     asked, answers = Asked(), {}
     settings = {"artifacts_dir": folder}
     if late:
@@ -235,10 +245,7 @@ def open_as(folder, user):
     """Become another user, and open the store; return the error."""
     from skipstone import open_checkpoint
 
-    harness.import_everything()
-    os.setgroups([])
-    os.setresgid(user, user, user)
-    os.setresuid(user, user, user)
+    harness.become(user)
     try:
         with open_checkpoint("step", {"artifacts_dir": folder}) as checkpoint:
             return {"error": None, "records": len(list(checkpoint.records()))}

@@ -246,7 +246,7 @@ class SqliteStore(BaseStore):
         """See `Store`."""
         deleted = 0
         for some in _chunks(list(keys)):
-            with self._connection as connection, self._change(connection, some) as removed:
+            with self._connection, self._change(self._connection.in_place(), some) as removed:
                 pass
             deleted += removed[0]
         return deleted
