@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial, wraps
-from typing import ParamSpec, TypeVar
+from typing import ClassVar, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from .._errors import (
     DamagedStoreWarning,
@@ -80,6 +81,7 @@ class Connection:
         self._locks: LockFile | None = None
         self._identity: tuple[int, ...] = (0, 0)
         self._is_read_only = False
+        _Fork.connections.add(self)
 
     def __enter__(self) -> sqlite3.Connection:
         """Hold the connection; errors of SQLite and the system become StoreError."""
@@ -160,6 +162,14 @@ class Connection:
             if self._connection is not None:
                 self._connection.close()
                 self._leave()
+
+    def pause(self) -> bool:
+        """Keep threads out of SQLite until `resume`; tell whether that was possible."""
+        return self._mutex.acquire(timeout=_BUSY_TIMEOUT_SECONDS)
+
+    def resume(self) -> None:
+        """Let threads go on."""
+        self._mutex.release()
 
     def after_fork(self) -> None:
         """Open a connection of the child's own: SQLite forbids even to close an inherited one."""
@@ -304,6 +314,34 @@ class Connection:
         finally:
             connection.close()
 
+
+class _Fork:
+    """What is done before and after a fork: SQLite's own locks, held by a thread that the child lacks, would never be free."""
+
+    connections: ClassVar[WeakSet[Connection]] = WeakSet()
+    _paused: ClassVar[list[Connection]] = []
+    _lock = threading.Lock()
+
+    @classmethod
+    def before(cls) -> None:
+        cls._lock.acquire()
+        cls._paused = [connection for connection in list(cls.connections) if connection.pause()]
+
+    @classmethod
+    def in_parent(cls) -> None:
+        for connection in cls._paused:
+            connection.resume()
+        cls._paused = []
+        cls._lock.release()
+
+    @classmethod
+    def in_child(cls) -> None:
+        cls._lock, cls._paused = threading.Lock(), []
+        for connection in cls.connections:
+            connection.after_fork()
+
+
+os.register_at_fork(before=_Fork.before, after_in_parent=_Fork.in_parent, after_in_child=_Fork.in_child)
 
 _text = partial(str, encoding="utf-8", errors="replace")  # a damaged text must not keep a row from being read
 
