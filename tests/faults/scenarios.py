@@ -64,7 +64,14 @@ def examine(kind, folder, ids, settings=None):
         try:
             store.open(folder)
         except Exception as error:
-            return {"opened": False, "ran": [], "wrong": [], "errors": [repr(error)], "warnings": told(caught)}
+            return {
+                "opened": False,
+                "ran": [],
+                "wrong": [],
+                "errors": [repr(error)],
+                "warnings": told(caught),
+                "seconds": time.monotonic() - started,
+            }
         for id in ids:
             try:
                 if store.call(id, size_of(id)) != value_of(id, size_of(id)):

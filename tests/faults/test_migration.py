@@ -41,20 +41,7 @@ def test_migrated_once(store):
 def test_stopped_at_every_system_call_of_a_migration(servers, old, folder):
     """A migration that is stopped anywhere leaves the old format or the new; the next to open it finishes, and nothing is lost."""
     need(tracing.is_there(), "strace is not installed: apt-get install strace")
-    left = []
-
-    def check(server, store, acknowledged):
-        found = server.run("look_at_tables", folder=store)
-        left.append(found)
-        bad = [] if found in (("new",) if acknowledged else ("old", "new")) else [f"it was left as {found}"]
-        for scenario in ("ask_present", "migrate") if found == "old" else ("migrate",):
-            seen = server.run(scenario, folder=store, ids=IDS)
-            bad += [f"{scenario}: {seen}"] if seen != NOTHING else []
-        return bad + ([] if server.run("look_at_tables", folder=store) == "new" else ["it was not finished"])
-
-    tally = trials.crash_points(
-        servers, "migrate", folder, check, prepare=lambda left: shutil.copytree(old, left, dirs_exist_ok=True)
-    )
+    tally, left = trials.migrations(servers, old, folder)
     assert tally["killed"] >= 0.9 * tally["points"]
     assert not tally.told_of("violations", "hung", "died")
     assert {"old", "new"} == set(left), "it was never stopped before, or never after"
