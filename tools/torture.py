@@ -36,15 +36,24 @@ def main():
     began = time.monotonic()
     with harness.Server() as one, harness.Server() as other:
         columns = {harness.ADAPTERS[kind].name: _figures(kind, (one, other), options) for kind in kinds}
-    rows = list(columns[next(iter(columns))])
     system = os.uname()
     print(f"\n{time.strftime('%Y-%m-%d')}, seed {options.seed}, {time.monotonic() - began:.0f} s;", end=" ")
     print(f"{system.sysname} {system.release}, {os.cpu_count()} cores, Python {sys.version.split()[0]}\n")
-    print(f"| | {' | '.join(columns)} |")
-    print(f"| --- |{' ---: |' * len(columns)}")
-    for row in rows:
-        print(f"| {row} | {' | '.join(str(column.get(row, NOT_DONE)) for column in columns.values())} |")
+    first, *others = columns.values()
+    shared = [row for row in first if any(row in column for column in others)]
+    _print_table(columns, shared)
+    _print_table({next(iter(columns)): first}, [row for row in first if row not in shared])
     return 1 if _complaints else 0
+
+
+def _print_table(columns, rows):
+    if rows:
+        print(f"| | {' | '.join(columns)} |")
+        print(f"| --- |{' ---: |' * len(columns)}")
+    for row in rows:
+        cells = (str(column.get(row, NOT_DONE)) for column in columns.values())
+        print(f"| {row.strip()} | {' | '.join(cells)} |")
+    print()
 
 
 _complaints: list[str] = []
@@ -83,7 +92,7 @@ def _figures(kind, servers, options):
         figures["… exceptions, and stores that do not open"] = tally["errors"] + tally["not opened"]
         figures["… hung or died "] = tally["hung"] + tally["died"]
         figures["… computed again"] = f"{tally['computed again']:,}"
-        figures["… trials in which nothing told of it"] = tally["silent"]
+        figures["… trials with records computed again and no warning (logs do not count)"] = tally["silent"]
         _complain(ours, "damage", tally.told_of(*BAD, "not kept afterwards"))
     with _section(kind, "race"), _folder() as folder:
         runs = sum(trials.race(kind, os.path.join(folder, str(number))) for number in range(RACES))
@@ -147,7 +156,7 @@ def _system_calls(figures, servers):
         _complain(True, "migration", tally.told_of(*BROKEN))
     figures["stopped at a system call"] = stopped
     figures["… promises broken"] = bad
-    figures["states of the disk after lost power"] = states
+    figures["states of the disk after lost power"] = f"{states:,}"
     figures["… promises broken "] = badly
 
 
