@@ -15,7 +15,8 @@ test: $(READY)  ## all but the slow tests, under 5 minutes
 test_slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -m slow
 
-torture: $(READY)  ## hundreds of kills, crashes and damaged files, with figures
+torture: $(READY)  ## hundreds of kills, crashes and damaged files, beside peers, with figures
+	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
 	$(BIN)/python tools/torture.py
 
 lint: $(READY)  ## format, rules, types, direction of imports, length of modules

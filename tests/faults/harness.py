@@ -17,6 +17,8 @@ import threading
 import traceback
 import warnings
 from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TIMEOUT_SECONDS = 60
@@ -98,15 +100,13 @@ class Joblib:
 class Diskcache:
     """diskcache.Cache."""
 
-    name = "diskcache"
+    name = module = "diskcache"
 
     def __init__(self):
         self.ran = _ran
 
     def open(self, folder):
-        import diskcache
-
-        self._cache = diskcache.Cache(folder)
+        self._cache = import_module(self.module).Cache(folder)
 
     def call(self, id, size):
         value = self._cache.get(id)
@@ -117,6 +117,64 @@ class Diskcache:
 
     def close(self):
         self._cache.close()
+
+
+class DiskcacheRs(Diskcache):
+    """diskcache_rs.Cache."""
+
+    name, module = "diskcache-rs", "diskcache_rs"
+
+
+class Checkpointer:
+    """checkpointer.checkpoint."""
+
+    name = "checkpointer"
+
+    def __init__(self):
+        self.ran = _ran
+
+    def open(self, folder):
+        from checkpointer import checkpoint
+
+        self._call = checkpoint(directory=folder, verbosity=0)(_run)
+
+    def call(self, id, size):
+        return self._call(id, size)
+
+    def close(self):
+        pass
+
+
+class Exca:
+    """exca.MapInfra, one item a call."""
+
+    name = "exca"
+
+    def __init__(self):
+        self.ran = _ran
+
+    def open(self, folder):
+        from collections.abc import Iterable, Iterator
+
+        import exca
+        import pydantic
+
+        class Values(pydantic.BaseModel):
+            infra: exca.MapInfra = exca.MapInfra()
+
+            @infra.apply(item_uid=str, cache_type="Pickle")
+            def compute(self, ids: Iterable[str]) -> Iterator[bytes]:
+                for id in ids:
+                    yield _run(id, size_of(id))
+
+        os.makedirs(folder, exist_ok=True)
+        self._compute = Values(infra={"folder": folder}).compute
+
+    def call(self, id, _size):
+        return next(iter(self._compute([id])))
+
+    def close(self):
+        pass
 
 
 class PicklePerRecord:
@@ -168,7 +226,15 @@ def _run(id, size):
     return value_of(id, size)
 
 
-ADAPTERS = {"skipstone": Skipstone, "joblib": Joblib, "diskcache": Diskcache, "pickle": PicklePerRecord}
+ADAPTERS = {
+    "skipstone": Skipstone,
+    "joblib": Joblib,
+    "diskcache": Diskcache,
+    "diskcache_rs": DiskcacheRs,
+    "exca": Exca,
+    "checkpointer": Checkpointer,
+    "pickle": PicklePerRecord,
+}
 
 
 def adapter(kind, settings=None):
@@ -178,10 +244,7 @@ def adapter(kind, settings=None):
 
 def importable():
     """Return the kinds of stores that this machine has."""
-    from importlib.util import find_spec
-
-    needed = {"skipstone": "skipstone", "joblib": "joblib", "diskcache": "diskcache", "pickle": "pickle"}
-    return [kind for kind, module in needed.items() if find_spec(module)]
+    return [kind for kind in ADAPTERS if find_spec(kind)]
 
 
 def acknowledge(text):
@@ -343,6 +406,14 @@ def in_parallel(servers, trial, trials):
         return list(pool.map(run_one, trials))
 
 
+def become(user):
+    """Become another user, for good."""
+    import_everything()
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
 def import_everything():
     """Import all that a child may need, before it can no longer, or to have it done once."""
     codecs.lookup("unicode_escape")
@@ -371,7 +442,7 @@ def serve(scenarios):
 
 def _serve_one(scenario, arguments, reading, writing):
     os.close(reading)
-    os.dup2(2, 1)  # what it acknowledges is not for the server's parent
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what it acknowledges is not for the server's parent
     try:
         answer = {"result": scenario(**arguments)}
     except BaseException:

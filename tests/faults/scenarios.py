@@ -8,8 +8,10 @@ import warnings
 
 import crowds
 import harness
+import migration
 import once
 import sequence
+import tracing
 from harness import acknowledge, adapter, mixed_size, size_of, told, value_of
 
 perform, look = sequence.perform, sequence.look
@@ -17,6 +19,13 @@ ask_for_one_key = once.ask
 busy, clearing, ask_kept, open_at_once = crowds.busy, crowds.clearing, crowds.ask_kept, crowds.open_at_once
 fork_after_opening, fork_while_holding = crowds.fork_after_opening, crowds.fork_while_holding
 spawn, in_subinterpreters = crowds.spawn, crowds.in_subinterpreters
+migrate, migrate_at_once, stay_open = migration.migrate, migration.migrate_at_once, migration.stay_open
+look_at_tables, ask_present = migration.look_at_tables, migration.ask
+
+
+def under_strace(scenario, options, **arguments):
+    """Do another scenario under strace; return its status and what it acknowledged."""
+    return tracing.fork_under_strace(globals()[scenario], options, arguments)
 
 
 def ids_of(seed):
@@ -55,7 +64,14 @@ def examine(kind, folder, ids, settings=None):
         try:
             store.open(folder)
         except Exception as error:
-            return {"opened": False, "ran": [], "wrong": [], "errors": [repr(error)], "warnings": told(caught)}
+            return {
+                "opened": False,
+                "ran": [],
+                "wrong": [],
+                "errors": [repr(error)],
+                "warnings": told(caught),
+                "seconds": time.monotonic() - started,
+            }
         for id in ids:
             try:
                 if store.call(id, size_of(id)) != value_of(id, size_of(id)):
@@ -144,12 +160,25 @@ def ids_for(what, count=6):
     return [f"{what}{number}-{(300, 70_000, 20_000, 1_200_000)[number % 4] + number}" for number in range(count)]
 
 
-def ask_all(folder, ids, settings=None):
-    """Open the store, and ask for these."""
+def ask_all(folder, ids, settings=None, user=None):
+    """Open the store, as this user, and ask for these."""
     from skipstone import open_checkpoint
 
+    if user is not None:
+        harness.become(user)
     with open_checkpoint("step", {"artifacts_dir": folder, **(settings or {})}) as checkpoint:
         return Asked().ask(checkpoint, ids)
+
+
+def follow(folder, words):
+    """Open the store, and ask for one call at each word; acknowledge what came of it."""
+    from skipstone import open_checkpoint
+
+    with open_checkpoint("step", {"artifacts_dir": folder, "on_code_change": "ignore"}) as checkpoint:
+        for _ in range(words):
+            os.read(0, 1)
+            time.sleep(0.02)  # a reader looks for changes every few milliseconds
+            acknowledge(checkpoint.load_or_run(harness.value_of, "followed", "computed", 4).hex())
 
 
 def fault(cause, folder, late=False, user=None):
@@ -166,10 +195,7 @@ def fault(cause, folder, late=False, user=None):
     from skipstone import open_checkpoint
 
     if user is not None:
-        harness.import_everything()
-        os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
+        harness.become(user)
     asked, answers = Asked(), {}
     settings = {"artifacts_dir": folder}
     if late:
@@ -226,10 +252,7 @@ def open_as(folder, user):
     """Become another user, and open the store; return the error."""
     from skipstone import open_checkpoint
 
-    harness.import_everything()
-    os.setgroups([])
-    os.setresgid(user, user, user)
-    os.setresuid(user, user, user)
+    harness.become(user)
     try:
         with open_checkpoint("step", {"artifacts_dir": folder}) as checkpoint:
             return {"error": None, "records": len(list(checkpoint.records()))}

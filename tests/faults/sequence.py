@@ -3,6 +3,8 @@
 Each operation is done with a generation of its own, so it shows which one a value comes from.
 """
 
+from functools import cache
+
 from harness import acknowledge, size_of, told, value_of
 
 SEQUENCE = [
@@ -98,6 +100,7 @@ def _functions(generation, action="save"):
     }
 
 
+@cache
 def _value(id, generation):
     return value_of(f"{generation}:{id}", size_of(id))
 

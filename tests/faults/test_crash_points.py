@@ -1,4 +1,7 @@
-"""A crash at every write: whichever system call a process is stopped at, what it had acknowledged holds."""
+"""A crash at every write: whichever system call a process is stopped at, what it had acknowledged holds.
+
+With durability="power", every second write and sync is enough here, and all other calls; `make torture` stops at all.
+"""
 
 import glob
 import shutil

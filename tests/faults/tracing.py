@@ -1,11 +1,13 @@
 """System calls of a child, by strace: to stop it at each of them, and to know what was on the disk at each of them."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
+import traceback
 from collections import Counter
 from typing import NamedTuple
-
-from harness import TIMEOUT_SECONDS, Child
 
 CHANGING = (
     "write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,rmdir,"
@@ -27,12 +29,11 @@ def is_there():
     return shutil.which("strace") is not None
 
 
-def points(scenario, folder, output, **arguments):
+def points(server, scenario, folder, output, **arguments):
     """Run a scenario to its end, and return those of its system calls that concern files below the folder."""
-    prefix = ["strace", "-f", "--seccomp-bpf", "-y", "-s", "0", "-o", output, "-e", f"trace={CHANGING}"]
-    with Child(scenario, prefix=prefix, folder=folder, **arguments) as child:
-        status, _, errors = child.end()
-    assert status == 0, errors
+    options = ["-y", "-s", "0", "-o", output, "-e", f"trace={CHANGING}"]
+    status, _ = server.run("under_strace", options=options, scenario=scenario, folder=folder, **arguments)
+    assert status == 0
     found, counts = [], Counter()
     with open(output) as file:
         for line in file:
@@ -51,17 +52,57 @@ def points(scenario, folder, output, **arguments):
     return found
 
 
-def stopped_at(point, scenario, folder, **arguments):
+def stopped_at(server, point, scenario, folder, **arguments):
     """Run a scenario that is killed when it enters one system call.
 
     Returns:
         Whether it came so far, and the lines that it had acknowledged.
     """
-    prefix = [
-        "strace", "-f", "-o", "/dev/null", "-e", f"trace={point.call}",
+    options = [
+        "-o", "/dev/null", "-e", f"trace={point.call}",
         "-e", f"inject={point.call}:signal=SIGKILL:when={point.number}",
     ]  # fmt: skip
-    with Child(scenario, prefix=prefix, folder=folder, **arguments) as child:
-        status, lines, errors = child.end(TIMEOUT_SECONDS)
-    assert status in (0, -9, 137), errors
+    status, lines = server.run("under_strace", options=options, scenario=scenario, folder=folder, **arguments)
+    assert status in (0, -9), status
     return status != 0, lines
+
+
+def fork_under_strace(scenario, options, arguments):
+    """Run a scenario in a fork that strace is attached to: all is imported already, so only its own calls are traced.
+
+    Returns:
+        What it ended with, and the lines that it acknowledged.
+    """
+    waiting, go = os.pipe()
+    reading, acknowledging = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _be_traced(scenario, arguments, waiting, go, reading, acknowledging)
+    os.close(waiting)
+    os.close(acknowledging)
+    command = ["strace", "-f", *options, "-p", str(pid)]
+    with os.fdopen(reading) as lines, subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
+        told = strace.stderr.readline()
+        assert "attached" in told, told
+        os.close(go)
+        acknowledged = lines.read().splitlines()
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        strace.stderr.read()
+    return status, acknowledged
+
+
+def _be_traced(scenario, arguments, waiting, go, reading, acknowledging):
+    status = 1
+    try:
+        os.close(go)
+        os.close(reading)
+        os.dup2(acknowledging, 1)
+        os.close(acknowledging)
+        os.read(waiting, 1)  # ends when strace is attached
+        scenario(**arguments)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)

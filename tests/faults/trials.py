@@ -9,6 +9,7 @@ from itertools import islice
 
 import tracing
 from harness import Child, Died, Hung, in_parallel, run
+from migration import IDS as MIGRATED
 from scenarios import ids_of
 
 TRIAL_SECONDS = 30
@@ -32,32 +33,32 @@ class Tally(Counter):
 
 
 def kill(servers, kind, folder, count, *, seed=0, settings=None):
-    """SIGKILL a process that saves, again and again, and look at the store after each."""
+    """SIGKILL a process that saves, again and again, and look at the store after each; each server has a store of its own."""
     tally = Tally()
-    chance = random.Random(seed)
-    saved = []
-    for number in range(count):
-        with Child("save_for_ever", kind=kind, folder=folder, seed=number, settings=settings) as child:
-            # From before the store is open to some hundred records later.
-            acknowledged = child.kill_after(
-                chance.uniform(0.05, 0.15) if number % 5 == 0 else chance.uniform(0.15, 0.5)
-            )
-        tally["kills"] += 1
-        tally["acknowledged"] += len(acknowledged)
-        saved += acknowledged
-        asked = [*islice(ids_of(number), len(acknowledged) + 2), *chance.sample(saved, min(len(saved), 20))]
-        _examine(
-            tally,
-            servers[0],
-            kind,
-            folder,
-            asked,
-            acknowledged=set(saved),
-            where=f" after kill {number}",
-            settings=settings,
-        )
-        if sum(tally[bad] for bad in ("hung", "died", "not opened")) > 3:
-            break
+
+    def rounds(server, first):
+        mine = os.path.join(folder, f"store{first}")
+        chance = random.Random(f"{seed}:{first}")
+        saved = []
+        for number in range(first, count, len(servers)):
+            with Child("save_for_ever", kind=kind, folder=mine, seed=number, settings=settings) as child:
+                # From before the store is open, or from its first record, to some hundred records later.
+                try:
+                    first_lines = [] if number % 5 == 0 else [child.line(TRIAL_SECONDS)]
+                except AssertionError as error:
+                    tally.note("died", [error], f" before kill {number}")
+                    break
+                acknowledged = first_lines + child.kill_after(chance.uniform(0, 0.35))
+            tally["kills"] += 1
+            tally["acknowledged"] += len(acknowledged)
+            saved += acknowledged
+            asked = [*islice(ids_of(number), len(acknowledged) + 2), *chance.sample(saved, min(len(saved), 20))]
+            where = f" after kill {number}"
+            _examine(tally, server, kind, mine, asked, acknowledged=set(saved), where=where, settings=settings)
+            if sum(tally[bad] for bad in ("hung", "died", "not opened")) > 3:
+                break
+
+    in_parallel(servers, rounds, range(len(servers)))
     return tally
 
 
@@ -204,13 +205,15 @@ def crash_points(servers, scenario, folder, check, *, prepare=lambda _folder: No
         folder: Of the trials.
         check: Called with a server, a trial's folder and what the scenario had acknowledged; returns what is wrong.
         prepare: Fills a trial's folder before.
-        every: 1: at all calls; 3: at every third.
+        every: 1: at all calls; 3: at every third of the writes and syncs, and at all others.
         **arguments: For the scenario.
     """
     first = os.path.join(folder, "whole")
     os.mkdir(first)
     prepare(first)
-    found = tracing.points(scenario, first, os.path.join(folder, "trace"), **arguments)[::every]
+    found = _sampled(
+        tracing.points(servers[0], scenario, first, os.path.join(folder, "trace"), **arguments), every
+    )
     tally = Tally()
 
     def trial(server, number):
@@ -218,7 +221,7 @@ def crash_points(servers, scenario, folder, check, *, prepare=lambda _folder: No
         mine = os.path.join(folder, f"point{number}")
         os.mkdir(mine)
         prepare(mine)
-        killed, lines = tracing.stopped_at(point, scenario, mine, **arguments)
+        killed, lines = tracing.stopped_at(server, point, scenario, mine, **arguments)
         where = f" at {point.call} {point.number} ({point.about[:200]})"
         tally["points"] += 1
         tally["killed"] += killed
@@ -232,17 +235,73 @@ def crash_points(servers, scenario, folder, check, *, prepare=lambda _folder: No
     return tally
 
 
+def migrations(servers, origin, folder):
+    """Stop a migration at each system call, and look at what is left; return a tally, and which formats were left."""
+    left = []
+
+    def check(server, store, acknowledged):
+        found = server.run("look_at_tables", folder=store)
+        left.append(found)
+        bad = [] if found in (("new",) if acknowledged else ("old", "new")) else [f"it was left as {found}"]
+        for scenario in ("ask_present", "migrate") if found == "old" else ("migrate",):
+            seen = server.run(scenario, folder=store, ids=MIGRATED)
+            bad += [f"{scenario}: {seen}"] if any(seen.values()) else []
+        return bad + ([] if server.run("look_at_tables", folder=store) == "new" else ["it was not finished"])
+
+    def prepare(store):
+        shutil.copytree(origin, store, dirs_exist_ok=True)
+
+    return crash_points(servers, "migrate", folder, check, prepare=prepare), left
+
+
+def _sampled(points, every):
+    """Return every n-th of the writes and syncs, which are many and alike, and all other calls."""
+    seen, chosen = Counter(), []
+    for point in points:
+        if point.call not in _MANY or seen[point.call] % every == 0:
+            chosen.append(point)
+        seen[point.call] += 1
+    return chosen
+
+
+_MANY = ("pwrite64", "fdatasync", "fsync")
+
+
 def race(kind, folder, count=8):
     """Let processes ask for one key at the same time; return how often it was computed."""
     with ExitStack() as stack:
-        children = [stack.enter_context(Child("race", kind=kind, folder=folder)) for _ in range(count)]
-        for child in children:
-            assert child.line() == "ready"
+        children = []
+        for _ in range(count):  # one after the other: opening at once is another matter
+            children.append(stack.enter_context(Child("race", kind=kind, folder=folder)))
+            assert children[-1].line() == "ready"
         for child in children:
             child.go()
         answers = [child.result() for child in children]
     assert all(answer["right"] for answer in answers)
     return sum(answer["ran"] for answer in answers)
+
+
+def full_speed(server, folder, seconds, processes):
+    """Let processes save and load one step as fast as they can while another clears a function of it."""
+    tally = Tally()
+    with ExitStack() as stack:
+        busy = [
+            stack.enter_context(Child("busy", folder=folder, number=number, seconds=seconds))
+            for number in range(processes)
+        ]
+        clearing = stack.enter_context(Child("clearing", folder=folder, seconds=seconds))
+        answers = [child.result(seconds + TRIAL_SECONDS) for child in busy]
+        cleared = clearing.result(seconds + TRIAL_SECONDS)
+    ids = [id for answer in answers for id in answer["mine"]]
+    later = server.run("ask_kept", folder=folder, ids=ids, timeout=seconds + TRIAL_SECONDS)
+    tally["saved"] = len(ids)
+    tally["cleared"] = cleared["removed"]
+    tally["idle"] = sum(not answer["mine"] for answer in answers) + (not cleared["removed"])
+    for answer in (*answers, cleared, later):
+        tally.note("errors", answer["bad"])
+        tally.note("warnings", answer["warnings"])
+        tally.note("lost", answer.get("lost", answer.get("ran", [])))
+    return tally
 
 
 FULL_IDS = [f"full{number}-{(300, 5_000, 100_000)[number % 3]}" for number in range(60)]

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial, wraps
-from typing import ParamSpec, TypeVar
+from typing import ClassVar, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from .._errors import (
     DamagedStoreWarning,
@@ -26,6 +27,7 @@ from ._claims import LockFile
 from ._file_system import network_file_system
 from ._folder import can_be_entered, make_step_folder, unsafe, unsafe_below
 from ._log_check import frames_found, last_commit_in
+from ._read_only import NoLocks, can_be_written, connect_to_read, forbids_writing, standing
 from ._recovery import is_damage, recover
 from ._schema import prepare
 
@@ -77,7 +79,9 @@ class Connection:
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._locks: LockFile | None = None
-        self._identity = (0, 0)
+        self._identity: tuple[int, ...] = (0, 0)
+        self._is_read_only = False
+        _Fork.connections.add(self)
 
     def __enter__(self) -> sqlite3.Connection:
         """Hold the connection; errors of SQLite and the system become StoreError."""
@@ -108,7 +112,8 @@ class Connection:
     def _translate(self, error: BaseException) -> None:
         if isinstance(error, StoreError) or not isinstance(error, (sqlite3.Error, OSError)):
             return
-        message = f"the store in {self._folder} does not work: {error}"
+        trouble = "can be read, but not written" if self._is_read_only else "does not work"
+        message = f"the store in {self._folder} {trouble}: {error}"
         if is_damage(error):
             try:
                 self._set_aside(error)
@@ -118,15 +123,17 @@ class Connection:
                 raise StoreMendedError(message) from error
         raise StoreUnavailableError(message) from error
 
-    def locks(self) -> LockFile:
+    def locks(self) -> LockFile | NoLocks:
         """Return the lock file; call it while holding the connection."""
-        assert self._locks is not None
-        return self._locks
+        if self._is_read_only:
+            self.in_place()
+        return self._locks or NoLocks()
 
     def in_place(self) -> sqlite3.Connection:
         """While holding the connection, return it, anew if the path leads elsewhere than when it was opened.
 
-        The database was deleted then, or set aside by another process: what is written to it would be lost.
+        The database was deleted then, or set aside by another process: what is written to it would be lost. Anew
+        also if it could only be read, and was changed, or can be written now.
         """
         self._leave_if_elsewhere()
         return self.opened()
@@ -136,7 +143,14 @@ class Connection:
         return self._connection or self._open()
 
     def _leave_if_elsewhere(self) -> None:
-        if self._connection is not None and self._identity != _identity(self._path):
+        if self._connection is None:
+            return
+        if self._is_read_only:
+            locks = f"{self._folder}/{LOCKS}"
+            if self._identity != _identity(self._path, standing) or can_be_written(self._path, locks):
+                self._connection.close()
+                self._leave()
+        elif self._identity != _identity(self._path):
             # Closing it might delete the log of the database that is there now, which has the same name.
             _abandoned.append(self._connection)
             self._leave()
@@ -149,24 +163,49 @@ class Connection:
                 self._connection.close()
                 self._leave()
 
+    def pause(self) -> bool:
+        """Keep threads out of SQLite until `resume`; tell whether that was possible."""
+        return self._mutex.acquire(timeout=_BUSY_TIMEOUT_SECONDS)
+
+    def resume(self) -> None:
+        """Let threads go on."""
+        self._mutex.release()
+
     def after_fork(self) -> None:
         """Open a connection of the child's own: SQLite forbids even to close an inherited one."""
         _abandoned.append(self._connection)
         self._mutex = threading.RLock()  # a thread that is not here may hold the other
         self._connection = self._locks = None
+        self._is_read_only = False
         self._forget()
 
     def _leave(self) -> None:
         if self._locks is not None:
             self._locks.close()
         self._connection = self._locks = None
+        self._is_read_only = False
         self._forget()
 
     def _open(self) -> sqlite3.Connection:
-        make_step_folder(self._folder, sync=self._sync_each)
-        if not self._trusted:
-            self._check_owner()
-        self._check_file_system()
+        try:
+            make_step_folder(self._folder, sync=self._sync_each)
+            return self._open_to_write()
+        except (sqlite3.Error, OSError) as error:
+            if not forbids_writing(error) or not os.path.exists(self._path):
+                raise
+        return self._open_to_read()
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        self._check()
+        self._leave()
+        self._identity = standing(self._path)
+        connection = connect_to_read(self._path)
+        connection.text_factory = _text
+        self._connection, self._is_read_only = connection, True
+        return connection
+
+    def _open_to_write(self) -> sqlite3.Connection:
+        self._check()
         self._locks = locks = LockFile.open(f"{self._folder}/{LOCKS}")
         log_path = f"{self._path}-wal"
         last_commit = last_commit_in(log_path) if locks.is_alone else 0
@@ -209,6 +248,11 @@ class Connection:
             connection.close()
             raise
         return connection
+
+    def _check(self) -> None:
+        if not self._trusted:
+            self._check_owner()
+        self._check_file_system()
 
     def _check_owner(self) -> None:
         index = os.path.dirname(self._folder)
@@ -271,12 +315,44 @@ class Connection:
             connection.close()
 
 
+class _Fork:
+    """What is done before and after a fork: SQLite's own locks, held by a thread that the child lacks, would never be free."""
+
+    connections: ClassVar[WeakSet[Connection]] = WeakSet()
+    _paused: ClassVar[list[Connection]] = []
+    _lock = threading.Lock()
+
+    @classmethod
+    def before(cls) -> None:
+        cls._lock.acquire()
+        cls._paused = [connection for connection in list(cls.connections) if connection.pause()]
+
+    @classmethod
+    def in_parent(cls) -> None:
+        for connection in cls._paused:
+            connection.resume()
+        cls._paused = []
+        cls._lock.release()
+
+    @classmethod
+    def in_child(cls) -> None:
+        cls._lock, cls._paused = threading.Lock(), []
+        for connection in cls.connections:
+            connection.after_fork()
+
+
+os.register_at_fork(before=_Fork.before, after_in_parent=_Fork.in_parent, after_in_child=_Fork.in_child)
+
 _text = partial(str, encoding="utf-8", errors="replace")  # a damaged text must not keep a row from being read
 
 
-def _identity(path: str) -> tuple[int, int]:
+def _file(path: str) -> tuple[int, ...]:
+    facts = os.stat(path)
+    return (facts.st_dev, facts.st_ino)
+
+
+def _identity(path: str, facts_of: Callable[[str], tuple[int, ...]] = _file) -> tuple[int, ...]:
     try:
-        facts = os.stat(path)
+        return facts_of(path)
     except FileNotFoundError:
         return (0, 0)
-    return (facts.st_dev, facts.st_ino)

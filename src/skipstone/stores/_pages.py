@@ -14,6 +14,7 @@ _TABLE_LEAF = 13
 _FILE_HEADER_BYTES, _LEAF_HEADER_BYTES = 100, 8
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _FIRST_BLOB = 12
+_FEWEST_COLUMNS = 2
 
 
 class Pages:
@@ -29,11 +30,14 @@ class Pages:
             self._data = file.read()
         size = int.from_bytes(self._data[16:18], "big")
         size = 65536 if size == 1 else size
-        self._page_bytes = size if size in {1 << power for power in range(9, 17)} else 4096
-        self._usable_bytes = self._page_bytes - (self._data[20] if len(self._data) > 20 else 0)  # noqa: PLR2004 - its place
+        if size in {1 << power for power in range(9, 17)}:
+            self._page_bytes, reserved_bytes = size, self._data[20] if len(self._data) > 20 else 0  # noqa: PLR2004 - its place
+        else:  # the header is damaged: what SQLite does by default
+            self._page_bytes, reserved_bytes = 4096, 0
+        self._usable_bytes = self._page_bytes - reserved_bytes
 
-    def rows(self, columns: int) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of all tables that have this many columns, the number of the row as the first one."""
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of all tables, two columns or more, the number of the row as the first one."""
         for number in range(len(self._data) // self._page_bytes):
             page = self._page(number + 1)
             start = _FILE_HEADER_BYTES if number == 0 else 0
@@ -46,7 +50,7 @@ class Pages:
                     row = self._row(page, pointer)
                 except (IndexError, ValueError, struct.error):
                     continue  # damaged
-                if len(row) == columns:
+                if len(row) >= _FEWEST_COLUMNS:
                     yield row
 
     def _page(self, number: int) -> bytes:

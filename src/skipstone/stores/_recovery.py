@@ -13,7 +13,7 @@ from ._pages import Pages
 from ._schema import prepare
 
 _LOG_SUFFIXES = ("-wal", "-shm")
-_TABLES = (("origins", "id"), ("records", "sequence"))
+_TABLES = (("origins", "id", str), ("records", "sequence", bytes))  # with the type of what follows the number
 _MOST_ROWS_AT_ONCE, _FEWEST_ROWS_AT_ONCE = 1 << 12, 8
 _DAMAGE_CODES = {
     sqlite3.SQLITE_ERROR,  # our queries are constant: a table or column that is not there was there
@@ -78,25 +78,30 @@ def _carry(path: str, target: sqlite3.Connection) -> int:
     source = sqlite3.connect(path, isolation_level=None)
     source.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
-        for table, number in _TABLES:
-            _insert(target, table, _readable_rows(source, table, number))
+        for table, number, kind in _TABLES:
+            _insert(target, table, kind, _readable_rows(source, table, number))
         with suppress(sqlite3.Error):
             source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         source.close()
     pages = Pages(path)
-    for table, _ in _TABLES:
-        columns = len(target.execute(f"PRAGMA table_info({table})").fetchall())
-        _insert(target, table, pages.rows(columns))
+    for table, _, kind in _TABLES:
+        _insert(target, table, kind, pages.rows())
     target.execute("COMMIT")
     return int(target.execute("SELECT count(*) FROM records").fetchone()[0])
 
 
-def _insert(target: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+def _insert(target: sqlite3.Connection, table: str, kind: type, rows: Iterable[tuple[Any, ...]]) -> None:
+    columns = [name for _, name, *_ in target.execute(f"PRAGMA table_info({table})")]
     for row in rows:
+        if not isinstance(row[1], kind):  # of another table
+            continue
+        names = columns[: len(row)]  # a row of an older format has the first ones
         # What the table does not take is damaged.
         with suppress(sqlite3.Error, OverflowError):
-            target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+            target.execute(
+                f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(row))})", row
+            )
 
 
 def _readable_rows(source: sqlite3.Connection, table: str, number: str) -> Iterator[tuple[Any, ...]]:

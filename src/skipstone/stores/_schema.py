@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from typing import NamedTuple
 
 from .._errors import StoreFormatError
 
-FORMAT = 1
-"""The format's version: in the database's `user_version`, and again in its state, since one bit can flip."""
-
-_TABLES = f"""
+_FIRST = """
 CREATE TABLE origins (
     id INTEGER PRIMARY KEY,
     function TEXT NOT NULL,
@@ -35,7 +33,24 @@ CREATE TABLE records (
     payload BLOB
 );
 CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-INSERT INTO state VALUES ('epoch', 0), ('format', {FORMAT});
+INSERT INTO state VALUES ('epoch', 0);
+"""
+
+
+class Migration(NamedTuple):
+    """What leads from one format to the next."""
+
+    since: str
+    """The first version of skipstone that reads what comes of it."""
+    statements: str
+
+
+_MIGRATIONS = (Migration("0.1.0", _FIRST),)
+"""The n-th leads from format n to n + 1; a new database has format 0.
+
+A migration only adds: tables, and columns behind the others, whose default is right for the rows that are there. Then
+an older skipstone that has the database open meanwhile can go on, and the rows of a damaged database can be carried
+over whatever its format is.
 """
 
 _WAL_TRIES = 200
@@ -43,7 +58,7 @@ _WAL_PAUSE_SECONDS = 0.02
 
 
 def prepare(connection: sqlite3.Connection, path: str, *, sync_each: bool) -> None:
-    """Set a new connection up, and create the tables in a new database.
+    """Set a new connection up, and bring its database to the present format, in one transaction.
 
     Raises:
         StoreFormatError: A newer skipstone wrote the database.
@@ -54,17 +69,15 @@ def prepare(connection: sqlite3.Connection, path: str, *, sync_each: bool) -> No
     connection.execute(f"PRAGMA synchronous = {'FULL' if sync_each else 'NORMAL'}")
     # So that what was deleted is not found again when pages are read one by one, after damage.
     connection.execute("PRAGMA secure_delete = ON")
-    if _format_of(connection) == FORMAT:
+    if _format_of(connection) == len(_MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         found = _format_of(connection)  # somebody may have been first
-        if found == 0:
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
-        elif found != FORMAT:
-            _refuse(connection, path, found)
+        if found != 0:
+            check_format(connection, path)
+        for number, migration in enumerate(_MIGRATIONS[found:], found + 1):
+            _migrate(connection, migration, number)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -72,17 +85,36 @@ def prepare(connection: sqlite3.Connection, path: str, *, sync_each: bool) -> No
         raise
 
 
-def _refuse(connection: sqlite3.Connection, path: str, found: int) -> None:
-    told = connection.execute("SELECT value FROM state WHERE name = 'format'").fetchone()
-    if told != (found,):
-        error = sqlite3.DatabaseError(f"its header says format {found}, its state {told}")
+def _migrate(connection: sqlite3.Connection, migration: Migration, number: int) -> None:
+    for statement in migration.statements.split(";"):
+        connection.execute(statement)
+    # The format stands in two places, since one bit can flip.
+    state = [("format", number), ("since", migration.since)]
+    connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state)
+    connection.execute(f"PRAGMA user_version = {number}")
+
+
+def check_format(connection: sqlite3.Connection, path: str) -> bool:
+    """Tell whether a database has the present format, rather than an older one.
+
+    Raises:
+        StoreFormatError: A newer skipstone wrote it.
+        sqlite3.Error: It is damaged.
+    """
+    found, newest = _format_of(connection), len(_MIGRATIONS)
+    state = dict(connection.execute("SELECT name, value FROM state"))
+    if state.get("format") != found:
+        error = sqlite3.DatabaseError(f"its header says format {found}, its state {state.get('format')}")
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise error
-    message = (
-        f"{path} has format {found}, and this skipstone reads formats up to {FORMAT}: update skipstone to the "
-        f"version that wrote it or a later one, or choose another artifacts_dir or index_name"
-    )
-    raise StoreFormatError(message)
+    if found > newest:
+        since = state.get("since")
+        message = (
+            f"{path} has format {found}, and this skipstone reads formats up to {newest}: update it (pip install "
+            f"'skipstone>={since}'), or choose another artifacts_dir or index_name"
+        )
+        raise StoreFormatError(message)
+    return found == newest
 
 
 def _format_of(connection: sqlite3.Connection) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
-from weakref import WeakSet
 
 from .._record import Key, Origin, Record, RecordInfo, parts_of, size_of
 from ._base import BaseStore, Claim
@@ -68,7 +66,6 @@ class SqliteStore(BaseStore):
         self._values = Values(f"{folder}/{VALUES}", sync=sync)
         self._connection = Connection(folder, sync_each=sync, trusted=trusted, forget=self._forget)
         self._forget()
-        _stores.add(self)
 
     def _forget(self) -> None:
         """Forget what is known of the database: it may be another one now."""
@@ -246,7 +243,7 @@ class SqliteStore(BaseStore):
         """See `Store`."""
         deleted = 0
         for some in _chunks(list(keys)):
-            with self._connection as connection, self._change(connection, some) as removed:
+            with self._connection, self._change(self._connection.in_place(), some) as removed:
                 pass
             deleted += removed[0]
         return deleted
@@ -332,14 +329,3 @@ def _present(count: int) -> str:
 
 def _marks(keys: Sequence[object]) -> str:
     return ", ".join("?" * len(keys))
-
-
-_stores: WeakSet[SqliteStore] = WeakSet()
-
-
-def _after_fork() -> None:
-    for store in _stores:
-        store._connection.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)
