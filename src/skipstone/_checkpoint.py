@@ -22,14 +22,15 @@ from .stores import SqliteStore, Store
 from .stores._folder import step_folder
 
 if TYPE_CHECKING:
-    from ._map import MapResults  # it imports much, and many never map
+    from ._map import MapResults
+    from ._map_async import AsyncMapResults  # they import much, and many never map
     from ._workers import ExecutorLike, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _EVERY_ID: Any = object()
-_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER = 1000, 16
+_ITEMS_AT_ONCE = 1000
 _SAMPLED_RECORDS = 10_000
 
 
@@ -176,42 +177,81 @@ class Checkpoint:
             TypeError: `method` is a coroutine function, or cannot be sent to another process.
             ValueError: A setting has a wrong value.
         """
-        from ._map import MapResults, Options, Run
+        from ._map import MapResults
         from ._progress import Progress
+        from ._window import Window, options_of
         from ._workers import Job, crew_for, retrying
 
         function, call = known(method)
         if function.is_async:
-            message = f"{function.name} is a coroutine function, which map cannot run"
+            message = f"{function.name} is a coroutine function: use map_async(...) instead"
             raise TypeError(message)
-        if on_error not in ("raise", "return"):
-            message = f"on_error is {on_error!r}, expected 'raise' or 'return'"
-            raise ValueError(message)
-        source = items_of(method, iterables, id)
-        job = Job(self, method, retry, stops_at_error=on_error == "raise")
-        crew, count = crew_for(executor, workers, job)
-        if window is not None and window < 1:
-            message = f"window is {window}, expected at least 1"
-            raise ValueError(message)
-        options = Options(
-            ordered,
-            on_error == "raise",
-            window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * count),
-            count,
-            grace_seconds,
-            skip_failed_after,
-        )
+        items = items_of(method, iterables, id)
+        crew, count = crew_for(executor, workers, Job(self, method, retry, stops_at_error=on_error == "raise"))
+        options = options_of(ordered, on_error, window, count, skip_failed_after)
         bar = Progress(function.name, count_of(iterables), shown=progress)
         return MapResults(
-            Run(
-                engine=self._engine,
-                function=function,
-                method=retrying(retry, call),
-                source=source,
-                crew=crew,
-                options=options,
-                progress=bar,
-            )
+            Window(self._engine, function, retrying(retry, call), items, crew, options=options, progress=bar),
+            grace_seconds,
+        )
+
+    def map_async(
+        self,
+        method: Callable[..., Awaitable[R]],
+        /,
+        *iterables: Iterable[Any],
+        id: str | Callable[..., object] | None = None,
+        concurrency: int = 100,
+        ordered: bool = True,
+        on_error: Literal["raise", "return"] = "raise",
+        retry: Retry | None = None,
+        window: int | None = None,
+        progress: bool | None = None,
+        skip_failed_after: int | None = None,
+        grace_seconds: float = 30.0,
+    ) -> AsyncMapResults[R]:
+        """Call a coroutine function for each item; calls that are done are not run again. See `map`.
+
+        Args:
+            method: A coroutine function, or a method or `functools.partial` of one, decorated or not.
+            *iterables: See `map`.
+            id: See `map`.
+            concurrency: How many calls are in flight at a time.
+            ordered: See `map`.
+            on_error: See `map`.
+            retry: See `map`; of tenacity an `AsyncRetrying`, of stamina an `AsyncRetryingCaller`.
+            window: See `map`.
+            progress: See `map`.
+            skip_failed_after: See `map`.
+            grace_seconds: See `map`; afterwards, calls in flight are cancelled.
+
+        Returns:
+            An asynchronous iterator over the results, which is also an asynchronous context manager.
+
+        Raises:
+            IdExpressionError: The id does not fit the function.
+            TypeError: `method` is no coroutine function.
+            ValueError: A setting has a wrong value.
+        """
+        from ._map_async import AsyncMapResults, TaskCrew
+        from ._progress import Progress
+        from ._window import Window, options_of
+        from ._workers import retrying
+
+        function, call = known(method)
+        if not function.is_async:
+            message = f"{function.name} is no coroutine function: use map(...) instead"
+            raise TypeError(message)
+        if concurrency < 1:
+            message = f"concurrency is {concurrency}, expected at least 1"
+            raise ValueError(message)
+        items = items_of(method, iterables, id)
+        options = options_of(ordered, on_error, window, concurrency, skip_failed_after)
+        call = retrying(retry, call)
+        bar = Progress(function.name, count_of(iterables), shown=progress)
+        crew = TaskCrew(self._engine, function, call)
+        return AsyncMapResults(
+            Window(self._engine, function, call, items, crew, options=options, progress=bar), grace_seconds
         )
 
     def plan(
@@ -225,7 +265,7 @@ class Checkpoint:
         function, _ = known(method)
         done = missing = failed = 0
         items = items_of(method, iterables, id)
-        while block := {function.key(call_id): call_id for call_id, _ in islice(items, _WINDOW_ITEMS)}:
+        while block := {function.key(call_id): call_id for call_id, _ in islice(items, _ITEMS_AT_ONCE)}:
             stored = self._engine.done(function, list(block))
             lacking = {key: call_id for key, call_id in block.items() if key not in stored}
             done, missing = done + len(stored), missing + len(lacking)

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from . import _log
+from ._items import MapSummary
 
 _LOG_EVERY_SECONDS = 30.0
 
@@ -54,6 +55,10 @@ class Progress:
         """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.close()
+
+    def summary(self) -> MapSummary:
+        """Return the counts."""
+        return MapSummary(self.before, self.now, self.failed)
 
     def __str__(self) -> str:
         """Say it in a line."""

@@ -76,6 +76,8 @@ class Crew:
 
     chunk_seconds = 0.005
     """How long a chunk should take: handing it out costs much less than that."""
+    largest_chunk = 64
+    chunks_per_worker = 2
 
     def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
         """Run these tasks, one after the other, in one worker."""
@@ -204,6 +206,13 @@ def retrying(retry: Retry | None, call: Callable[..., Any]) -> Callable[..., Any
     from functools import partial
 
     return partial(retry, call)
+
+
+def is_unhandled(number: int) -> bool:
+    """Tell whether a signal would end the process, and this thread may change that."""
+    import signal
+
+    return threading.current_thread() is threading.main_thread() and signal.getsignal(number) is signal.SIG_DFL
 
 
 def _current_or(checkpoint: Checkpoint) -> Checkpoint:

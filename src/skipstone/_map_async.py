@@ -1,0 +1,148 @@
+"""`Checkpoint.map_async`: the calls of a coroutine function, many in flight, in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+from ._call import Call
+from ._engine import MISS
+from ._function import KnownFunction
+from ._items import MapSummary
+from ._window import Item, Window
+from ._workers import Crew, Outcome, Raised, Returned, is_unhandled
+
+R = TypeVar("R")
+
+
+class TaskCrew(Crew):
+    """Tasks of the running event loop, one for each call."""
+
+    largest_chunk = 1
+    chunks_per_worker = 1
+
+    def __init__(self, engine: Any, function: KnownFunction, call: Callable[..., Any]) -> None:
+        self._engine = engine
+        self._function = function
+        self._call = call
+        self._context = contextvars.copy_context()
+
+    def submit(self, tasks: Sequence[Any]) -> Any:
+        return asyncio.get_running_loop().create_task(self._run(tasks[0]), context=self._context.copy())
+
+    async def _run(self, task: Any) -> list[Outcome]:
+        call_id, key, args = task
+        this = Call(self._function, key, call_id, self._call, args, {})
+        try:
+            return [Returned(await self._engine.run_async(this))]
+        except Exception as error:  # noqa: BLE001 - the function raises what it likes
+            return [Raised(self._engine.failure(this, error), error)]
+
+    def cancel(self, futures: Sequence[Any]) -> None:
+        """Do nothing: every task has begun."""
+
+
+class AsyncMapResults(AsyncIterator[R]):
+    """The results of `Checkpoint.map_async`, as they become ready. Work goes on between two of them.
+
+    To be used in an `async for` loop, or as an asynchronous context manager around one: at its end, calls in flight
+    finish and are saved, and no further ones begin.
+    """
+
+    def __init__(self, window: Window, grace_seconds: float) -> None:
+        self._window = window
+        self._results = _results(window, grace_seconds)
+
+    def __aiter__(self) -> AsyncMapResults[R]:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> R:
+        """Return the next result; with `on_error="return"`, or of a call that is left alone, a `Failure`."""
+        item = await anext(self._results)
+        return cast("R", await _result(self._window, item))
+
+    async def __aenter__(self) -> AsyncMapResults[R]:
+        """Return itself; it is closed at the end of the `async with` block."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Begin no further calls, and let those in flight finish and be saved."""
+        await self._results.aclose()
+
+    async def drain(self) -> MapSummary:
+        """Run all missing calls, without loading or returning any result.
+
+        Raises:
+            Exception: What a call raises, unless `on_error` is "return".
+        """
+        async for _ in self._results:
+            pass
+        return self.summary()
+
+    def summary(self) -> MapSummary:
+        """Return what was done so far."""
+        return self._window.progress.summary()
+
+
+async def _results(window: Window, grace_seconds: float) -> AsyncGenerator[Item]:
+    """Yield items with an outcome; when this ends or is closed, so does the work."""
+    is_over = is_late = False
+    something_ended = asyncio.Event()
+    window.on_end = something_ended.set
+    try:
+        with _terminable():
+            while (item := window.poll()) != "end":
+                if item == "wait":
+                    await something_ended.wait()
+                    something_ended.clear()
+                else:
+                    yield item
+        is_over = True
+    finally:
+        in_flight: list[Any] = [] if is_over else window.stop()
+        if in_flight:
+            late = (await asyncio.wait(in_flight, timeout=grace_seconds))[1]
+            is_late = bool(late)
+            for task in late:
+                task.cancel()
+            await asyncio.sleep(0)  # so that the others are noted
+            window.take_what_ended()
+        window.close(is_over=is_over, is_late=is_late)
+
+
+async def _result(window: Window, item: Item) -> Any:
+    outcome = item.outcome
+    if isinstance(outcome, Returned):
+        return outcome.value
+    if isinstance(outcome, Raised):
+        return outcome.failure
+    value = await window.engine.load_async(window.function, item.key, item.id)
+    if value is not MISS:
+        return value
+    try:
+        return await window.engine.run_async(window.call_of(item))
+    except Exception as error:  # noqa: BLE001 - the function raises what it likes
+        return window.failed(item, error)
+
+
+@contextmanager
+def _terminable() -> Generator[None]:
+    """Let SIGTERM, which ends a process at once unless somebody handles it, cancel the task that maps."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    if task is None or not is_unhandled(signal.SIGTERM):
+        yield
+        return
+    loop.add_signal_handler(signal.SIGTERM, task.cancel, "SIGTERM")
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

@@ -1,0 +1,261 @@
+"""A window over the calls of a map: read, looked up, handed to workers, and given out.
+
+What is done is found many at a time, and costs no trip through the workers. At most `window` items are held, whatever
+their number. Whoever drives it asks for the next item, and waits in its own way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, Literal, NamedTuple
+
+from . import _log
+from ._call import Call, check_id
+from ._function import KnownFunction
+from ._naming import shortened
+from ._progress import Progress
+from ._record import Key
+from ._workers import Crew, Outcome, Raised, Stored
+
+_FIRST_BLOCK, _LARGEST_BLOCK = 16, 500
+_LONGEST_READ_SECONDS = 0.05
+_ENOUGH_CALLS = 64
+_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER = 1000, 16
+_QUICK_CALL_SECONDS = 20e-6
+
+
+class Item:
+    """One call of a map. Its outcome is None until it ran; where it need not run, it is `Stored` at once."""
+
+    __slots__ = ("args", "id", "key", "outcome")
+
+    def __init__(self, args: tuple[Any, ...], call_id: object, key: Key) -> None:
+        self.args = args
+        self.id = call_id
+        self.key = key
+        self.outcome: Outcome | None = None
+
+
+class Options(NamedTuple):
+    """How a map is done."""
+
+    ordered: bool
+    raises: bool
+    window: int
+    workers: int
+    skip_failed_after: int | None
+
+
+def options_of(
+    ordered: bool, on_error: str, window: int | None, workers: int, skip_failed_after: int | None
+) -> Options:
+    """Check the settings of a map.
+
+    Raises:
+        ValueError: One of them has a wrong value.
+    """
+    if on_error not in ("raise", "return"):
+        message = f"on_error is {on_error!r}, expected 'raise' or 'return'"
+        raise ValueError(message)
+    for name, value in (("window", window), ("workers", workers), ("skip_failed_after", skip_failed_after)):
+        if value is not None and value < 1:
+            message = f"{name} is {value}, expected at least 1"
+            raise ValueError(message)
+    window = window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers)
+    return Options(ordered, on_error == "raise", window, workers, skip_failed_after)
+
+
+class Window:
+    """The items of one map that are held, from being read to being given out."""
+
+    def __init__(
+        self,
+        engine: Any,
+        function: KnownFunction,
+        method: Callable[..., Any],
+        source: Iterator[tuple[object, tuple[Any, ...]]],
+        crew: Crew,
+        *,
+        options: Options,
+        progress: Progress,
+    ) -> None:
+        self.engine = engine
+        self.function = function
+        self._method = method
+        self._source = source
+        self._crew = crew
+        self._options = options
+        self.progress = progress
+        self._items: deque[Item] = deque()  # in the order of input, or else only those with an outcome
+        self._held = 0
+        self._ready: deque[Item] = deque()
+        self._in_flight: dict[Future[list[Outcome]], tuple[list[Item], float]] = {}
+        self._chunks: dict[Future[list[Outcome]], list[Item]] = {}
+        self.ended: SimpleQueue[Future[list[Outcome]]] = SimpleQueue()
+        self._lock = threading.RLock()
+        self.is_over = self._is_exhausted = self._is_stopping = False
+        self.on_end: Callable[[], object] = lambda: None
+        """Called when a chunk has ended, maybe in another thread."""
+        self._block = min(_FIRST_BLOCK, options.window)
+        self._seconds_per_call = 0.0
+        self._before = engine.counters.stats()
+
+    def poll(self) -> Item | Literal["wait", "end"]:
+        """Return the next item with an outcome, or what else there is to do.
+
+        Raises:
+            Exception: What a call raised, where the map is to end then.
+        """
+        self._fill()
+        self._hand_out()
+        while not self.ended.empty():
+            self.take(self.ended.get())
+        if not self._held:
+            return "end"
+        if self._items and self._items[0].outcome is not None:
+            self._held -= 1
+            return self._items.popleft()
+        return "wait"
+
+    def _fill(self) -> None:
+        """Read input where there is room for it, and find out what of it is done."""
+        while not self._is_exhausted and self._held + self._block <= self._options.window:
+            block = self._read_block()
+            stored = self.engine.done(self.function, [item.key for item in block])
+            missing = [item for item in block if item.key not in stored]
+            self.progress.found(len(block) - len(missing))
+            left_alone = self._left_alone(missing)
+            for item in block:
+                if item.key in stored:
+                    item.outcome = Stored()
+                elif item.key in left_alone:
+                    item.outcome = left_alone[item.key]
+                    self.progress.ran(failed=True)
+            self._held += len(block)
+            self._items.extend(item for item in block if self._options.ordered or item.outcome is not None)
+            with self._lock:
+                self._ready.extend(item for item in block if item.outcome is None)
+            self._block = min(2 * self._block, _LARGEST_BLOCK, self._options.window)
+            if self._items and self._items[0].outcome is not None:
+                return  # there is a result to give: the rest of the input can wait
+
+    def _read_block(self) -> list[Item]:
+        block: list[Item] = []
+        until = time.monotonic() + _LONGEST_READ_SECONDS
+        for call_id, args in self._source:
+            check_id(self.function, call_id)
+            block.append(Item(args, call_id, self.function.key(call_id)))
+            if len(block) >= self._block or time.monotonic() > until:
+                return block
+        self._is_exhausted = True
+        return block
+
+    def _left_alone(self, items: list[Item]) -> dict[Key, Raised]:
+        """Return the failures of those items that have failed too often to be tried again."""
+        most = self._options.skip_failed_after
+        if most is None or not items:
+            return {}
+        failures = self.engine.failures_of({item.key: item.id for item in items})
+        return {
+            key: Raised(failure, RuntimeError(failure.error))
+            for key, failure in failures.items()
+            if failure.attempts >= most
+        }
+
+    def _hand_out(self) -> None:
+        """Give the workers what is missing, as far as they can take it. Also called when a chunk has ended."""
+        with self._lock:
+            while self._ready and not self._is_stopping and len(self._in_flight) < self._most_in_flight():
+                if not threading.main_thread().is_alive():
+                    return  # the interpreter is about to exit, and waits for calls in flight
+                chunk = [self._ready.popleft() for _ in range(min(self._chunk_size(), len(self._ready)))]
+                try:
+                    future = self._crew.submit([(item.id, item.key, item.args) for item in chunk])
+                except Exception as error:  # noqa: BLE001 - an executor that was shut down, or is broken
+                    future = Future()
+                    future.set_exception(error)
+                self._in_flight[future] = (chunk, time.monotonic())
+                future.add_done_callback(self._on_end)
+
+    def _on_end(self, future: Future[list[Outcome]]) -> None:
+        with self._lock:
+            chunk, began = self._in_flight.pop(future)
+            # It may have waited for a worker: an upper bound, that falls as chunks grow.
+            self._seconds_per_call = (time.monotonic() - began) / len(chunk)
+            self._chunks[future] = chunk
+        self.ended.put(future)
+        self._hand_out()
+        self.on_end()
+
+    def _most_in_flight(self) -> int:
+        # Where saving takes longer than running, workers would only stand in each other's way.
+        return 1 if self._are_calls_quick() else self._options.workers * self._crew.chunks_per_worker
+
+    def _are_calls_quick(self) -> bool:
+        now = self.engine.counters.stats()
+        runs = now.misses - self._before.misses
+        seconds_run: float = now.seconds_run - self._before.seconds_run
+        return bool(runs >= _ENOUGH_CALLS and seconds_run / runs < _QUICK_CALL_SECONDS)
+
+    def _chunk_size(self) -> int:
+        if not self._seconds_per_call:
+            return 1
+        most = max(1, len(self._ready) // self._options.workers)
+        return min(self._crew.largest_chunk, most, int(self._crew.chunk_seconds / self._seconds_per_call) + 1)
+
+    def take(self, future: Future[list[Outcome]]) -> None:
+        """Note the outcomes of a chunk that has ended."""
+        with self._lock:
+            chunk = self._chunks.pop(future)
+        for item, outcome in zip(chunk, future.result(), strict=False):
+            item.outcome = outcome
+            self.progress.ran(failed=isinstance(outcome, Raised))
+            if not self._options.ordered:
+                self._items.append(item)
+            if isinstance(outcome, Raised) and self._options.raises and not self._is_stopping:
+                raise self._noted(outcome.error, item)
+
+    def _noted(self, error: Exception, item: Item) -> Exception:
+        error.add_note(f"raised by {self.function.name} for id {shortened(item.id)!r}")
+        return error
+
+    def call_of(self, item: Item) -> Call:
+        """Return the call of an item, to be run by whoever wants its result."""
+        return Call(self.function, item.key, item.id, self._method, item.args, {})
+
+    def failed(self, item: Item, error: Exception) -> object:
+        """Return the failure of a call that raised just now, or raise its error, as the map was asked to."""
+        if self._options.raises:
+            raise self._noted(error, item) from None
+        return self.engine.failure(self.call_of(item), error)
+
+    def stop(self) -> list[Future[list[Outcome]]]:
+        """Hand nothing out any more; return what is in flight."""
+        with self._lock:
+            self._is_stopping = True
+            self._ready.clear()
+            futures = list(self._in_flight)
+        self._crew.cancel(futures)
+        return futures
+
+    def take_what_ended(self) -> None:
+        """Note the outcomes of what ended after the map was stopped."""
+        while not self.ended.empty():
+            with suppress(BaseException):
+                self.take(self.ended.get())
+
+    def close(self, *, is_over: bool, is_late: bool = False) -> None:
+        """Let the workers go, and tell how far it came."""
+        self._crew.end(at_once=is_late)
+        self.progress.close()
+        self.is_over = True
+        if is_over:
+            _log.info("%s: %s", self.function.name, self.progress)
+        else:
+            _log.warning("%s: stopped, %s. Run it again to go on.", self.function.name, self.progress)
