@@ -418,6 +418,7 @@ def import_everything():
     """Import all that a child may need, before it can no longer, or to have it done once."""
     codecs.lookup("unicode_escape")
     import ast  # noqa: F401
+    import urllib.parse  # noqa: F401
 
     import skipstone._blame
     import skipstone._code

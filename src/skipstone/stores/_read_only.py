@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sqlite3
 from contextlib import suppress
-from urllib.parse import quote
 
 from .._record import Key
 from ._base import HeldClaim
@@ -55,6 +53,8 @@ def connect_to_read(path: str) -> sqlite3.Connection:
         OSError: There is no room for a copy, where one is needed.
     """
     # A log with content needs an index, which SQLite can use if it is there, and otherwise would have to write.
+    from urllib.parse import quote
+
     connection = _connect(f"file:{quote(path)}?{'mode=ro' if _log_bytes(path) else 'immutable=1'}")
     try:
         if not check_format(connection, path):
@@ -74,6 +74,7 @@ def connect_to_read(path: str) -> sqlite3.Connection:
 
 def _copied(path: str) -> sqlite3.Connection:
     """Return a copy of a database in memory, its log replayed and its format the present one."""
+    import shutil
     from tempfile import TemporaryDirectory
 
     memory = _connect("file::memory:")
