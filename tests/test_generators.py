@@ -234,14 +234,12 @@ def test_rerun_and_forget(local, function):
 def test_a_rerun_that_is_not_exhausted_keeps_the_old_result(local, function):
     """Until the new items are all there, the old ones are the result."""
     assert drained(function("a")) == items("a")
-    before = kept(local)
     errors["a", 3] = ValueError("no")
     with pytest.raises(ValueError, match="no"):
         drained(function.rerun("a"))
     assert drained(function("a")) == items("a")
     assert function.forget("a")
-    assert kept(local) == 1  # the failure's record went, too, but for nothing
-    assert before > 1
+    assert kept(local) == 0
 
 
 @pytest.mark.parametrize("what", [None, count, "id"])
@@ -323,11 +321,9 @@ def test_dropping_gives_the_claim_back(local):
     gc.collect()
     assert list(count("b")) == items("b")
     begun = []
-    thread = threading.Thread(target=lambda: begun.append(next(count("c"))))
-    with use_checkpoint(local):
-        thread = threading.Thread(target=begin_with, args=(local, begun))
-        thread.start()
-        thread.join()
+    thread = threading.Thread(target=begin_with, args=(local, begun))
+    thread.start()
+    thread.join()
     begun.clear()
     assert list(count("c")) == items("c")
 
@@ -379,10 +375,10 @@ def test_errors_pass_and_are_noted(local, function):
     async def main():
         if function is count_later:
             async for item in function("a"):
-                given.append(item)
+                given.append(item)  # noqa: PERF401 - an error ends it
         else:
             for item in function("a"):
-                given.append(item)
+                given.append(item)  # noqa: PERF402
 
     for _ in range(2):
         with pytest.raises(ValueError, match="bad page") as caught:
@@ -499,7 +495,7 @@ def test_a_second_thread_waits_and_replays(local, function):
             if number == 0:
                 thread.start()
                 begun.wait()
-                time.sleep(0.1)
+                await asyncio.sleep(0.1)
             assert got == []
             number += 1
         thread.join()
@@ -603,9 +599,12 @@ def test_a_fork_does_not_harm_the_parents_items(local):
     first = next(generator)
     child = os.fork()
     if child == 0:
-        next(generator)
-        generator.close()
-        os._exit(0)
+        try:
+            next(generator)
+            generator.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert [first, *generator] == items("a")
     assert list(count("a")) == items("a")
@@ -782,7 +781,6 @@ def test_changed_code(tmp_path):
 
 def test_a_function_that_becomes_a_generator_function(memory):
     """A result of another kind under the same key is replaced, either way."""
-    ordinary = cache_with_checkpoint(id="0", name="f", on_code_change="ignore")(list) if False else None
 
     def as_list():
         return [1]
@@ -798,9 +796,8 @@ def test_a_function_that_becomes_a_generator_function(memory):
     with pytest.warns(LoadWarning, match="no generator function"):
         assert list(generator()) == [1]
     assert list(generator()) == [1]
-    with pytest.warns(LoadWarning):
+    for _ in range(2):
         assert ordinary() == [1]
-    assert ordinary() == [1]
 
 
 @pytest.mark.parametrize(
@@ -821,10 +818,10 @@ def test_items_are_encoded_as_results_are(tmp_path, config):
         with opened(tmp_path, **config) as checkpoint:
             got = []
 
-            def whole():
-                got.append((yield from checkpoint.load_or_run(points, "id")))
+            def whole(generator, got):
+                got.append((yield from generator))
 
-            assert list(whole()) == [(1, "x" * 1000), (2, "y")]
+            assert list(whole(checkpoint.load_or_run(points, "id"), got)) == [(1, "x" * 1000), (2, "y")]
             assert got == [(1, 2)]
     assert runs == [1]
 

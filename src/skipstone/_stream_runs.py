@@ -41,6 +41,10 @@ class Do(Enum):
     GIVE = auto()  # hand an item out, and return what is sent
 
 
+class Left(BaseException):
+    """The consumer has closed or dropped the iterator. `GeneratorExit` would not let a course close the generator."""
+
+
 Effect: TypeAlias = "tuple[Do, Any, object]"  # what is to be done: a function and its argument
 Course: TypeAlias = Generator[Effect, Any, Any]
 
@@ -119,13 +123,22 @@ class KeptRun(Run):
     """One run of a generator function. Its items are kept as they come."""
 
     def __init__(
-        self, engine: Engine, call: Call, before: Record | None, failures: int, refused: bytes, *, replace: bool
+        self,
+        engine: Engine,
+        call: Call,
+        before: Record | None,
+        failures: int,
+        *,
+        refused: bytes,
+        iterator: list[Any],
+        replace: bool,
     ) -> None:
         super().__init__(engine.counters, call, engine._store, failures)
         self._engine = engine
         self._store = engine._store
         self._before = _intact_items(engine, before)
         self._refused = refused
+        self._iterator = iterator
         self._replace = replace
         self._parts = parts_of_function(call.function)
         self._token = new_token()
@@ -139,7 +152,7 @@ class KeptRun(Run):
     @contextmanager
     def given(self) -> Generator[None]:
         place = id(self._store), self.call.key
-        _holders[place] = _asker(self.call)
+        _holders[place] = _asker(self.call), self._iterator[0]
         try:
             yield
         finally:
@@ -238,7 +251,7 @@ def exhaust(run: Run, skipped: int) -> Course:
     is_async = call.function.is_async_generator
     ended: type[Exception] = StopAsyncIteration if is_async else StopIteration
     generator: Any = None
-    is_suspended = is_given = False
+    is_suspended = False
     number = 0
     argument: object = None
     try:
@@ -262,20 +275,18 @@ def exhaust(run: Run, skipped: int) -> Course:
             number += 1
             if number <= skipped:
                 continue
-            is_given = True
             with run.given():
                 try:
                     argument = yield Do.GIVE, value, None
-                except GeneratorExit:
+                except (Left, GeneratorExit):
                     raise
                 except BaseException as error:  # noqa: BLE001 - thrown by the consumer, for the generator
                     step, argument = generator.athrow if is_async else generator.throw, error
-            is_given = False
         yield Do.WORK, run.finish, value
     except BaseException as error:
         try:
             # Not where this course itself was dropped: nobody would act on what it yields.
-            if is_suspended and (is_given or not isinstance(error, GeneratorExit)):
+            if is_suspended and not isinstance(error, GeneratorExit):
                 yield Do.STEP, _closing(generator, is_async=is_async), None
         finally:
             run.drop()
@@ -290,7 +301,8 @@ def _closing(generator: Any, *, is_async: bool) -> Callable[[object], Any]:
 
 # Who has an item of a call that is under way, and would wait for oneself if it asked for that call.
 _Asker: TypeAlias = tuple[int, object]
-_holders: dict[tuple[int, Key], _Asker] = {}
+# With the iterator that has the item: one that was dropped may be closed a little later by the event loop.
+_holders: dict[tuple[int, Key], tuple[_Asker, Callable[[], object]]] = {}
 
 
 def _asker(call: Call) -> _Asker:
@@ -305,7 +317,8 @@ def _asker(call: Call) -> _Asker:
 
 
 def refuse_to_wait_for_oneself(engine: Engine, call: Call) -> None:
-    if _holders.get((id(engine._store), call.key)) == _asker(call):
+    asker, iterator = _holders.get((id(engine._store), call.key), (None, None))
+    if asker == _asker(call) and iterator is not None and iterator() is not None:
         message = (
             f"the call of {call} is under way in a loop around this one, which would wait for itself: exhaust or close "
             f"that iterator first"

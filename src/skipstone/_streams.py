@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
+from weakref import ref
 
 from . import _log
 from ._call import Call, Turn
@@ -26,20 +27,26 @@ from ._errors import DamagedRecordWarning, LoadWarning, StoreError
 from ._items import Items, item_key, parts_of_function
 from ._null_engine import NullEngine
 from ._record import Record, parts_of, size_of
-from ._stream_runs import Course, Do, KeptRun, Run, exhaust, refuse_to_wait_for_oneself, usable
+from ._stream_runs import Course, Do, KeptRun, Left, Run, exhaust, refuse_to_wait_for_oneself, usable
 
 
 def stream(engine: Engine | NullEngine, call: Call, *, replace: bool = False) -> Any:
     """Return the generator, or async generator, that replays a call or runs it."""
+    handed_out: list[
+        Any
+    ] = []  # a weak reference to what is returned, for the course to know whether it was dropped
     if isinstance(engine, NullEngine):
         course = exhaust(Run(engine.counters, call), 0)
     else:
-        course = _replay_or_run(engine, call, replace=replace)
-    return _driven_async(course) if call.function.is_async_generator else _driven(course)
+        course = _replay_or_run(engine, call, handed_out, replace=replace)
+    iterator = _driven_async(course) if call.function.is_async_generator else _driven(course)
+    handed_out.append(ref(iterator))
+    return iterator
 
 
 def _driven(course: Course) -> Generator[Any, Any, Any]:
-    answer, error = None, None
+    answer: object = None
+    error: BaseException | None = None
     try:
         while True:
             try:
@@ -54,8 +61,12 @@ def _driven(course: Course) -> Generator[Any, Any, Any]:
                     time.sleep(what)
                 else:
                     answer = what(argument)
+            except GeneratorExit:
+                error = Left()
             except BaseException as raised:  # noqa: BLE001 - the course decides
                 error = raised
+    except Left:
+        raise GeneratorExit from None
     finally:
         error = None  # its traceback has this frame
 
@@ -63,7 +74,8 @@ def _driven(course: Course) -> Generator[Any, Any, Any]:
 async def _driven_async(course: Course) -> AsyncGenerator[Any, Any]:
     from asyncio import sleep
 
-    answer, error = None, None
+    answer: object = None
+    error: BaseException | None = None
     try:
         while True:
             try:
@@ -80,13 +92,17 @@ async def _driven_async(course: Course) -> AsyncGenerator[Any, Any]:
                     answer = await _in_thread(what, argument)
                 else:
                     answer = await what(argument)
+            except GeneratorExit:
+                error = Left()
             except BaseException as raised:  # noqa: BLE001 - the course decides
                 error = raised
+    except Left:
+        raise GeneratorExit from None
     finally:
         error = None
 
 
-def _replay_or_run(engine: Engine, call: Call, *, replace: bool) -> Course:
+def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace: bool) -> Course:
     stored = None if replace else usable(engine, call, engine._get(call.function, call.key), b"")
     given, refused = 0, b""
     while True:
@@ -98,7 +114,9 @@ def _replay_or_run(engine: Engine, call: Call, *, replace: bool) -> Course:
                 before, failures = engine._look_again(call)
                 stored = None if replace else usable(engine, call, before, refused)
                 if stored is None:
-                    run = KeptRun(engine, call, before, failures, refused, replace=replace)
+                    run = KeptRun(
+                        engine, call, before, failures, refused=refused, iterator=handed_out, replace=replace
+                    )
                     return (yield from exhaust(run, given))
         if given == 0:
             engine.counters.hit(stored.duration_seconds, stored.items.size_bytes)
