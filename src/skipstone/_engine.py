@@ -29,7 +29,7 @@ from ._errors import (
 )
 from ._failures import attempts_of, failure_key, failure_of, failure_payload
 from ._function import KnownFunction, is_comparable
-from ._items import forget_items
+from ._stream_items import forget_items
 from ._naming import shortened
 from ._record import (
     FAILURE,

@@ -16,7 +16,7 @@ from ._call import Attempt, Call
 from ._engine import Engine
 from ._errors import DamagedRecordWarning, LoadWarning, ReentrantCallError, StoreError
 from ._failures import failure_key
-from ._items import (
+from ._stream_items import (
     HEAD,
     ITEMS,
     Items,

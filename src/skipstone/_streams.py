@@ -24,7 +24,7 @@ from ._call import Call, Turn
 from ._codec import DamagedPayloadError, UnreadableResultError
 from ._engine import _LARGE_BYTES, MISS, Engine, _in_thread
 from ._errors import DamagedRecordWarning, LoadWarning, StoreError
-from ._items import Items, item_key, parts_of_function
+from ._stream_items import Items, item_key, parts_of_function
 from ._null_engine import NullEngine
 from ._record import Record, parts_of, size_of
 from ._stream_runs import Course, Do, KeptRun, Left, Run, exhaust, refuse_to_wait_for_oneself, usable
