@@ -322,6 +322,11 @@ def test_what_cannot_be_mapped_is_refused(checkpoint):
     def local(x):
         return x
 
+    def several(x):
+        yield x
+
+    with pytest.raises(TypeError, match="is a generator function"):
+        checkpoint.map(several, [1])
     with pytest.raises(TypeError, match="is a coroutine function"):
         checkpoint.map(later, [1])
     with pytest.raises(TypeError, match="map needs something to map over"):

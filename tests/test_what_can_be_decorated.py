@@ -30,24 +30,6 @@ def test_callable_id_with_other_parameters_is_refused():
     )
 
 
-def a_generator(x):
-    yield x
-
-
-async def an_async_generator(x):
-    yield x
-
-
-@pytest.mark.parametrize("function", [a_generator, an_async_generator])
-def test_generator_functions_are_refused(function):
-    """A generator function cannot be kept, and says so when it is decorated."""
-    with pytest.raises(TypeError) as caught:
-        cache_with_checkpoint(id="x")(function)
-    assert str(caught.value) == (
-        f"{function.__name__} is a generator function, which cannot be kept: return a list instead"
-    )
-
-
 @pytest.mark.parametrize(
     ("thing", "message"),
     [

@@ -18,6 +18,7 @@ from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
 from ._stats import Stats
+from ._streams import stream
 from .stores import SqliteStore, Store
 from .stores._folder import step_folder
 
@@ -84,7 +85,7 @@ class Checkpoint:
             **kwargs: For `method`.
 
         Returns:
-            What `method` returns: on a hit, a fresh copy.
+            What `method` returns: on a hit, a fresh copy. For a generator function, an iterator.
 
         Raises:
             Exception: What `method` raises, unchanged.
@@ -94,6 +95,8 @@ class Checkpoint:
             SaveError: The result could not be kept, and `on_save_error` is "raise".
         """
         function, call = known(method)
+        if function.is_generator:
+            return cast("R", self._stream(function, call, id, args, kwargs))
         return cast("R", self._load_or_run(function, call, id, args, kwargs))
 
     async def load_or_run_async(
@@ -101,6 +104,9 @@ class Checkpoint:
     ) -> R:
         """Return the stored result of a call of a coroutine function, or run it; see `load_or_run`."""
         function, call = known(method)
+        if function.is_generator:
+            message = f"{function.name} is a generator function: call load_or_run(...), which returns its iterator"
+            raise TypeError(message)
         return cast("R", await self._load_or_run_async(function, call, id, args, kwargs))
 
     def _load_or_run(
@@ -185,6 +191,11 @@ class Checkpoint:
         function, call = known(method)
         if function.is_async:
             message = f"{function.name} is a coroutine function: use map_async(...) instead"
+            raise TypeError(message)
+        if function.is_generator:
+            message = (
+                f"{function.name} is a generator function: call it for each item, and loop over what it yields"
+            )
             raise TypeError(message)
         items = items_of(method, iterables, id)
         crew, count = crew_for(executor, workers, Job(self, method, retry, stops_at_error=on_error == "raise"))
@@ -276,6 +287,13 @@ class Checkpoint:
         seconds = missing * sum(info.duration_seconds for info in known_ones) / len(known_ones)
         size_bytes = missing * sum(info.size_bytes for info in known_ones) // len(known_ones)
         return Plan(done, missing, failed, seconds, size_bytes)
+
+    def _stream(
+        self, function: KnownFunction, method: Callable[..., Any], id: object, args: Any, kwargs: Any
+    ) -> object:
+        key = function.key(id)
+        check_id(function, id)
+        return stream(self._engine, Call(function, key, id, method, args, kwargs))
 
     def records(self, function: Callable[..., Any] | str | None = None) -> Iterator[RecordInfo]:
         """Yield what is known of each stored result, in the order of saving; nothing is unpickled.

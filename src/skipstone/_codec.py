@@ -5,15 +5,14 @@ from __future__ import annotations
 from _operator import _compare_digest as compare_digest  # what hmac has, without its imports
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from xxhash import xxh3_64, xxh3_64_digest
 
 from ._canonical import canonical
 from ._digest import blake2b
 from ._errors import MissingExtraError, SkipstoneError
-from ._function import KnownFunction
-from ._record import Buffer, Payload, Record, parts_of, size_of
+from ._record import ITEM, Buffer, Payload, Record, parts_of, size_of
 from ._serializers import Serializer, serializer_named
 
 _SIGNATURE_BYTES = 32
@@ -34,6 +33,15 @@ class Encoded(NamedTuple):
 
     payload: Buffer | Payload
     encoding: str
+
+
+class Typed(Protocol):
+    """What a result belongs to: a function, or an item of a generator."""
+
+    @property
+    def result_type(self) -> object:
+        """The annotated type, or `typing.Any`."""
+        ...
 
 
 class _Reader(NamedTuple):
@@ -59,7 +67,7 @@ class Codec:
         self._keys = [blake2b(key).digest() for key in signing_keys]
         self._readers: dict[str, _Reader] = {}
 
-    def encode(self, value: object, function: KnownFunction) -> Encoded:
+    def encode(self, value: object, function: Typed) -> Encoded:
         """Serialize a result.
 
         Raises:
@@ -81,7 +89,7 @@ class Codec:
             return _checksum(record) == record.checksum
         return any(compare_digest(_signature(record, key), record.checksum) for key in self._keys)
 
-    def decode(self, record: Record, function: KnownFunction) -> object:
+    def decode(self, record: Record, function: Typed) -> object:
         """Return the result that a record holds: a fresh object.
 
         Raises:
@@ -108,7 +116,7 @@ class Codec:
             raise UnreadableResultError(message) from error
 
     def _reader(self, encoding: str) -> _Reader:
-        name, _, compression = str(encoding).partition("+")
+        name, _, compression = str(encoding).removeprefix(ITEM).partition("+")
         serializer = self.serializer if name == self.serializer.name else serializer_named(name)
         if serializer is None:
             message = f"it was saved by the serializer {name!r}: pass that one as the config's `serializer`"

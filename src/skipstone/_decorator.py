@@ -11,13 +11,12 @@ from ._call import Call
 from ._call_id import compile_id
 from ._current import get_checkpoint
 from ._function import KnownFunction, remember
+from ._streams import stream
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 S = TypeVar("S")
-
-_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # inspect.CO_...
 
 
 class CheckpointedFunction(Generic[P, R]):
@@ -74,8 +73,9 @@ def cache_with_checkpoint(
 ) -> Any:
     """Keep a function's results at the current checkpoint: a call that is done is not run again.
 
-    Works on functions, methods, class and static methods, and coroutine functions. The checkpoint is looked up at
-    each call. On the decorated function, `is_done`, `rerun` and `forget` take the same arguments and ask or
+    Works on functions, methods, class and static methods, coroutine functions, and generator functions, sync and
+    async: these are saved item by item, and are done when they were exhausted. The checkpoint is looked up at each
+    call. On the decorated function, `is_done`, `rerun` and `forget` take the same arguments and ask or
     act on one call (for methods, through the class: `Reader.embed.is_done(reader, doc)`), and `__wrapped__` is
     the undecorated function.
 
@@ -90,7 +90,7 @@ def cache_with_checkpoint(
 
     Raises:
         IdExpressionError: The expression has a syntax error, or names something that is no parameter.
-        TypeError: What is decorated is not a Python function, or is a generator function.
+        TypeError: What is decorated is not a Python function.
     """
     if on_code_change not in (None, "warn", "rerun", "ignore"):
         message = f"on_code_change is {on_code_change!r}, expected 'warn', 'rerun' or 'ignore'"
@@ -116,9 +116,6 @@ def _check(function: Any) -> None:
     if not isinstance(function, types.FunctionType):
         message = f"cache_with_checkpoint decorates Python functions, not {type(function).__qualname__} objects"
         raise TypeError(message)
-    if function.__code__.co_flags & (_GENERATOR | _ASYNC_GENERATOR):
-        message = f"{function.__qualname__} is a generator function, which cannot be kept: return a list instead"
-        raise TypeError(message)
 
 
 def _wrapped(function: Callable[..., Any], known: KnownFunction, id_of: Callable[..., object]) -> Any:
@@ -128,6 +125,12 @@ def _wrapped(function: Callable[..., Any], known: KnownFunction, id_of: Callable
             return await get_checkpoint()._load_or_run_async(known, function, id_of(*args, **kwargs), args, kwargs)
 
         decorated: Any = functools.wraps(function)(run_async)
+    elif known.is_generator:
+
+        def run_stream(*args: Any, **kwargs: Any) -> Any:
+            return get_checkpoint()._stream(known, function, id_of(*args, **kwargs), args, kwargs)
+
+        decorated = functools.wraps(function)(run_stream)
     else:
 
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -140,9 +143,7 @@ def _wrapped(function: Callable[..., Any], known: KnownFunction, id_of: Callable
         return Call(known, known.key(call_id), call_id, function, args, kwargs)
 
     def rerun(*args: Any, **kwargs: Any) -> Any:
-        engine = get_checkpoint()._engine
-        act: Callable[..., Any] = engine.run_async if known.is_async else engine.run
-        return act(call_of(args, kwargs), replace=True)
+        return _rerun(call_of(args, kwargs))
 
     def is_done(*args: Any, **kwargs: Any) -> bool:
         call = call_of(args, kwargs)
@@ -154,3 +155,10 @@ def _wrapped(function: Callable[..., Any], known: KnownFunction, id_of: Callable
     decorated.is_done, decorated.rerun, decorated.forget = is_done, rerun, forget
     remember(decorated, known)
     return decorated
+
+
+def _rerun(call: Call) -> Any:
+    engine = get_checkpoint()._engine
+    if call.function.is_generator:
+        return stream(engine, call, replace=True)
+    return engine.run_async(call, replace=True) if call.function.is_async else engine.run(call, replace=True)

@@ -30,8 +30,22 @@ from ._errors import (
 from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
 from ._function import KnownFunction, is_comparable
 from ._naming import shortened
-from ._record import FAILURE, Buffer, Failure, Key, Origin, Payload, Record, RecordInfo, info_of, parts_of, size_of
+from ._record import (
+    FAILURE,
+    Buffer,
+    Failure,
+    Key,
+    Origin,
+    Payload,
+    Record,
+    RecordInfo,
+    info_of,
+    is_result,
+    parts_of,
+    size_of,
+)
 from ._stats import Counters
+from ._stream_items import forget_items
 from .stores import Store
 
 MISS: Final = object()
@@ -308,7 +322,7 @@ class Engine:
 
     def records(self, function: str | None) -> Iterator[RecordInfo]:
         """Yield what is known of all results, or those of one function."""
-        return (info for info in self._store.scan(function=function) if info.encoding != FAILURE)
+        return (info for info in self._store.scan(function=function) if is_result(info.encoding))
 
     def failures(self, function: str | None) -> Iterator[Failure]:
         """Yield the failures of calls that have not succeeded since."""
@@ -319,6 +333,7 @@ class Engine:
 
     def forget(self, keys: list[Key]) -> int:
         """Remove the results and failures of these calls; return how many results there were."""
+        forget_items(self._store, keys)
         removed = self._store.delete(keys)
         self._store.delete([failure_key(key) for key in keys])
         return removed
@@ -327,13 +342,16 @@ class Engine:
         """Remove all results and failures, or those of one function; return how many results there were."""
         removed = 0
         results: list[Key] = []
-        failures: list[Key] = []
+        others: list[Key] = []
         for info in self._store.scan(function=function):
-            (failures if info.encoding == FAILURE else results).append(info.key)
+            (results if is_result(info.encoding) else others).append(info.key)
             if len(results) >= _KEYS_AT_ONCE:
                 removed += self._store.delete(results)
                 results = []
-        self._store.delete(failures)
+            if len(others) >= _KEYS_AT_ONCE:
+                self._store.delete(others)
+                others = []
+        self._store.delete(others)
         return removed + self._store.delete(results)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from ._naming import qualified_name, storable
 from ._record import Key
 
 _KEY_BYTES = 16
-_COROUTINE = 0x80  # inspect.CO_COROUTINE: importing inspect costs 10 ms
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # inspect.CO_...: importing inspect costs 10 ms
 
 
 def is_comparable(code: bytes, other: bytes) -> bool:
@@ -56,7 +56,10 @@ class KnownFunction:
         self.on_code_change = on_code_change
         self.id_of: Callable[..., object] | None = None
         """Returns the call id, given the arguments; None where the function is not decorated."""
-        self.is_async = bool(_flags(call) & _COROUTINE)
+        flags = _flags(call)
+        self.is_async = bool(flags & _COROUTINE)
+        self.is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR))
+        self.is_async_generator = bool(flags & _ASYNC_GENERATOR)
         self._digest = blake2b(canonical((name, version)), digest_size=_KEY_BYTES)
 
     @property

@@ -15,6 +15,9 @@ Payload: TypeAlias = Sequence[Buffer]
 FAILURE = "failure"
 """The encoding of a record that tells of a call that raised."""
 
+ITEM = "item:"
+"""What the encoding of a record begins with that is a part of a generator's result."""
+
 
 class Origin(NamedTuple):
     """What the records of one function in one run have in common."""
@@ -77,6 +80,11 @@ class Failure(NamedTuple):
     run: str
     host: str
     process: int
+
+
+def is_result(encoding: str) -> bool:
+    """Tell from the encoding of a record whether it is the one of a finished call."""
+    return encoding != FAILURE and not encoding.startswith(ITEM)
 
 
 def parts_of(payload: Buffer | Payload) -> Payload:

@@ -58,6 +58,15 @@ assert_type(shout.is_done("a"), bool)
 assert_type(shout.rerun("a", times=2), list[str])
 assert_type(shout.forget("a"), bool)
 assert_type(shout.__wrapped__("a"), list[str])
+
+
+@cache_with_checkpoint(id="number")
+def numbers(number: int) -> Iterator[int]:
+    yield number
+
+
+assert_type(numbers(1), Iterator[int])
+assert_type(numbers.rerun(1), Iterator[int])
 as_checkpointed: CheckpointedFunction[..., float] = bare
 
 shout(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

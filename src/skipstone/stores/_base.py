@@ -117,7 +117,8 @@ class ThreadClaims:
 
     def __init__(self) -> None:
         self._held: set[Key] = set()
-        self._lock = threading.Lock()
+        # Reentrant: where a generator is dropped while the lock is held, its claim is given back then and there.
+        self._lock = threading.RLock()
 
     def claim(self, key: Key) -> HeldClaim | None:
         """Return the claim of a key, or None where it is held."""

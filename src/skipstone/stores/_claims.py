@@ -35,7 +35,7 @@ class LockFile:
         self.is_alone = False
         """Whether nobody else had the file open when it was opened last."""
         self._held: set[Key] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
         self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
 
     @classmethod
@@ -129,7 +129,7 @@ class LockFile:
         """Forget the parent's claims: record locks are not inherited."""
         cls._open_lock = threading.RLock()
         for lock_file in cls._open.values():
-            lock_file._lock = threading.Lock()
+            lock_file._lock = threading.RLock()
             lock_file._held = set()
 
 
