@@ -11,6 +11,7 @@ from ._config import CheckpointConfig
 from ._current import get_checkpoint, use_checkpoint
 from ._decorator import CheckpointedFunction, cache_with_checkpoint
 from ._errors import (
+    BatchLengthError,
     CheckpointNotInitializedError,
     ClaimTimeoutError,
     CodeChangedWarning,
@@ -42,6 +43,7 @@ from ._stats import Stats
 __version__ = "0.1.0"
 
 __all__ = [
+    "BatchLengthError",
     "Checkpoint",
     "CheckpointConfig",
     "CheckpointNotInitializedError",

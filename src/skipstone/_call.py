@@ -53,12 +53,16 @@ class Call(NamedTuple):
 class Attempt:
     """One run of a function. While it lasts, the same call in the same context is a call of itself."""
 
-    def __init__(self, call: Call, store: Store, failures_before: int) -> None:
+    def __init__(self, call: Call, store: Store | None, failures_before: int) -> None:
         self.call = call
         self.store = store
         self.failures_before = failures_before
         self.is_over = False
         self.duration_seconds = 0.0
+
+    def again(self) -> Attempt:
+        """Return another attempt of the same call."""
+        return Attempt(self.call, self.store, self.failures_before)
 
     def __enter__(self) -> Attempt:
         self._token = _under_way.set((*_under_way.get(), self))
@@ -134,3 +138,14 @@ class Turn:
                     f"(__wrapped__), or give it another id"
                 )
                 raise ReentrantCallError(message)
+
+
+async def in_thread(function: Callable[..., object], *args: object) -> object:
+    """Run a function beside the event loop, or at once where it is none of asyncio's."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return function(*args)
+    return await asyncio.to_thread(function, *args)

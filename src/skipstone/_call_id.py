@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from ._errors import IdExpressionError
@@ -59,13 +59,16 @@ _ID_FUNCTION = "__id_function__"
 _VARARGS, _VARKEYWORDS = 0x04, 0x08  # inspect.CO_VARARGS, inspect.CO_VARKEYWORDS: importing inspect costs 10 ms
 
 
-def compile_id(function: types.FunctionType, id: str | Callable[..., object] | None) -> Callable[..., object]:
+def compile_id(
+    function: types.FunctionType, id: str | Callable[..., object] | None, *, item: int | None = None
+) -> Callable[..., object]:
     """Return a function of the same parameters as `function` that returns the call id.
 
     Args:
         function: The function whose calls are identified.
         id: An expression over its parameters, a callable of the same parameters, or None: then the id is
             a dictionary of all arguments by name.
+        item: The number of a parameter for which an expression may use a name of its own.
 
     Raises:
         IdExpressionError: The expression has a syntax error or names something that is neither a parameter
@@ -77,7 +80,7 @@ def compile_id(function: types.FunctionType, id: str | Callable[..., object] | N
     if id is None:
         names = _parameters(function)
         return _compiled(function, f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}", {})
-    return _compiled(function, id, {})
+    return _compiled(function, id, {}, item)
 
 
 def _innermost(function: types.FunctionType) -> types.FunctionType:
@@ -116,7 +119,7 @@ def _call_of_the_id(function: types.FunctionType, id: Callable[..., object]) -> 
 
 
 def _compiled(
-    function: types.FunctionType, expression: str, names: dict[str, Callable[..., object]]
+    function: types.FunctionType, expression: str, names: dict[str, Callable[..., object]], item: int | None = None
 ) -> Callable[..., object]:
     import ast
 
@@ -136,6 +139,8 @@ def _compiled(
     if any(isinstance(node, (ast.Yield, ast.YieldFrom, ast.Await)) for node in ast.walk(body)):
         problem = "it may not yield or await"
         raise fail(problem)
+    if item is not None:
+        free_names = _item_named(body, free_names, parameters[item : item + 1], names)
     for name in free_names:
         if name in SAFE_BUILTINS or name in names:
             continue
@@ -156,6 +161,19 @@ def _compiled(
     compiled.__name__, compiled.__qualname__ = function.__name__, function.__qualname__
     result: Callable[..., object] = compiled
     return result
+
+
+def _item_named(body: Any, free_names: list[str], parameter: tuple[str, ...], names: Container[str]) -> list[str]:
+    """Put the parameter in the place of the one name that stands for an item; return the other free names."""
+    import ast
+
+    unknown = {name for name in free_names if not hasattr(builtins, name) and name not in names}
+    if not parameter or len(unknown) != 1:
+        return free_names
+    for node in ast.walk(body):
+        if isinstance(node, ast.Name) and node.id in unknown:
+            node.id = parameter[0]
+    return [name for name in free_names if name not in unknown]
 
 
 def _free_names(source: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from . import _log
@@ -13,7 +12,7 @@ from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
 from ._errors import ConfigError, StoreUnavailableError
 from ._function import KnownFunction, known
-from ._items import Plan, count_of, items_of
+from ._items import Plan, count_of, items_of, plan_of
 from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
@@ -31,8 +30,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _EVERY_ID: Any = object()
-_ITEMS_AT_ONCE = 1000
-_SAMPLED_RECORDS = 10_000
 
 
 class Checkpoint:
@@ -149,6 +146,8 @@ class Checkpoint:
         window: int | None = None,
         progress: bool | None = None,
         skip_failed_after: int | None = None,
+        batch_size: int | None = None,
+        on_batch_error: Literal["raise", "split"] = "raise",
         grace_seconds: float = 30.0,
     ) -> MapResults[R]:
         """Call a function for each item; calls that are done are not run again.
@@ -172,6 +171,10 @@ class Checkpoint:
             progress: Show a bar. None: on a terminal and in a notebook; else a line in the log now and then.
             skip_failed_after: A call that has failed this often is not tried again: its `Failure` stands in the
                 result's place.
+            batch_size: `method` takes a list of up to so many items (of each iterable one list), and returns a list
+                of their results; yet ids, records and failures are those of single items, and only missing ones
+                are put together. An id expression may have a name of its own for the item: `id="doc.id"`.
+            on_batch_error: "split": where a batch raises, its halves are tried, to find the item that does.
             grace_seconds: How long calls in flight may take when the map is stopped: by Ctrl-C, SIGTERM, an
                 error, or because its results are not asked for any more.
 
@@ -197,9 +200,13 @@ class Checkpoint:
                 f"{function.name} is a generator function: call it for each item, and loop over what it yields"
             )
             raise TypeError(message)
-        items = items_of(method, iterables, id)
-        crew, count = crew_for(executor, workers, Job(self, method, retry, stops_at_error=on_error == "raise"))
-        options = options_of(ordered, on_error, window, count, skip_failed_after)
+        if on_batch_error not in ("raise", "split"):
+            message = f"on_batch_error is {on_batch_error!r}, expected 'raise' or 'split'"
+            raise ValueError(message)
+        items = items_of(method, iterables, id, is_batch=batch_size is not None)
+        job = Job(self, method, retry, on_error == "raise", batch_size, on_batch_error == "split")
+        crew, count = crew_for(executor, workers, job)
+        options = options_of(ordered, on_error, window, count, skip_failed_after, batch_size=batch_size)
         bar = Progress(function.name, count_of(iterables), shown=progress)
         return MapResults(
             Window(self._engine, function, retrying(retry, call), items, crew, options=options, progress=bar),
@@ -273,20 +280,7 @@ class Checkpoint:
         id: str | Callable[..., object] | None = None,
     ) -> Plan:
         """Tell what `map` would do with these arguments, without running anything. The input is read to its end."""
-        function, _ = known(method)
-        done = missing = failed = 0
-        items = items_of(method, iterables, id)
-        while block := {function.key(call_id): call_id for call_id, _ in islice(items, _ITEMS_AT_ONCE)}:
-            stored = self._engine.done(function, list(block))
-            lacking = {key: call_id for key, call_id in block.items() if key not in stored}
-            done, missing = done + len(stored), missing + len(lacking)
-            failed += len(self._engine.failures_of(lacking))
-        known_ones = list(islice(self._engine.records(function.name), _SAMPLED_RECORDS))
-        if not known_ones:
-            return Plan(done, missing, failed, None, None)
-        seconds = missing * sum(info.duration_seconds for info in known_ones) / len(known_ones)
-        size_bytes = missing * sum(info.size_bytes for info in known_ones) // len(known_ones)
-        return Plan(done, missing, failed, seconds, size_bytes)
+        return plan_of(self._engine, known(method)[0], items_of(method, iterables, id))
 
     def _stream(
         self, function: KnownFunction, method: Callable[..., Any], id: object, args: Any, kwargs: Any

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 from . import _log
 from ._blame import blame
-from ._call import Attempt, Call, Turn
+from ._call import Attempt, Call, Turn, in_thread
 from ._codec import Codec, DamagedPayloadError, UnreadableResultError
 from ._config import CheckpointConfig, serializer_of, signing_keys
 from ._errors import (
@@ -46,7 +46,7 @@ from ._record import (
 )
 from ._stats import Counters
 from ._stream_items import forget_items
-from .stores import Store
+from .stores import Claim, Store
 
 MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
@@ -121,7 +121,7 @@ class Engine:
     async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if len(record.payload) < _LARGE_BYTES:
             return self._hit(record, function, call_id)
-        return await _in_thread(self._hit, record, function, call_id)
+        return await in_thread(self._hit, record, function, call_id)
 
     def _accepts(self, code: bytes, function: KnownFunction, call_id: object) -> bool:
         """Decide whether a result that was made by other code may be returned."""
@@ -226,7 +226,7 @@ class Engine:
                     return value
             with self._attempt(call, failures) as attempt:
                 value = await call.method(*call.args, **call.kwargs)
-            return await _in_thread(self._save, attempt, value, replace)
+            return await in_thread(self._save, attempt, value, replace)
 
     def _looked_for(self, call: Call) -> tuple[KnownFunction, Key, object]:
         """Somebody else has the claim: what was stored before is to be looked for all the same."""
@@ -249,6 +249,32 @@ class Engine:
             return record, 0
         return record, attempts_of(failure)
 
+    def claim(self, call: Call) -> Claim | None:
+        """Claim a call without waiting; None where somebody else computes it."""
+        try:
+            return self._store.claim(call.key)
+        except StoreError as error:
+            self._store_failed(error)
+            return nullcontext()
+
+    def look_again(self, call: Call) -> tuple[object, Attempt]:
+        """Return the result that is stored, or MISS; and the attempt to run a call whose claim is held."""
+        record, failures = self._look_again(call)
+        value = MISS if record is None else self._hit(record, call.function, call.id)
+        return value, Attempt(call, self._store, failures)
+
+    def succeeded(self, attempt: Attempt, value: object) -> object:
+        """Count and store the result of an attempt that is over; return what is stored now."""
+        self.counters.miss(attempt.duration_seconds)
+        _log.debug("ran: %s", attempt.call)
+        return self._save(attempt, value, replace=False)
+
+    def failed(self, attempt: Attempt, error: Exception) -> None:
+        """Count and note the failure of an attempt that is over."""
+        self.counters.failure(attempt.duration_seconds)
+        self._note_failure(attempt, error)
+        _log.debug("raised %s: %s", type(error).__name__, attempt.call)
+
     @contextmanager
     def _attempt(self, call: Call, failures_before: int) -> Generator[Attempt]:
         attempt = Attempt(call, self._store, failures_before)
@@ -256,9 +282,7 @@ class Engine:
             with attempt:
                 yield attempt
         except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
-            self.counters.failure(attempt.duration_seconds)
-            self._note_failure(attempt, error)
-            _log.debug("raised %s: %s", type(error).__name__, call)
+            self.failed(attempt, error)
             raise
         self.counters.miss(attempt.duration_seconds)
         _log.debug("ran: %s", call)
@@ -369,14 +393,3 @@ class Engine:
         if (category, once) not in self._warned:
             self._warned.add((category, once))
             warn(message, category)
-
-
-async def _in_thread(function: Callable[..., object], *args: object) -> object:
-    """Run a function beside the event loop, or at once where it is none of asyncio's."""
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return function(*args)
-    return await asyncio.to_thread(function, *args)

@@ -7,6 +7,7 @@ SkipstoneError(Exception)
 ├── UnstableIdError(TypeError)         a value cannot be an id, or a function has no name of its own
 ├── ReentrantCallError(RuntimeError)   a call asked for its own result
 ├── ClaimTimeoutError(TimeoutError)    somebody else computed the key for longer than `wait_timeout`
+├── BatchLengthError(ValueError)       a batch returned more or fewer results than it got items
 ├── SaveError                          a result could not be kept; it is in `.result`
 ├── StoreError                         a store failed
 │   ├── StoreUnavailableError(ConnectionError)
@@ -58,6 +59,10 @@ class ReentrantCallError(SkipstoneError, RuntimeError):
 
 class ClaimTimeoutError(SkipstoneError, TimeoutError):
     """Another thread, process or machine computed the key for longer than `wait_timeout`."""
+
+
+class BatchLengthError(SkipstoneError, ValueError):
+    """A function of many items returned more or fewer results than it got items; none of them was kept."""
 
 
 class SaveError(SkipstoneError):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Iterable, Iterator, Sized
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ._call_id import compile_id
-from ._function import known
+from ._function import KnownFunction, known
+
+_ITEMS_AT_ONCE = 1000
+_SAMPLED_RECORDS = 10_000
 
 
 class Plan(NamedTuple):
@@ -45,7 +49,11 @@ class MapSummary(NamedTuple):
 
 
 def items_of(
-    method: Callable[..., Any], iterables: tuple[Iterable[Any], ...], id: str | Callable[..., object] | None
+    method: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    id: str | Callable[..., object] | None,
+    *,
+    is_batch: bool = False,
 ) -> Iterator[tuple[object, tuple[Any, ...]]]:
     """Yield call id and arguments of each call; nothing is read before it is asked for.
 
@@ -56,8 +64,24 @@ def items_of(
     if not iterables:
         message = "map needs something to map over: map(function, items)"
         raise TypeError(message)
-    id_of = id_function(method, id)
+    id_of = id_function(method, id, is_batch=is_batch)
     return ((id_of(*args), args) for args in zip(*iterables, strict=False))
+
+
+def plan_of(engine: Any, function: KnownFunction, items: Iterator[tuple[object, tuple[Any, ...]]]) -> Plan:
+    """Look all items up, and estimate from the function's stored results what the missing ones would take."""
+    done = missing = failed = 0
+    while block := {function.key(call_id): call_id for call_id, _ in islice(items, _ITEMS_AT_ONCE)}:
+        stored = engine.done(function, list(block))
+        lacking = {key: call_id for key, call_id in block.items() if key not in stored}
+        done, missing = done + len(stored), missing + len(lacking)
+        failed += len(engine.failures_of(lacking))
+    known_ones = list(islice(engine.records(function.name), _SAMPLED_RECORDS))
+    if not known_ones:
+        return Plan(done, missing, failed, None, None)
+    seconds = missing * sum(info.duration_seconds for info in known_ones) / len(known_ones)
+    size_bytes = missing * sum(info.size_bytes for info in known_ones) // len(known_ones)
+    return Plan(done, missing, failed, seconds, size_bytes)
 
 
 def count_of(iterables: tuple[Iterable[Any], ...]) -> int | None:
@@ -66,25 +90,33 @@ def count_of(iterables: tuple[Iterable[Any], ...]) -> int | None:
     return min(sizes) if len(sizes) == len(iterables) else None
 
 
-def id_function(method: Callable[..., Any], id: str | Callable[..., object] | None) -> Callable[..., object]:
+def id_function(
+    method: Callable[..., Any], id: str | Callable[..., object] | None, *, is_batch: bool = False, bound: int = 0
+) -> Callable[..., object]:
     """Return a function of the arguments of `method` that returns the call id.
 
     Args:
         method: Whatever can be called, decorated or not.
         id: As for the decorator; None: the decorator's, or the content of all arguments.
+        is_batch: Each parameter stands for one item of the list that `method` gets, and an expression may use
+            another name for the first of them.
+        bound: How many of the first parameters have their values already.
 
     Raises:
         IdExpressionError: The id does not fit the function.
     """
     if isinstance(method, functools.partial):
-        return functools.partial(id_function(method.func, id), *method.args, **method.keywords)
+        id_of = id_function(method.func, id, is_batch=is_batch, bound=bound + len(method.args))
+        return functools.partial(id_of, *method.args, **method.keywords)
     if isinstance(method, types.MethodType):
-        return functools.partial(id_function(method.__func__, id), method.__self__)
+        return functools.partial(
+            id_function(method.__func__, id, is_batch=is_batch, bound=bound + 1), method.__self__
+        )
     function, call = known(method)
     if id is None and function.id_of is not None:
         return function.id_of
     if isinstance(call, types.FunctionType):
-        return compile_id(call, id)
+        return compile_id(call, id, item=bound if is_batch else None)
     if callable(id):
         return id
     if id is None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
-from ._call import Call
+from ._call import Attempt, Call
 from ._engine import MISS
 from ._failures import failure_now
 from ._function import KnownFunction
 from ._record import Failure, Key, RecordInfo
 from ._stats import Counters
+from .stores import Claim
 
 
 class NullEngine:
@@ -42,6 +43,23 @@ class NullEngine:
         """Run the call."""
         with self._counted():
             return await call.method(*call.args, **call.kwargs)
+
+    def claim(self, _call: Call) -> Claim:
+        """Return a claim that keeps nobody out."""
+        return nullcontext()
+
+    def look_again(self, call: Call) -> tuple[object, Attempt]:
+        """Return MISS, and the attempt to run it."""
+        return MISS, Attempt(call, None, 0)
+
+    def succeeded(self, attempt: Attempt, value: object) -> object:
+        """Count it."""
+        self.counters.miss(attempt.duration_seconds)
+        return value
+
+    def failed(self, attempt: Attempt, _error: Exception) -> None:
+        """Count it."""
+        self.counters.failure(attempt.duration_seconds)
 
     @contextmanager
     def _counted(self) -> Generator[None]:

@@ -20,9 +20,9 @@ from typing import Any
 from weakref import ref
 
 from . import _log
-from ._call import Call, Turn
+from ._call import Call, Turn, in_thread
 from ._codec import DamagedPayloadError, UnreadableResultError
-from ._engine import _LARGE_BYTES, MISS, Engine, _in_thread
+from ._engine import _LARGE_BYTES, MISS, Engine
 from ._errors import DamagedRecordWarning, LoadWarning, StoreError
 from ._null_engine import NullEngine
 from ._record import Record, parts_of, size_of
@@ -89,7 +89,7 @@ async def _driven_async(course: Course) -> AsyncGenerator[Any, Any]:
                 elif do is Do.PAUSE:
                     await sleep(what)
                 elif do is Do.WORK:
-                    answer = await _in_thread(what, argument)
+                    answer = await in_thread(what, argument)
                 else:
                     answer = await what(argument)
             except GeneratorExit:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Literal, NamedTuple
 
@@ -50,10 +51,17 @@ class Options(NamedTuple):
     window: int
     workers: int
     skip_failed_after: int | None
+    batch_size: int | None
 
 
 def options_of(
-    ordered: bool, on_error: str, window: int | None, workers: int, skip_failed_after: int | None
+    ordered: bool,
+    on_error: str,
+    window: int | None,
+    workers: int,
+    skip_failed_after: int | None,
+    *,
+    batch_size: int | None = None,
 ) -> Options:
     """Check the settings of a map.
 
@@ -63,12 +71,18 @@ def options_of(
     if on_error not in ("raise", "return"):
         message = f"on_error is {on_error!r}, expected 'raise' or 'return'"
         raise ValueError(message)
-    for name, value in (("window", window), ("workers", workers), ("skip_failed_after", skip_failed_after)):
+    settings = {
+        "window": window,
+        "workers": workers,
+        "skip_failed_after": skip_failed_after,
+        "batch_size": batch_size,
+    }
+    for name, value in settings.items():
         if value is not None and value < 1:
             message = f"{name} is {value}, expected at least 1"
             raise ValueError(message)
-    window = window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers)
-    return Options(ordered, on_error == "raise", window, workers, skip_failed_after)
+    window = window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * (batch_size or 1))
+    return Options(ordered, on_error == "raise", window, workers, skip_failed_after, batch_size)
 
 
 class Window:
@@ -171,7 +185,7 @@ class Window:
     def _hand_out(self) -> None:
         """Give the workers what is missing, as far as they can take it. Also called when a chunk has ended."""
         with self._lock:
-            while self._ready and not self._is_stopping and len(self._in_flight) < self._most_in_flight():
+            while self._has_chunk() and not self._is_stopping and len(self._in_flight) < self._most_in_flight():
                 if not threading.main_thread().is_alive():
                     return  # the interpreter is about to exit, and waits for calls in flight
                 chunk = [self._ready.popleft() for _ in range(min(self._chunk_size(), len(self._ready)))]
@@ -193,6 +207,11 @@ class Window:
         self._hand_out()
         self.on_end()
 
+    def _has_chunk(self) -> bool:
+        """Tell whether there is something to hand out; a batch that is not full waits for more input."""
+        can_grow = not self._is_exhausted and self._held + self._block <= self._options.window
+        return len(self._ready) >= ((self._options.batch_size or 1) if can_grow else 1)
+
     def _most_in_flight(self) -> int:
         # Where saving takes longer than running, workers would only stand in each other's way.
         return 1 if self._are_calls_quick() else self._options.workers * self._crew.chunks_per_worker
@@ -204,6 +223,8 @@ class Window:
         return bool(runs >= _ENOUGH_CALLS and seconds_run / runs < _QUICK_CALL_SECONDS)
 
     def _chunk_size(self) -> int:
+        if self._options.batch_size is not None:
+            return self._options.batch_size
         if not self._seconds_per_call:
             return 1
         most = max(1, len(self._ready) // self._options.workers)
@@ -227,7 +248,9 @@ class Window:
 
     def call_of(self, item: Item) -> Call:
         """Return the call of an item, to be run by whoever wants its result."""
-        return Call(self.function, item.key, item.id, self._method, item.args, {})
+        args = item.args if self._options.batch_size is None else tuple([arg] for arg in item.args)
+        method = self._method if self._options.batch_size is None else partial(_only, self._method)
+        return Call(self.function, item.key, item.id, method, args, {})
 
     def failed(self, item: Item, error: Exception) -> object:
         """Return the failure of a call that raised just now, or raise its error, as the map was asked to."""
@@ -259,3 +282,9 @@ class Window:
             _log.info("%s: %s", self.function.name, self.progress)
         else:
             _log.warning("%s: stopped, %s. Run it again to go on.", self.function.name, self.progress)
+
+
+def _only(method: Callable[..., Any], *args: object) -> object:
+    """Return the result of a batch of one."""
+    (result,) = method(*args)
+    return result

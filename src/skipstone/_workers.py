@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
+from ._batch import run_batch
 from ._call import Call
 from ._current import get_checkpoint, use_checkpoint
 from ._errors import CheckpointNotInitializedError
@@ -54,11 +55,20 @@ class Job(NamedTuple):
     method: Callable[..., Any]
     retry: Retry | None
     stops_at_error: bool
+    batch_size: int | None
+    """If given, `method` takes lists of so many items, and returns a list of results."""
+    splits: bool
 
 
 def run_tasks(job: Job, function: KnownFunction, call: Callable[..., Any], tasks: Sequence[Task]) -> list[Outcome]:
     """Run calls one after the other; where the job stops at an error, there may be fewer outcomes than tasks."""
     engine = job.checkpoint._engine
+    if job.batch_size is not None:
+        calls = [Call(function, key, call_id, call, args, {}) for call_id, key, args in tasks]
+        return [
+            Returned(value) if error is None else Raised(cast("Failure", value), error)
+            for value, error in run_batch(engine, calls, _call_all, splits=job.splits)
+        ]
     outcomes: list[Outcome] = []
     for call_id, key, args in tasks:
         this = Call(function, key, call_id, call, args, {})
@@ -69,6 +79,10 @@ def run_tasks(job: Job, function: KnownFunction, call: Callable[..., Any], tasks
             if job.stops_at_error:
                 break
     return outcomes
+
+
+def _call_all(calls: Sequence[Call]) -> Any:
+    return calls[0].method(*map(list, zip(*(call.args for call in calls), strict=True)))
 
 
 class Crew:
