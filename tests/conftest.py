@@ -71,6 +71,16 @@ class Script:
             assert process.returncode == 0, errors
         return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
+    def stopped(self, kill, *arguments, results=10):
+        """Run `python <arguments>`, send it a signal after so many lines `result`, and return its errors."""
+        process = self.start(*arguments)
+        for _ in range(results):
+            assert process.stdout.readline() == "result\n"
+        process.send_signal(kill)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode != 0
+        return errors
+
 
 @pytest.fixture
 def script(tmp_path):

@@ -385,12 +385,7 @@ def test_killed_and_run_again(script, executor, kill):
     """Whatever ends the process, each call ran once in all, apart from those in flight at a SIGKILL."""
     script.write("pipeline.py", MAP)
     for _ in range(3):
-        process = script.start("pipeline.py", executor, 60)
-        for _ in range(10):
-            assert process.stdout.readline() == "result\n"
-        process.send_signal(kill)
-        _, errors = process.communicate(timeout=20)
-        assert process.returncode != 0
+        errors = script.stopped(kill, "pipeline.py", executor, 60)
         if kill != signal.SIGKILL:
             assert "Run it again to go on" in errors
     time.sleep(0.2)  # a worker may outlive its parent by a moment

@@ -148,12 +148,7 @@ def test_killed_and_run_again(script, kill):
     """Whatever ends the process, each call ran once in all, apart from those in flight at a SIGKILL."""
     script.write("pipeline.py", PIPELINE)
     for _ in range(3):
-        process = script.start("pipeline.py")
-        for _ in range(10):
-            assert process.stdout.readline() == "result\n"
-        process.send_signal(kill)
-        _, errors = process.communicate(timeout=20)
-        assert process.returncode != 0
+        errors = script.stopped(kill, "pipeline.py")
         if kill != signal.SIGKILL:
             assert "Run it again to go on" in errors
     script("pipeline.py")

@@ -1,11 +1,11 @@
-"""Calls that run together: one function call for many items, yet a claim, a record and a failure for each."""
+"""What comes of a call of a map; and calls that run together, yet with a claim, a record and a failure for each."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ._call import Attempt, Call
 from ._engine import MISS
@@ -19,13 +19,38 @@ if TYPE_CHECKING:
 CallAll: TypeAlias = Callable[[Sequence[Call]], Any]
 """Runs calls at once, and returns their results in the same order."""
 
-BatchOutcome: TypeAlias = "tuple[object, None] | tuple[Failure, Exception]"
-"""A result, or a failure with its error."""
+
+class Stored(NamedTuple):
+    """The result is in the store."""
+
+
+class Returned(NamedTuple):
+    """The result is here: the call ran in this process, or its result could not be kept."""
+
+    value: object
+
+
+class Raised(NamedTuple):
+    """The call failed."""
+
+    failure: Failure
+    error: Exception
+
+
+Outcome: TypeAlias = Stored | Returned | Raised
+
+
+def outcome_of(engine: Engine | NullEngine, call: Call) -> Outcome:
+    """Run a call that has no stored result, and tell what came of it."""
+    try:
+        return Returned(engine.run(call))
+    except Exception as error:  # noqa: BLE001 - the function raises what it likes
+        return Raised(engine.failure(call, error), error)
 
 
 def run_batch(
     engine: Engine | NullEngine, calls: Sequence[Call], call_all: CallAll, *, splits: bool
-) -> list[BatchOutcome]:
+) -> list[Outcome]:
     """Run calls together, but for those that were stored meanwhile or that somebody else computes.
 
     Args:
@@ -37,7 +62,7 @@ def run_batch(
     Raises:
         BatchLengthError: There are more or fewer results than calls; none of these is kept.
     """
-    outcomes: dict[Key, BatchOutcome] = {}
+    outcomes: dict[Key, Outcome] = {}
     missing: list[Attempt] = []
     busy: list[Call] = []
     with ExitStack() as claims:
@@ -51,16 +76,14 @@ def run_batch(
             if value is MISS:
                 missing.append(attempt)
             else:
-                outcomes[call.key] = (value, None)
+                outcomes[call.key] = Returned(value)
         if missing:
             _run_together(engine, missing, call_all, outcomes, splits=splits)
     for call in busy:  # only now, with no claim held: whoever computes one of them may wait for one of ours
-        try:
-            outcomes[call.key] = (engine.run(call._replace(method=_alone(call, call_all), args=())), None)
-        except BatchLengthError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the function raises what it likes
-            outcomes[call.key] = (engine.failure(call, error), error)
+        outcome = outcome_of(engine, call._replace(method=_alone(call, call_all), args=()))
+        if isinstance(outcome, Raised) and isinstance(outcome.error, BatchLengthError):
+            raise outcome.error
+        outcomes[call.key] = outcome
     return [outcomes[call.key] for call in calls]
 
 
@@ -68,7 +91,7 @@ def _run_together(
     engine: Engine | NullEngine,
     attempts: list[Attempt],
     call_all: CallAll,
-    outcomes: dict[Key, BatchOutcome],
+    outcomes: dict[Key, Outcome],
     *,
     splits: bool,
 ) -> None:
@@ -89,15 +112,15 @@ def _run_together(
         for attempt in attempts:
             attempt.duration_seconds = (time.perf_counter() - began) / len(attempts)
             engine.failed(attempt, error)
-            outcomes[attempt.call.key] = (engine.failure(attempt.call, error), error)
+            outcomes[attempt.call.key] = Raised(engine.failure(attempt.call, error), error)
         return
     seconds = (time.perf_counter() - began) / len(attempts)
     for attempt, result in zip(attempts, results, strict=True):
         attempt.duration_seconds = seconds
         try:
-            outcomes[attempt.call.key] = (engine.succeeded(attempt, result), None)
+            outcomes[attempt.call.key] = Returned(engine.succeeded(attempt, result))
         except Exception as error:  # noqa: BLE001 - with on_save_error="raise"
-            outcomes[attempt.call.key] = (engine.failure(attempt.call, error), error)
+            outcomes[attempt.call.key] = Raised(engine.failure(attempt.call, error), error)
 
 
 def _alone(call: Call, call_all: CallAll) -> Callable[[], object]:

@@ -205,7 +205,7 @@ class Engine:
                     return value
             with self._attempt(call, failures) as attempt:
                 value = call.method(*call.args, **call.kwargs)
-            return self._save(attempt, value, replace)
+            return self.succeeded(attempt, value, replace)
 
     async def run_async(self, call: Call, *, replace: bool = False) -> object:
         """Run a call of a coroutine function; see `run`."""
@@ -226,7 +226,7 @@ class Engine:
                     return value
             with self._attempt(call, failures) as attempt:
                 value = await call.method(*call.args, **call.kwargs)
-            return await in_thread(self._save, attempt, value, replace)
+            return await in_thread(self.succeeded, attempt, value, replace)
 
     def _looked_for(self, call: Call) -> tuple[KnownFunction, Key, object]:
         """Somebody else has the claim: what was stored before is to be looked for all the same."""
@@ -263,11 +263,11 @@ class Engine:
         value = MISS if record is None else self._hit(record, call.function, call.id)
         return value, Attempt(call, self._store, failures)
 
-    def succeeded(self, attempt: Attempt, value: object) -> object:
-        """Count and store the result of an attempt that is over; return what is stored now."""
+    def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
+        """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
         self.counters.miss(attempt.duration_seconds)
         _log.debug("ran: %s", attempt.call)
-        return self._save(attempt, value, replace=False)
+        return self._save(attempt, value, replace)
 
     def failed(self, attempt: Attempt, error: Exception) -> None:
         """Count and note the failure of an attempt that is over."""
@@ -284,8 +284,6 @@ class Engine:
         except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
             self.failed(attempt, error)
             raise
-        self.counters.miss(attempt.duration_seconds)
-        _log.debug("ran: %s", call)
 
     def _save(self, attempt: Attempt, value: object, replace: bool) -> object:
         """Store a result, and return it, or the one that somebody else stored first."""

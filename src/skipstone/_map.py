@@ -16,19 +16,13 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from ._batch import Raised, Returned
 from ._engine import MISS
 from ._items import MapSummary
 from ._window import Item, Window
-from ._workers import Raised, Returned, is_unhandled
+from ._workers import is_unhandled
 
 R = TypeVar("R")
-
-
-class Wants:
-    """What the consumer of a map wants."""
-
-    values = True
-    """The results, not only that they are stored."""
 
 
 class MapResults(Iterator[R]):
@@ -40,8 +34,7 @@ class MapResults(Iterator[R]):
 
     def __init__(self, window: Window, grace_seconds: float) -> None:
         self._window = window  # that knows nothing of this one: so it ends when this one is not used any more
-        self._wants = Wants()
-        self._results = _results(window, grace_seconds, self._wants)
+        self._items = _items(window, grace_seconds)
         self._process = os.getpid()
         _under_way.add(self)
 
@@ -51,7 +44,12 @@ class MapResults(Iterator[R]):
 
     def __next__(self) -> R:
         """Return the next result; with `on_error="return"`, or of a call that is left alone, a `Failure`."""
-        result: R = next(self._results)
+        item = next(self._items)
+        try:
+            result: R = _result(self._window, item)
+        except BaseException:
+            self.close()
+            raise
         return result
 
     def __enter__(self) -> MapResults[R]:
@@ -64,7 +62,7 @@ class MapResults(Iterator[R]):
 
     def close(self) -> None:
         """Begin no further calls, and let those in flight finish and be saved."""
-        self._results.close()
+        self._items.close()
 
     def drain(self) -> MapSummary:
         """Run all missing calls, without loading or returning any result.
@@ -72,8 +70,7 @@ class MapResults(Iterator[R]):
         Raises:
             Exception: What a call raises, unless `on_error` is "return".
         """
-        self._wants.values = False
-        for _ in self._results:
+        for _ in self._items:
             pass
         return self.summary()
 
@@ -93,16 +90,16 @@ def _stop_all() -> None:
             results.close()
 
 
-def _results(window: Window, grace_seconds: float, wants: Wants) -> Generator[Any]:
-    """Yield results; when this ends or is closed, so does the work."""
+def _items(window: Window, grace_seconds: float) -> Generator[Item]:
+    """Yield items with an outcome; when this ends or is closed, so does the work."""
     is_over = is_late = False
     try:
         with _terminable():
             while (item := window.poll()) != "end":
                 if item == "wait":
                     window.take(window.ended.get())
-                elif wants.values:
-                    yield _result(window, item)
+                else:
+                    yield item
         is_over = True
     finally:
         if not is_over:

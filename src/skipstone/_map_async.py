@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
+from ._batch import Outcome, Raised, Returned
 from ._call import Call
 from ._engine import MISS
 from ._function import KnownFunction
 from ._items import MapSummary
 from ._window import Item, Window
-from ._workers import Crew, Outcome, Raised, Returned, is_unhandled
+from ._workers import Crew, is_unhandled
 
 R = TypeVar("R")
 
@@ -55,7 +56,7 @@ class AsyncMapResults(AsyncIterator[R]):
 
     def __init__(self, window: Window, grace_seconds: float) -> None:
         self._window = window
-        self._results = _results(window, grace_seconds)
+        self._items = _items(window, grace_seconds)
 
     def __aiter__(self) -> AsyncMapResults[R]:
         """Return itself."""
@@ -63,8 +64,12 @@ class AsyncMapResults(AsyncIterator[R]):
 
     async def __anext__(self) -> R:
         """Return the next result; with `on_error="return"`, or of a call that is left alone, a `Failure`."""
-        item = await anext(self._results)
-        return cast("R", await _result(self._window, item))
+        item = await anext(self._items)
+        try:
+            return cast("R", await _result(self._window, item))
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def __aenter__(self) -> AsyncMapResults[R]:
         """Return itself; it is closed at the end of the `async with` block."""
@@ -76,7 +81,7 @@ class AsyncMapResults(AsyncIterator[R]):
 
     async def aclose(self) -> None:
         """Begin no further calls, and let those in flight finish and be saved."""
-        await self._results.aclose()
+        await self._items.aclose()
 
     async def drain(self) -> MapSummary:
         """Run all missing calls, without loading or returning any result.
@@ -84,7 +89,7 @@ class AsyncMapResults(AsyncIterator[R]):
         Raises:
             Exception: What a call raises, unless `on_error` is "return".
         """
-        async for _ in self._results:
+        async for _ in self._items:
             pass
         return self.summary()
 
@@ -93,7 +98,7 @@ class AsyncMapResults(AsyncIterator[R]):
         return self._window.progress.summary()
 
 
-async def _results(window: Window, grace_seconds: float) -> AsyncGenerator[Item]:
+async def _items(window: Window, grace_seconds: float) -> AsyncGenerator[Item]:
     """Yield items with an outcome; when this ends or is closed, so does the work."""
     is_over = is_late = False
     something_ended = asyncio.Event()

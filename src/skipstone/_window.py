@@ -14,15 +14,16 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from . import _log
+from ._batch import Outcome, Raised, Stored
 from ._call import Call, check_id
 from ._function import KnownFunction
 from ._naming import shortened
 from ._progress import Progress
 from ._record import Key
-from ._workers import Crew, Outcome, Raised, Stored
+from ._workers import Crew
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 16, 500
 _LONGEST_READ_SECONDS = 0.05
@@ -41,6 +42,10 @@ class Item:
         self.id = call_id
         self.key = key
         self.outcome: Outcome | None = None
+
+
+Ended: TypeAlias = tuple[Future[list[Outcome]], list[Item]]
+"""A chunk that has ended: its future, and its items."""
 
 
 class Options(NamedTuple):
@@ -110,8 +115,7 @@ class Window:
         self._held = 0
         self._ready: deque[Item] = deque()
         self._in_flight: dict[Future[list[Outcome]], tuple[list[Item], float]] = {}
-        self._chunks: dict[Future[list[Outcome]], list[Item]] = {}
-        self.ended: SimpleQueue[Future[list[Outcome]]] = SimpleQueue()
+        self.ended: SimpleQueue[Ended] = SimpleQueue()
         self._lock = threading.RLock()
         self.is_over = self._is_exhausted = self._is_stopping = False
         self.on_end: Callable[[], object] = lambda: None
@@ -202,8 +206,7 @@ class Window:
             chunk, began = self._in_flight.pop(future)
             # It may have waited for a worker: an upper bound, that falls as chunks grow.
             self._seconds_per_call = (time.monotonic() - began) / len(chunk)
-            self._chunks[future] = chunk
-        self.ended.put(future)
+        self.ended.put((future, chunk))
         self._hand_out()
         self.on_end()
 
@@ -230,10 +233,9 @@ class Window:
         most = max(1, len(self._ready) // self._options.workers)
         return min(self._crew.largest_chunk, most, int(self._crew.chunk_seconds / self._seconds_per_call) + 1)
 
-    def take(self, future: Future[list[Outcome]]) -> None:
+    def take(self, ended: Ended) -> None:
         """Note the outcomes of a chunk that has ended."""
-        with self._lock:
-            chunk = self._chunks.pop(future)
+        future, chunk = ended
         for item, outcome in zip(chunk, future.result(), strict=False):
             item.outcome = outcome
             self.progress.ran(failed=isinstance(outcome, Raised))

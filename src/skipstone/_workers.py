@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from ._batch import run_batch
+from ._batch import Outcome, Raised, Returned, Stored, outcome_of, run_batch
 from ._call import Call
 from ._current import get_checkpoint, use_checkpoint
 from ._errors import CheckpointNotInitializedError
 from ._function import KnownFunction, known
-from ._record import Failure, Key
+from ._record import Key
 from ._stats import difference
 
 if TYPE_CHECKING:
@@ -26,26 +26,6 @@ Retry: TypeAlias = Callable[..., Any]
 
 Task: TypeAlias = tuple[object, Key, tuple[Any, ...]]
 """Call id, key, arguments."""
-
-
-class Stored(NamedTuple):
-    """The result is in the store."""
-
-
-class Returned(NamedTuple):
-    """The result is here: the call ran in this process, or its result could not be kept."""
-
-    value: object
-
-
-class Raised(NamedTuple):
-    """The call failed."""
-
-    failure: Failure
-    error: Exception
-
-
-Outcome: TypeAlias = Stored | Returned | Raised
 
 
 class Job(NamedTuple):
@@ -63,21 +43,14 @@ class Job(NamedTuple):
 def run_tasks(job: Job, function: KnownFunction, call: Callable[..., Any], tasks: Sequence[Task]) -> list[Outcome]:
     """Run calls one after the other; where the job stops at an error, there may be fewer outcomes than tasks."""
     engine = job.checkpoint._engine
+    calls = [Call(function, key, call_id, call, args, {}) for call_id, key, args in tasks]
     if job.batch_size is not None:
-        calls = [Call(function, key, call_id, call, args, {}) for call_id, key, args in tasks]
-        return [
-            Returned(value) if error is None else Raised(cast("Failure", value), error)
-            for value, error in run_batch(engine, calls, _call_all, splits=job.splits)
-        ]
+        return run_batch(engine, calls, _call_all, splits=job.splits)
     outcomes: list[Outcome] = []
-    for call_id, key, args in tasks:
-        this = Call(function, key, call_id, call, args, {})
-        try:
-            outcomes.append(Returned(engine.run(this)))
-        except Exception as error:  # noqa: BLE001 - the function raises what it likes
-            outcomes.append(Raised(engine.failure(this, error), error))
-            if job.stops_at_error:
-                break
+    for each in calls:
+        outcomes.append(outcome_of(engine, each))
+        if job.stops_at_error and isinstance(outcomes[-1], Raised):
+            break
     return outcomes
 
 
