@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
+import stamina
 import tenacity
 
 from skipstone import (
@@ -207,18 +208,29 @@ def test_an_error_that_cannot_be_pickled(checkpoint):
     assert "UnpicklableError" in "".join(caught.value.__notes__)
 
 
-def test_retries_are_a_librarys(checkpoint):
-    """A policy of tenacity is called with the function; only its last word counts as a failure."""
+@pytest.mark.parametrize(
+    "policy",
+    [
+        tenacity.Retrying(stop=tenacity.stop_after_attempt(3), reraise=True),
+        stamina.RetryingCaller(attempts=3, wait_initial=0, wait_jitter=0).on(ConnectionError),
+    ],
+    ids=["tenacity", "stamina"],
+)
+def test_retries_are_a_librarys(checkpoint, policy):
+    """A policy of tenacity or stamina is called with the function; only its last word counts as a failure."""
     tries = itertools.count()
 
     def unsteady(x):
-        if next(tries) < 2:
+        if next(tries) < 2 or x < 0:
             raise ConnectionError("not now")
         return x
 
-    policy = tenacity.Retrying(stop=tenacity.stop_after_attempt(3), reraise=True)
     assert list(checkpoint.map(unsteady, [1], retry=policy)) == [1]
     assert not list(checkpoint.failures())
+    with pytest.raises(ConnectionError):
+        list(checkpoint.map(unsteady, [-1], retry=policy))
+    assert [failure.attempts for failure in checkpoint.failures()] == [1]
+    assert next(tries) == 6
 
 
 def test_the_users_own_executor(checkpoint):

@@ -5,6 +5,7 @@ import itertools
 import signal
 
 import pytest
+import stamina
 import tenacity
 
 from skipstone import Failure, MapSummary, NullCheckpoint, cache_with_checkpoint, open_checkpoint, use_checkpoint
@@ -86,8 +87,16 @@ def test_errors(checkpoint):
     assert runs.count(-1) == 2
 
 
-def test_retries_are_a_librarys(checkpoint):
-    """An AsyncRetrying of tenacity is called with the function."""
+@pytest.mark.parametrize(
+    "policy",
+    [
+        tenacity.AsyncRetrying(stop=tenacity.stop_after_attempt(3), reraise=True),
+        stamina.AsyncRetryingCaller(attempts=3, wait_initial=0, wait_jitter=0).on(ConnectionError),
+    ],
+    ids=["tenacity", "stamina"],
+)
+def test_retries_are_a_librarys(checkpoint, policy):
+    """An AsyncRetrying of tenacity, or an AsyncRetryingCaller of stamina, is called with the function."""
     tries = itertools.count()
 
     async def unsteady(x):
@@ -96,7 +105,6 @@ def test_retries_are_a_librarys(checkpoint):
         return x
 
     async def main():
-        policy = tenacity.AsyncRetrying(stop=tenacity.stop_after_attempt(3), reraise=True)
         return [x async for x in checkpoint.map_async(unsteady, [1], retry=policy)]
 
     assert asyncio.run(main()) == [1]

@@ -68,4 +68,9 @@ class Progress:
 
 
 def _is_watched() -> bool:
-    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    return _is_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _is_notebook() -> bool:
+    ipython = sys.modules.get("IPython")  # some libraries import it, or ipykernel, outside of notebooks, too
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
