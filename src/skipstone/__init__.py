@@ -1,6 +1,7 @@
 """Checkpoints for pipelines: finished work is never done twice."""
 
 import sys as _sys
+import typing as _typing
 
 if _sys.platform == "win32":  # fcntl is not there, and its absence would be told much less clearly
     _message = "skipstone runs on Linux and macOS; on Windows, use it in WSL"
@@ -40,9 +41,14 @@ from ._record import Failure, RecordInfo
 from ._serializers import Serializer
 from ._stats import Stats
 
+if _typing.TYPE_CHECKING:
+    from ._map import MapResults
+    from ._map_async import AsyncMapResults
+
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncMapResults",
     "BatchLengthError",
     "Checkpoint",
     "CheckpointConfig",
@@ -57,6 +63,7 @@ __all__ = [
     "IdExpressionError",
     "LoadWarning",
     "LocalStorageCheckpoint",
+    "MapResults",
     "MapSummary",
     "MissingExtraError",
     "NetworkFileSystemWarning",
@@ -83,5 +90,21 @@ __all__ = [
     "use_checkpoint",
 ]
 
-for _public in [globals()[name] for name in __all__]:
+_LATE = {"AsyncMapResults": "_map_async", "MapResults": "_map"}
+"""Names, and the modules that they are imported from when they are asked for: those import much, and many never map."""
+
+for _public in [globals()[name] for name in __all__ if name not in _LATE]:
     _public.__module__ = __name__  # tracebacks and documentation show the public name, not the private module
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LATE[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

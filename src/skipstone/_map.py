@@ -32,6 +32,8 @@ class MapResults(Iterator[R]):
     and no further ones begin.
     """
 
+    __module__ = "skipstone"
+
     def __init__(self, window: Window, grace_seconds: float) -> None:
         self._window = window  # that knows nothing of this one: so it ends when this one is not used any more
         self._items = _items(window, grace_seconds)

@@ -54,6 +54,8 @@ class AsyncMapResults(AsyncIterator[R]):
     finish and are saved, and no further ones begin.
     """
 
+    __module__ = "skipstone"
+
     def __init__(self, window: Window, grace_seconds: float) -> None:
         self._window = window
         self._items = _items(window, grace_seconds)

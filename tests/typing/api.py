@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, assert_type
 
 from skipstone import (
+    AsyncMapResults,
     Checkpoint,
     CheckpointConfig,
     CheckpointedFunction,
     Failure,
     LocalStorageCheckpoint,
+    MapResults,
     NullCheckpoint,
     RecordInfo,
     SaveError,
@@ -168,6 +170,8 @@ async def use_load_or_run_async() -> None:
     await checkpoint.load_or_run_async(plain, "k", 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+assert_type(checkpoint.map(shout, ["a"]), MapResults[list[str]])
+assert_type(checkpoint.map_async(later, [1]), AsyncMapResults[bytes])
 assert_type(checkpoint.records(), Iterator[RecordInfo])
 assert_type(checkpoint.records(shout), Iterator[RecordInfo])
 assert_type(checkpoint.failures("app.shout"), Iterator[Failure])
