@@ -1,13 +1,15 @@
-"""What comes of a call of a map; and calls that run together, yet with a claim, a record and a failure for each."""
+"""What comes of a call of a map; and calls that run together, yet with a claim, a record and a failure for each.
+
+Plain functions and coroutine functions share this code: of plain ones it awaits nothing, see `_call.at_once`.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from ._call import Attempt, Call
+from ._call import Attempt, Call, all_under_way, at_once, in_thread
 from ._engine import MISS
 from ._errors import BatchLengthError
 from ._record import Failure, Key
@@ -15,9 +17,6 @@ from ._record import Failure, Key
 if TYPE_CHECKING:
     from ._engine import Engine
     from ._null_engine import NullEngine
-
-CallAll: TypeAlias = Callable[[Sequence[Call]], Any]
-"""Runs calls at once, and returns their results in the same order."""
 
 
 class Stored(NamedTuple):
@@ -40,100 +39,112 @@ class Raised(NamedTuple):
 Outcome: TypeAlias = Stored | Returned | Raised
 
 
-def outcome_of(engine: Engine | NullEngine, call: Call) -> Outcome:
+async def outcome_of(engine: Engine | NullEngine, call: Call, *, replace: bool = False) -> Outcome:
     """Run a call that has no stored result, and tell what came of it."""
     try:
-        return Returned(engine.run(call))
+        if call.function.is_async:
+            return Returned(await engine.run_async(call, replace=replace))
+        return Returned(engine.run(call, replace=replace))
     except Exception as error:  # noqa: BLE001 - the function raises what it likes
         return Raised(engine.failure(call, error), error)
 
 
-def run_batch(
-    engine: Engine | NullEngine, calls: Sequence[Call], call_all: CallAll, *, splits: bool
+async def run_batch(
+    engine: Engine | NullEngine, calls: Sequence[Call], *, splits: bool, replace: bool = False
 ) -> list[Outcome]:
     """Run calls together, but for those that were stored meanwhile or that somebody else computes.
 
     Args:
         engine: Keeps the results.
-        calls: Of one function.
-        call_all: Gets those that are to run, each once.
+        calls: Of one function, that takes a list for each of their arguments, and returns a list of their results.
+            Of those with one key, one is run.
         splits: Where they raise together, each half is tried by itself, down to single calls.
+        replace: Run them even if there are stored results, and replace those.
 
     Raises:
         BatchLengthError: There are more or fewer results than calls; none of these is kept.
     """
     outcomes: dict[Key, Outcome] = {}
-    missing: list[Attempt] = []
+    claimed: list[Call] = []
     busy: list[Call] = []
     with ExitStack() as claims:
         for call in {call.key: call for call in calls}.values():
             claim = engine.claim(call)
             if claim is None:
                 busy.append(call)
-                continue
-            claims.enter_context(claim)
-            value, attempt = engine.look_again(call)
+            else:
+                claims.enter_context(claim)
+                claimed.append(call)
+        missing: list[Attempt] = []
+        for value, attempt in engine.look_again(claimed, replace=replace):
             if value is MISS:
                 missing.append(attempt)
             else:
-                outcomes[call.key] = Returned(value)
+                outcomes[attempt.call.key] = Returned(value)
         if missing:
-            _run_together(engine, missing, call_all, outcomes, splits=splits)
+            outcomes |= await _run_together(engine, missing, splits=splits, replace=replace)
     for call in busy:  # only now, with no claim held: whoever computes one of them may wait for one of ours
-        outcome = outcome_of(engine, call._replace(method=_alone(call, call_all), args=()))
+        outcome = await outcome_of(engine, alone(call), replace=replace)
         if isinstance(outcome, Raised) and isinstance(outcome.error, BatchLengthError):
             raise outcome.error
         outcomes[call.key] = outcome
     return [outcomes[call.key] for call in calls]
 
 
-def _run_together(
-    engine: Engine | NullEngine,
-    attempts: list[Attempt],
-    call_all: CallAll,
-    outcomes: dict[Key, Outcome],
-    *,
-    splits: bool,
-) -> None:
-    began = time.perf_counter()
+def alone(call: Call) -> Call:
+    """Return the same call, made with lists of one item, whose result is that item's."""
+
+    async def run_async() -> object:
+        return (await _results_of([call]))[0]
+
+    def run() -> object:
+        return at_once(run_async())
+
+    return call._replace(method=run_async if call.function.is_async else run, args=())
+
+
+async def _run_together(
+    engine: Engine | NullEngine, attempts: Sequence[Attempt], *, splits: bool, replace: bool
+) -> dict[Key, Outcome]:
+    calls = [attempt.call for attempt in attempts]
     try:
-        with ExitStack() as under_way:
-            for attempt in attempts:
-                under_way.enter_context(attempt)
-            results = _checked(call_all([attempt.call for attempt in attempts]), [each.call for each in attempts])
+        with all_under_way(attempts):
+            results = await _results_of(calls)
     except BatchLengthError:
         raise
     except Exception as error:  # noqa: BLE001 - the function raises what it likes
         if splits and len(attempts) > 1:
             half = len(attempts) // 2
-            for part in (attempts[:half], attempts[half:]):
-                _run_together(engine, [each.again() for each in part], call_all, outcomes, splits=True)
-            return
+            parts = [[each.again() for each in part] for part in (attempts[:half], attempts[half:])]
+            first, second = [await _run_together(engine, part, splits=True, replace=replace) for part in parts]
+            return first | second
         for attempt in attempts:
-            attempt.duration_seconds = (time.perf_counter() - began) / len(attempts)
             engine.failed(attempt, error)
-            outcomes[attempt.call.key] = Raised(engine.failure(attempt.call, error), error)
-        return
-    seconds = (time.perf_counter() - began) / len(attempts)
-    for attempt, result in zip(attempts, results, strict=True):
-        attempt.duration_seconds = seconds
-        try:
-            outcomes[attempt.call.key] = Returned(engine.succeeded(attempt, result))
-        except Exception as error:  # noqa: BLE001 - with on_save_error="raise"
-            outcomes[attempt.call.key] = Raised(engine.failure(attempt.call, error), error)
+        return {call.key: Raised(engine.failure(call, error), error) for call in calls}
+
+    def save() -> list[Outcome]:
+        return [_saved(engine, *one, replace=replace) for one in zip(attempts, results, strict=True)]
+
+    outcomes: Any = await in_thread(save) if calls[0].function.is_async else save()
+    return dict(zip([call.key for call in calls], outcomes, strict=True))
 
 
-def _alone(call: Call, call_all: CallAll) -> Callable[[], object]:
-    return lambda: _checked(call_all([call]), [call])[0]
+def _saved(engine: Engine | NullEngine, attempt: Attempt, result: object, *, replace: bool) -> Outcome:
+    try:
+        return Returned(engine.succeeded(attempt, result, replace))
+    except Exception as error:  # noqa: BLE001 - with on_save_error="raise"
+        return Raised(engine.failure(attempt.call, error), error)
 
 
-def _checked(results: Any, calls: Sequence[Call]) -> list[Any]:
-    """Return the results as a list that fits the calls."""
-    found = list(results)
-    if len(found) != len(calls):
+async def _results_of(calls: Sequence[Call]) -> list[Any]:
+    """Call the function with a list of each argument, and return a result for each call."""
+    first = calls[0]
+    returned = first.method(*map(list, zip(*(call.args for call in calls), strict=True)))
+    results = list(await returned if first.function.is_async else returned)
+    if len(results) != len(calls):
         message = (
-            f"{calls[0].function.name} returned {len(found)} results for {len(calls)} items (the first of them is "
-            f"{calls[0]}): return one for each, in the same order; none of these was kept"
+            f"{first.function.name} returned {len(results)} results for {len(calls)} items (the first of them is "
+            f"{first}): return one for each, in the same order; none of these was kept"
         )
         raise BatchLengthError(message)
-    return found
+    return results

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ._errors import ClaimTimeoutError, ReentrantCallError, StoreError, UnstableIdError
 from ._function import KnownFunction
 from ._naming import shortened
 from ._record import Key
 from .stores import Claim, Store
+
+R = TypeVar("R")
 
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.03
 
@@ -40,6 +42,20 @@ def check_ids(function: KnownFunction, ids: Sequence[object]) -> None:
     for call_id in ids:
         if type(call_id) is str and " at 0x" in call_id:
             check_id(function, call_id)
+
+
+def check_takes_id(function: KnownFunction) -> None:
+    """Refuse one id for a call whose items have ids of their own.
+
+    Raises:
+        TypeError: The function was decorated with `each`.
+    """
+    if function.each is not None:
+        message = (
+            f"{function.name} takes many {function.each}, each with an id of its own: call it, or map over the items, "
+            f"in place of load_or_run"
+        )
+        raise TypeError(message)
 
 
 class Call(NamedTuple):
@@ -80,6 +96,20 @@ class Attempt:
         self.duration_seconds = time.perf_counter() - self._started
         self.is_over = True  # a task that was started meanwhile has inherited the context, and may live on
         _under_way.reset(self._token)
+
+
+@contextmanager
+def all_under_way(attempts: Sequence[Attempt]) -> Generator[None]:
+    """Attempts that are one run of a function: each takes its part of the time."""
+    token = _under_way.set((*_under_way.get(), *attempts))
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds = (time.perf_counter() - started) / len(attempts)
+        for attempt in attempts:
+            attempt.duration_seconds, attempt.is_over = seconds, True
+        _under_way.reset(token)
 
 
 _NO_CLAIM: Claim = nullcontext()
@@ -145,6 +175,17 @@ class Turn:
                     f"(__wrapped__), or give it another id"
                 )
                 raise ReentrantCallError(message)
+
+
+def at_once(coroutine: Coroutine[Any, Any, R]) -> R:
+    """Run to its end what awaits nothing: the code that plain functions share with coroutine functions."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    message = f"{coroutine!r} awaits something"
+    raise RuntimeError(message)
 
 
 async def in_thread(function: Callable[..., object], *args: object) -> object:

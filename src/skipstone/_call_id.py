@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import types
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container, Iterable
 from typing import Any
 
 from ._errors import IdExpressionError
@@ -60,7 +60,11 @@ _VARARGS, _VARKEYWORDS = 0x04, 0x08  # inspect.CO_VARARGS, inspect.CO_VARKEYWORD
 
 
 def compile_id(
-    function: types.FunctionType, id: str | Callable[..., object] | None, *, item: int | None = None
+    function: types.FunctionType,
+    id: str | Callable[..., object] | None,
+    *,
+    item: int | None = None,
+    each: str | None = None,
 ) -> Callable[..., object]:
     """Return a function of the same parameters as `function` that returns the call id.
 
@@ -68,25 +72,48 @@ def compile_id(
         function: The function whose calls are identified.
         id: An expression over its parameters, a callable of the same parameters, or None: then the id is
             a dictionary of all arguments by name.
-        item: The number of a parameter for which an expression may use a name of its own.
+        item: The number of a parameter that stands for an item: an expression may use a name of its own for it.
+        each: The name of such a parameter; then an expression must mention the item.
 
     Raises:
         IdExpressionError: The expression has a syntax error or names something that is neither a parameter
-            nor a safe builtin, or the callable has other parameters.
+            nor a safe builtin, or the callable has other parameters, or there is no parameter `each`.
     """
     function = _innermost(function)
+    if each is not None:
+        item = _number_of(function, each)
     if callable(id):
         return _compiled(function, _call_of_the_id(function, id), {_ID_FUNCTION: id})
     if id is None:
         names = _parameters(function)
         return _compiled(function, f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}", {})
-    return _compiled(function, id, {}, item)
+    return _compiled(function, id, {}, item, is_needed=each is not None)
 
 
-def _innermost(function: types.FunctionType) -> types.FunctionType:
+def position_of(function: Callable[..., Any], parameter: str) -> int | None:
+    """Return the position of a function's parameter, or None where it is given by keyword only."""
+    code = _innermost(function).__code__
+    names = code.co_varnames[: code.co_argcount]
+    return names.index(parameter) if parameter in names else None
+
+
+def _number_of(function: types.FunctionType, each: str) -> int:
+    names = _parameters(function)
+    code = function.__code__
+    if each not in names[: code.co_argcount + code.co_kwonlyargcount]:
+        problem = "takes any number of arguments" if each in names else "is no parameter"
+        message = (
+            f"each={each!r} does not fit {_signature(function)}: it {problem}; name the one that takes a list"
+        )
+        raise IdExpressionError(message)
+    return names.index(each)
+
+
+def _innermost(function: Any) -> types.FunctionType:
     while isinstance(inner := getattr(function, "__wrapped__", None), types.FunctionType):
         function = inner
-    return function
+    innermost: types.FunctionType = function
+    return innermost
 
 
 def _parameters(function: types.FunctionType) -> tuple[str, ...]:
@@ -119,7 +146,12 @@ def _call_of_the_id(function: types.FunctionType, id: Callable[..., object]) -> 
 
 
 def _compiled(
-    function: types.FunctionType, expression: str, names: dict[str, Callable[..., object]], item: int | None = None
+    function: types.FunctionType,
+    expression: str,
+    names: dict[str, Callable[..., object]],
+    item: int | None = None,
+    *,
+    is_needed: bool = False,
 ) -> Callable[..., object]:
     import ast
 
@@ -130,7 +162,8 @@ def _compiled(
     try:
         # In parentheses, so that it may have line breaks.
         body = ast.parse(f"({expression}\n)", mode="eval").body
-        free_names = _free_names(f"lambda {', '.join(parameters)}: ({expression}\n)")
+        bound = [name for number, name in enumerate(parameters) if number != item]
+        free_names = _free_names(f"lambda {', '.join(bound)}: ({expression}\n)")
     except (SyntaxError, ValueError) as error:
         raise fail(error.msg if isinstance(error, SyntaxError) else str(error)) from None
     if isinstance(body, ast.Tuple) and not body.elts and "(" not in expression:
@@ -139,16 +172,16 @@ def _compiled(
     if any(isinstance(node, (ast.Yield, ast.YieldFrom, ast.Await)) for node in ast.walk(body)):
         problem = "it may not yield or await"
         raise fail(problem)
-    if item is not None:
-        free_names = _item_named(body, free_names, parameters[item : item + 1], names)
-    for name in free_names:
-        if name in SAFE_BUILTINS or name in names:
-            continue
-        if hasattr(builtins, name):
-            problem = f"{name!r} may not be used in an id: its value can differ from process to process"
-        else:
-            problem = f"there is no parameter {name!r}"
-        raise fail(problem)
+    item_name = None
+    if item is not None and item < len(parameters):
+        item_name = _name_of_item(free_names, parameters[item])
+        if item_name is not None:
+            _renamed(body, item_name, parameters[item])
+    wrong = _problem_of(free_names, {*names, item_name})
+    if wrong is None and is_needed and item_name is None:
+        wrong = "it does not mention the item, so that all would have one id"
+    if wrong is not None:
+        raise fail(wrong)
 
     source = f"<id of {function.__qualname__}>"
     lambda_ = ast.Expression(ast.Lambda(args=_arguments(function.__code__, parameters), body=body))
@@ -164,17 +197,32 @@ def _compiled(
     return result
 
 
-def _item_named(body: Any, free_names: list[str], parameter: tuple[str, ...], names: Container[str]) -> list[str]:
-    """Put the parameter in the place of the one name that stands for an item; return the other free names."""
+def _problem_of(free_names: Iterable[str], known: Container[str | None]) -> str | None:
+    """Return what is wrong with a name that an expression uses, if one is neither known nor a safe builtin."""
+    for name in free_names:
+        if name in SAFE_BUILTINS or name in known:
+            continue
+        if hasattr(builtins, name):
+            return f"{name!r} may not be used in an id: its value can differ from process to process"
+        return f"there is no parameter {name!r}"
+    return None
+
+
+def _name_of_item(free_names: Collection[str], parameter: str) -> str | None:
+    """Return the name that stands for the item: the parameter's, or else the only one that is no builtin."""
+    if parameter in free_names:
+        return parameter
+    unknown = {name for name in free_names if not hasattr(builtins, name)}
+    return unknown.pop() if len(unknown) == 1 else None
+
+
+def _renamed(body: Any, name: str, parameter: str) -> None:
+    """Put the parameter in the place of a name."""
     import ast
 
-    unknown = {name for name in free_names if not hasattr(builtins, name) and name not in names}
-    if not parameter or len(unknown) != 1:
-        return free_names
     for node in ast.walk(body):
-        if isinstance(node, ast.Name) and node.id in unknown:
-            node.id = parameter[0]
-    return [name for name in free_names if name not in unknown]
+        if isinstance(node, ast.Name) and node.id == name:
+            node.id = parameter
 
 
 def _free_names(source: str) -> list[str]:

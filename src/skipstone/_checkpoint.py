@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from . import _log
-from ._call import Call, check_id
+from ._call import Call, check_id, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
 from ._errors import ConfigError, StoreUnavailableError
 from ._function import KnownFunction, known
-from ._items import Plan, count_of, items_of, plan_of
+from ._items import Plan, batching_of, count_of, items_of, plan_of
 from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
@@ -92,6 +92,7 @@ class Checkpoint:
             SaveError: The result could not be kept, and `on_save_error` is "raise".
         """
         function, call = known(method)
+        check_takes_id(function)
         if function.is_generator:
             return cast("R", self._stream(function, call, id, args, kwargs))
         return cast("R", self._load_or_run(function, call, id, args, kwargs))
@@ -101,6 +102,7 @@ class Checkpoint:
     ) -> R:
         """Return the stored result of a call of a coroutine function, or run it; see `load_or_run`."""
         function, call = known(method)
+        check_takes_id(function)
         if function.is_generator:
             message = f"{function.name} is a generator function: call load_or_run(...), which returns its iterator"
             raise TypeError(message)
@@ -173,7 +175,8 @@ class Checkpoint:
                 result's place.
             batch_size: `method` takes a list of up to so many items (of each iterable one list), and returns a list
                 of their results; yet ids, records and failures are those of single items, and only missing ones
-                are put together. An id expression may have a name of its own for the item: `id="doc.id"`.
+                are put together. An id expression may have a name of its own for the item: `id="doc.id"`. None:
+                single items; 32 where the function was decorated with `each`.
             on_batch_error: "split": where a batch raises, its halves are tried, to find the item that does.
             grace_seconds: How long calls in flight may take when the map is stopped: by Ctrl-C, SIGTERM, an
                 error, or because its results are not asked for any more.
@@ -189,9 +192,9 @@ class Checkpoint:
         from ._map import MapResults
         from ._progress import Progress
         from ._window import Window, options_of
-        from ._workers import Job, crew_for, retrying
+        from ._workers import Job, crew_for
 
-        function, call = known(method)
+        function, _ = known(method)
         if function.is_async:
             message = f"{function.name} is a coroutine function: use map_async(...) instead"
             raise TypeError(message)
@@ -200,17 +203,14 @@ class Checkpoint:
                 f"{function.name} is a generator function: call it for each item, and loop over what it yields"
             )
             raise TypeError(message)
-        if on_batch_error not in ("raise", "split"):
-            message = f"on_batch_error is {on_batch_error!r}, expected 'raise' or 'split'"
-            raise ValueError(message)
-        items = items_of(method, iterables, id, is_batch=batch_size is not None)
-        job = Job(self, method, retry, on_error == "raise", batch_size, on_batch_error == "split")
+        batching = batching_of(function, batch_size, on_batch_error)
+        items = items_of(method, iterables, id, is_batch=batching is not None)
+        job = Job(self, method, retry, on_error == "raise", batching)
         crew, count = crew_for(executor, workers, job)
-        options = options_of(ordered, on_error, window, count, skip_failed_after, batch_size=batch_size)
+        options = options_of(ordered, on_error, window, count, skip_failed_after, batching=batching)
         bar = Progress(function.name, count_of(iterables), shown=progress)
         return MapResults(
-            Window(self._engine, function, retrying(retry, call), items, crew, options=options, progress=bar),
-            grace_seconds,
+            Window(self._engine, *job.call(), items, crew, options=options, progress=bar), grace_seconds
         )
 
     def map_async(
@@ -226,6 +226,8 @@ class Checkpoint:
         window: int | None = None,
         progress: bool | None = None,
         skip_failed_after: int | None = None,
+        batch_size: int | None = None,
+        on_batch_error: Literal["raise", "split"] = "raise",
         grace_seconds: float = 30.0,
     ) -> AsyncMapResults[R]:
         """Call a coroutine function for each item; calls that are done are not run again. See `map`.
@@ -234,13 +236,15 @@ class Checkpoint:
             method: A coroutine function, or a method or `functools.partial` of one, decorated or not.
             *iterables: See `map`.
             id: See `map`.
-            concurrency: How many calls are in flight at a time.
+            concurrency: How many calls, or batches, are in flight at a time.
             ordered: See `map`.
             on_error: See `map`.
             retry: See `map`; of tenacity an `AsyncRetrying`, of stamina an `AsyncRetryingCaller`.
             window: See `map`.
             progress: See `map`.
             skip_failed_after: See `map`.
+            batch_size: See `map`.
+            on_batch_error: See `map`.
             grace_seconds: See `map`; afterwards, calls in flight are cancelled.
 
         Returns:
@@ -254,22 +258,22 @@ class Checkpoint:
         from ._map_async import AsyncMapResults, TaskCrew
         from ._progress import Progress
         from ._window import Window, options_of
-        from ._workers import retrying
+        from ._workers import Job
 
-        function, call = known(method)
+        function, _ = known(method)
         if not function.is_async:
             message = f"{function.name} is no coroutine function: use map(...) instead"
             raise TypeError(message)
         if concurrency < 1:
             message = f"concurrency is {concurrency}, expected at least 1"
             raise ValueError(message)
-        items = items_of(method, iterables, id)
-        options = options_of(ordered, on_error, window, concurrency, skip_failed_after)
-        call = retrying(retry, call)
+        batching = batching_of(function, batch_size, on_batch_error)
+        items = items_of(method, iterables, id, is_batch=batching is not None)
+        options = options_of(ordered, on_error, window, concurrency, skip_failed_after, batching=batching)
+        job = Job(self, method, retry, options.raises, batching)
         bar = Progress(function.name, count_of(iterables), shown=progress)
-        crew = TaskCrew(self._engine, function, call)
         return AsyncMapResults(
-            Window(self._engine, function, call, items, crew, options=options, progress=bar), grace_seconds
+            Window(self._engine, *job.call(), items, TaskCrew(job), options=options, progress=bar), grace_seconds
         )
 
     def plan(

@@ -201,7 +201,7 @@ class Engine:
                 return value
             time.sleep(pause_seconds)
         with turn.claim:
-            record, failures = self._look_again(call)
+            [(record, failures)] = self._look_again(call)
             if record is not None and not replace:
                 value = self.hit(record, call.function, call.id)
                 if value is not MISS:
@@ -222,7 +222,7 @@ class Engine:
                     return value
             await sleep(pause_seconds)
         with turn.claim:
-            record, failures = self._look_again(call)
+            [(record, failures)] = self._look_again(call)
             if record is not None and not replace:
                 value = await self._hit_async(record, call.function, call.id)
                 if value is not MISS:
@@ -236,21 +236,21 @@ class Engine:
         self._just_missed = None
         return call.function, call.key, call.id
 
-    def _look_again(self, call: Call) -> tuple[Record | None, int]:
-        """Return what somebody stored before we had the claim, and how often the call failed."""
-        keys = (call.key, failure_key(call.key))
+    def _look_again(self, *calls: Call) -> list[tuple[Record | None, int]]:
+        """Return, of each call, what somebody stored before we had the claim, and how often it failed."""
+        keys = [(call.key, failure_key(call.key)) for call in calls]
         try:
-            there = self._store.present(keys)
+            there = self._store.present([key for both in keys for key in both])
             found = self._store.get_many([*there]) if there else {}
         except StoreError as error:
             self._store_failed(error)
-            return None, 0
-        record, failure = map(found.get, keys)
-        if record is not None:
+            found = {}
+        if any(call.key in found for call in calls):
             self._just_missed = None
-        if failure is None or not self._codec.is_intact(failure):
-            return record, 0
-        return record, attempts_of(failure)
+        failures = {
+            key: attempts_of(found[key]) for _, key in keys if key in found and self._codec.is_intact(found[key])
+        }
+        return [(found.get(key), failures.get(failed, 0)) for key, failed in keys]
 
     def claim(self, call: Call) -> Claim | None:
         """Claim a call without waiting; None where somebody else computes it."""
@@ -260,11 +260,16 @@ class Engine:
             self._store_failed(error)
             return nullcontext()
 
-    def look_again(self, call: Call) -> tuple[object, Attempt]:
-        """Return the result that is stored, or MISS; and the attempt to run a call whose claim is held."""
-        record, failures = self._look_again(call)
-        value = MISS if record is None else self.hit(record, call.function, call.id)
-        return value, Attempt(call, self._store, failures)
+    def look_again(self, calls: Sequence[Call], *, replace: bool) -> list[tuple[object, Attempt]]:
+        """Return, of each call whose claim is held, its stored result, or MISS; and the attempt to run it."""
+        found = zip(calls, self._look_again(*calls), strict=True)
+        return [
+            (
+                MISS if record is None or replace else self.hit(record, call.function, call.id),
+                Attempt(call, self._store, failures),
+            )
+            for call, (record, failures) in found
+        ]
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
         """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""

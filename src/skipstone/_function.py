@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -52,6 +52,8 @@ class KnownFunction:
         self.on_code_change = on_code_change
         self.id_of: Callable[..., object] | None = None
         """Returns the call id, given the arguments; None where the function is not decorated."""
+        self.each: str | None = None
+        """The parameter that takes a list of items, where each of them has an id and a result of its own."""
         flags = _flags(call)
         self.is_async = bool(flags & _COROUTINE)
         self.is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR))
@@ -64,7 +66,7 @@ class KnownFunction:
         Only a function that is pickled by value, as cloudpickle does it, has this pickled with it.
         """
         settings = self.name, self.version, self.on_code_change
-        found = {"code": self.code, "result_type": self.result_type}
+        found = {"code": self.code, "result_type": self.result_type, "each": self.each}
         return _restored, (self.call, self.method, settings, self.id_of), found
 
     @property
@@ -117,6 +119,24 @@ class KnownFunction:
         try:
             return get_type_hints(self.call).get("return", Any)
         except Exception:  # noqa: BLE001 - an annotation that cannot be resolved is none
+            return Any
+
+    @functools.cached_property
+    def of_items(self) -> KnownFunction:
+        """The same function, as one whose results belong to the items of a list: the same keys, another type."""
+        same = object.__new__(KnownFunction)
+        same.__dict__.update(self.__dict__, result_type=_item_type(self.result_type))
+        return same
+
+
+def _item_type(list_type: object) -> object:
+    from typing import get_args, get_origin
+
+    origin = get_origin(list_type)
+    match get_args(list_type):
+        case (item,) | (item, types.EllipsisType()) if isinstance(origin, type) and issubclass(origin, Iterable):
+            return item
+        case _:
             return Any
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ._call_id import compile_id
+from ._call_id import compile_id, position_of
 from ._function import KnownFunction, known
 
 _ITEMS_AT_ONCE = 1000
 _SAMPLED_RECORDS = 10_000
+_BATCH_ITEMS = 32
 
 
 class Plan(NamedTuple):
@@ -64,8 +65,43 @@ def items_of(
     if not iterables:
         message = "map needs something to map over: map(function, items)"
         raise TypeError(message)
+    function, _ = known(method)
+    if function.each is not None and len(iterables) > 1:
+        message = (
+            f"{function.name} takes many {function.each}: map gives it these alone; bind the other arguments with "
+            f"functools.partial"
+        )
+        raise TypeError(message)
     id_of = id_function(method, id, is_batch=is_batch)
     return ((id_of(*args), args) for args in zip(*iterables, strict=False))
+
+
+class Batching(NamedTuple):
+    """How calls are put together: their function takes lists, and returns a list of results."""
+
+    size: int
+    """The most items of a batch."""
+    splits: bool
+    """Where they raise together, each half is tried by itself, down to single calls."""
+
+
+def batching_of(function: KnownFunction, batch_size: int | None, on_batch_error: str) -> Batching | None:
+    """Check how calls are to be put together; None: they are not.
+
+    Raises:
+        ValueError: A setting has a wrong value.
+    """
+    if on_batch_error not in ("raise", "split"):
+        message = f"on_batch_error is {on_batch_error!r}, expected 'raise' or 'split'"
+        raise ValueError(message)
+    if batch_size is None and function.each is not None:
+        batch_size = _BATCH_ITEMS
+    if batch_size is None:
+        return None
+    if batch_size < 1:
+        message = f"batch_size is {batch_size}, expected at least 1"
+        raise ValueError(message)
+    return Batching(batch_size, on_batch_error == "split")
 
 
 def plan_of(engine: Any, function: KnownFunction, items: Iterator[tuple[object, tuple[Any, ...]]]) -> Plan:
@@ -104,6 +140,7 @@ def id_function(
 
     Raises:
         IdExpressionError: The id does not fit the function.
+        TypeError: The function has `each`, and something else comes first.
     """
     if isinstance(method, functools.partial):
         id_of = id_function(method.func, id, is_batch=is_batch, bound=bound + len(method.args))
@@ -113,10 +150,16 @@ def id_function(
             id_function(method.__func__, id, is_batch=is_batch, bound=bound + 1), method.__self__
         )
     function, call = known(method)
+    if function.each is not None and position_of(function.call, function.each) != bound:
+        message = (
+            f"map gives items by position, and {function.name} does not take its {function.each} next: bind what comes "
+            f"before, by position, with functools.partial(function, ...)"
+        )
+        raise TypeError(message)
     if id is None and function.id_of is not None:
         return function.id_of
     if isinstance(call, types.FunctionType):
-        return compile_id(call, id, item=bound if is_batch else None)
+        return compile_id(call, id, item=bound if is_batch or function.each is not None else None)
     if callable(id):
         return id
     if id is None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from ._batch import Outcome, Raised, Returned, Stored
-from ._call import Call, in_thread
+from ._batch import Stored
+from ._call import in_thread
 from ._engine import MISS
-from ._function import KnownFunction
 from ._items import MapSummary
 from ._loading import Loader
 from ._window import Item, Window
-from ._workers import Crew, is_unhandled
+from ._workers import Crew, Job, Task, is_unhandled, run_tasks
 
 R = TypeVar("R")
 
@@ -24,27 +23,19 @@ _LARGEST_PIECE = 100
 
 
 class TaskCrew(Crew):
-    """Tasks of the running event loop, one for each call."""
+    """Tasks of the running event loop, one for each call or batch."""
 
     largest_chunk = 1
     chunks_per_worker = 1
 
-    def __init__(self, engine: Any, function: KnownFunction, call: Callable[..., Any]) -> None:
-        self._engine = engine
-        self._function = function
-        self._call = call
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._function, self._call = job.call()
         self._context = contextvars.copy_context()
 
-    def submit(self, tasks: Sequence[Any]) -> Any:
-        return asyncio.get_running_loop().create_task(self._run(tasks[0]), context=self._context.copy())
-
-    async def _run(self, task: Any) -> list[Outcome]:
-        call_id, key, args = task
-        this = Call(self._function, key, call_id, self._call, args, {})
-        try:
-            return [Returned(await self._engine.run_async(this))]
-        except Exception as error:  # noqa: BLE001 - the function raises what it likes
-            return [Raised(self._engine.failure(this, error), error)]
+    def submit(self, tasks: Sequence[Task]) -> Any:
+        running = run_tasks(self._job, self._function, self._call, tasks)
+        return asyncio.get_running_loop().create_task(running, context=self._context.copy())
 
     def cancel(self, futures: Sequence[Any]) -> None:
         """Do nothing: every task has begun."""

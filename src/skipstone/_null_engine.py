@@ -48,11 +48,11 @@ class NullEngine:
         """Return a claim that keeps nobody out."""
         return nullcontext()
 
-    def look_again(self, call: Call) -> tuple[object, Attempt]:
-        """Return MISS, and the attempt to run it."""
-        return MISS, Attempt(call, None, 0)
+    def look_again(self, calls: Sequence[Call], *, replace: bool) -> list[tuple[object, Attempt]]:  # noqa: ARG002
+        """Return, of each call, MISS and the attempt to run it."""
+        return [(MISS, Attempt(call, None, 0)) for call in calls]
 
-    def succeeded(self, attempt: Attempt, value: object) -> object:
+    def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:  # noqa: ARG002
         """Count it."""
         self.counters.miss(attempt.duration_seconds)
         return value

@@ -12,15 +12,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from . import _log
-from ._batch import Outcome, Raised, Stored
+from ._batch import Outcome, Raised, Stored, alone
 from ._call import Call, check_ids
 from ._function import KnownFunction
+from ._items import Batching
 from ._naming import shortened
 from ._progress import Progress
 from ._record import Key
@@ -68,7 +68,7 @@ def options_of(
     workers: int,
     skip_failed_after: int | None,
     *,
-    batch_size: int | None = None,
+    batching: Batching | None,
 ) -> Options:
     """Check the settings of a map.
 
@@ -78,16 +78,12 @@ def options_of(
     if on_error not in ("raise", "return"):
         message = f"on_error is {on_error!r}, expected 'raise' or 'return'"
         raise ValueError(message)
-    settings = {
-        "window": window,
-        "workers": workers,
-        "skip_failed_after": skip_failed_after,
-        "batch_size": batch_size,
-    }
+    settings = {"window": window, "workers": workers, "skip_failed_after": skip_failed_after}
     for name, value in settings.items():
         if value is not None and value < 1:
             message = f"{name} is {value}, expected at least 1"
             raise ValueError(message)
+    batch_size = None if batching is None else batching.size
     window = window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * (batch_size or 1))
     return Options(ordered, on_error == "raise", window, workers, skip_failed_after, batch_size)
 
@@ -279,9 +275,8 @@ class Window:
 
     def call_of(self, item: Item) -> Call:
         """Return the call of an item, to be run by whoever wants its result."""
-        args = item.args if self._options.batch_size is None else tuple([arg] for arg in item.args)
-        method = self._method if self._options.batch_size is None else partial(_only, self._method)
-        return Call(self.function, item.key, item.id, method, args, {})
+        call = Call(self.function, item.key, item.id, self._method, item.args, {})
+        return call if self._options.batch_size is None else alone(call)
 
     def failed(self, item: Item, error: Exception) -> object:
         """Return the failure of a call that raised just now, or raise its error, as the map was asked to."""
@@ -313,9 +308,3 @@ class Window:
             _log.info("%s: %s", self.function.name, self.progress)
         else:
             _log.warning("%s: stopped, %s. Run it again to go on.", self.function.name, self.progress)
-
-
-def _only(method: Callable[..., Any], *args: object) -> object:
-    """Return the result of a batch of one."""
-    (result,) = method(*args)
-    return result

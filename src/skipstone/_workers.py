@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import pickle
 import threading
 from collections.abc import Callable, Sequence
@@ -11,10 +12,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ._batch import Outcome, Raised, Returned, Stored, outcome_of, run_batch
-from ._call import Call
+from ._call import Call, at_once
 from ._current import get_checkpoint, use_checkpoint
 from ._errors import CheckpointNotInitializedError
 from ._function import KnownFunction, known
+from ._items import Batching
 from ._record import Key
 from ._stats import difference
 
@@ -35,27 +37,30 @@ class Job(NamedTuple):
     method: Callable[..., Any]
     retry: Retry | None
     stops_at_error: bool
-    batch_size: int | None
-    """If given, `method` takes lists of so many items, and returns a list of results."""
-    splits: bool
+    batching: Batching | None
+
+    def call(self) -> tuple[KnownFunction, Callable[..., Any]]:
+        """Return what is known of the function, and how it is called."""
+        function, call = known(self.method)
+        if self.retry is not None:
+            call = functools.partial(self.retry, call)
+        return (function if self.batching is None else function.of_items), call
 
 
-def run_tasks(job: Job, function: KnownFunction, call: Callable[..., Any], tasks: Sequence[Task]) -> list[Outcome]:
+async def run_tasks(
+    job: Job, function: KnownFunction, call: Callable[..., Any], tasks: Sequence[Task]
+) -> list[Outcome]:
     """Run calls one after the other; where the job stops at an error, there may be fewer outcomes than tasks."""
     engine = job.checkpoint._engine
     calls = [Call(function, key, call_id, call, args, {}) for call_id, key, args in tasks]
-    if job.batch_size is not None:
-        return run_batch(engine, calls, _call_all, splits=job.splits)
+    if job.batching is not None:
+        return await run_batch(engine, calls, splits=job.batching.splits)
     outcomes: list[Outcome] = []
     for each in calls:
-        outcomes.append(outcome_of(engine, each))
+        outcomes.append(await outcome_of(engine, each))
         if job.stops_at_error and isinstance(outcomes[-1], Raised):
             break
     return outcomes
-
-
-def _call_all(calls: Sequence[Call]) -> Any:
-    return calls[0].method(*map(list, zip(*(call.args for call in calls), strict=True)))
 
 
 class Crew:
@@ -86,8 +91,7 @@ class ThreadCrew(Crew):
         self._owned = None if pool else ThreadPoolExecutor(workers, thread_name_prefix="skipstone")
         self._pool = pool or self._owned
         self._job = job
-        self._function, call = known(job.method)
-        self._call = retrying(job.retry, call)
+        self._function, self._call = job.call()
         self._context = contextvars.copy_context()
 
     def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
@@ -96,7 +100,7 @@ class ThreadCrew(Crew):
         return self._pool.submit(self._context.copy().run, self._run, tasks)
 
     def _run(self, tasks: Sequence[Task]) -> list[Outcome]:
-        return run_tasks(self._job, self._function, self._call, tasks)
+        return at_once(run_tasks(self._job, self._function, self._call, tasks))
 
     def end(self, *, at_once: bool) -> None:
         if self._owned is not None:
@@ -186,15 +190,6 @@ def crew_for(executor: ExecutorLike, workers: int | None, job: Job) -> tuple[Cre
     raise ValueError(message)
 
 
-def retrying(retry: Retry | None, call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that is called by a retry policy: `retry(function, *args)`."""
-    if retry is None:
-        return call
-    from functools import partial
-
-    return partial(retry, call)
-
-
 def is_unhandled(number: int) -> bool:
     """Tell whether a signal would end the process, and this thread may change that."""
     import signal
@@ -222,10 +217,10 @@ def run_in_worker(pickled_job: bytes, tasks: Sequence[Task]) -> bytes:
             _jobs[pickled_job] = pickle.loads(pickled_job)
         job, current = _jobs[pickled_job]
     engine = job.checkpoint._engine
-    function, call = known(job.method)
+    function, call = job.call()
     before = engine.counters.stats()
     with use_checkpoint(current):
-        outcomes = run_tasks(job, function, retrying(job.retry, call), tasks)
+        outcomes = at_once(run_tasks(job, function, call, tasks))
     stored = engine.done(function, [key for _, key, _ in tasks])
     outcomes = [
         _sendable(outcome, is_stored=task[1] in stored) for outcome, task in zip(outcomes, tasks, strict=False)
