@@ -76,11 +76,13 @@ async def run_batch(
                 claims.enter_context(claim)
                 claimed.append(call)
         missing: list[Attempt] = []
-        for value, attempt in engine.look_again(claimed, replace=replace):
+        for record, attempt in engine.look_again(*claimed):
+            call = attempt.call
+            value = MISS if record is None or replace else engine.hit(record, call.function, call.id)
             if value is MISS:
                 missing.append(attempt)
             else:
-                outcomes[attempt.call.key] = Returned(value)
+                outcomes[call.key] = Returned(value)
         if missing:
             outcomes |= await _run_together(engine, missing, splits=splits, replace=replace)
     for call in busy:  # only now, with no claim held: whoever computes one of them may wait for one of ours

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from ._call import Call
 from ._call_id import compile_id
@@ -52,21 +52,43 @@ class CheckpointedFunction(Generic[P, R]):
         raise NotImplementedError
 
 
+class EachDecorator(Protocol):
+    """What type checkers see in `cache_with_checkpoint(each=...)`: the results of a call are always a list."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, Iterable[R]]], /
+    ) -> CheckpointedFunction[P, Coroutine[Any, Any, list[R]]]: ...
+    @overload
+    def __call__(self, function: Callable[P, Iterable[R]], /) -> CheckpointedFunction[P, list[R]]: ...
+
+
 @overload
 def cache_with_checkpoint(function: Callable[P, R], /) -> CheckpointedFunction[P, R]: ...
 @overload
 def cache_with_checkpoint(
     *,
     id: str | Callable[..., object] | None = None,
+    each: None = None,
     name: str | None = None,
     version: str | int | None = None,
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
 ) -> Callable[[Callable[P, R]], CheckpointedFunction[P, R]]: ...
+@overload
+def cache_with_checkpoint(
+    *,
+    id: str | Callable[..., object] | None = None,
+    each: str,
+    name: str | None = None,
+    version: str | int | None = None,
+    on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
+) -> EachDecorator: ...
 def cache_with_checkpoint(
     function: Any = None,
     /,
     *,
     id: str | Callable[..., object] | None = None,
+    each: str | None = None,
     name: str | None = None,
     version: str | int | None = None,
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
@@ -83,14 +105,20 @@ def cache_with_checkpoint(
         function: Given when it is used without parentheses: then all arguments are the id.
         id: What identifies a call: an expression over the parameters, such as `"doc.id"`; a callable of the same
             parameters; or None: the content of all arguments.
+        each: The parameter that takes a list (any iterable will do) of items, for a function that returns a list of
+            their results. Each item has an id, a record and a failure of its own: the function gets those that are
+            missing, together, and a call returns the results of all, as a list. The expression of `id` mentions one item, under
+            any name: `id="doc.id", each="docs"`; in a callable, the parameter stands for an item. `map` takes the
+            items in batches. `is_done` tells whether all are done, `forget` whether one was stored.
         name: The function's name in keys and listings, `module.qualname` by default: give the old one after a
             move or rename.
         version: Results of different versions do not mix.
         on_code_change: Overrides the config's setting for this function.
 
     Raises:
-        IdExpressionError: The expression has a syntax error, or names something that is no parameter.
-        TypeError: What is decorated is not a Python function.
+        IdExpressionError: The expression has a syntax error, or names something that is no parameter; or it does not
+            mention the item, or `each` is no parameter.
+        TypeError: What is decorated is not a Python function, or a generator function with `each`.
     """
     if on_code_change not in (None, "warn", "rerun", "ignore"):
         message = f"on_code_change is {on_code_change!r}, expected 'warn', 'rerun' or 'ignore'"
@@ -103,7 +131,15 @@ def cache_with_checkpoint(
         known = KnownFunction(
             function, name=name, version=None if version is None else str(version), on_code_change=on_code_change
         )
-        return _wrapped(function, known, compile_id(function, id))
+        id_of = compile_id(function, id, each=each)
+        if each is None:
+            return _wrapped(function, known, id_of)
+        if known.is_generator:
+            message = f"{known.name} is a generator function: each={each!r} is for one that returns a list"
+            raise TypeError(message)
+        from ._each import decorated_each  # it imports much
+
+        return decorated_each(function, known, each, id_of)
 
     return decorate if function is None else decorate(function)
 

@@ -201,12 +201,12 @@ class Engine:
                 return value
             time.sleep(pause_seconds)
         with turn.claim:
-            [(record, failures)] = self._look_again(call)
+            [(record, attempt)] = self.look_again(call)
             if record is not None and not replace:
                 value = self.hit(record, call.function, call.id)
                 if value is not MISS:
                     return value
-            with self._attempt(call, failures) as attempt:
+            with self._noted(attempt):
                 value = call.method(*call.args, **call.kwargs)
             return self.succeeded(attempt, value, replace)
 
@@ -222,12 +222,12 @@ class Engine:
                     return value
             await sleep(pause_seconds)
         with turn.claim:
-            [(record, failures)] = self._look_again(call)
+            [(record, attempt)] = self.look_again(call)
             if record is not None and not replace:
                 value = await self._hit_async(record, call.function, call.id)
                 if value is not MISS:
                     return value
-            with self._attempt(call, failures) as attempt:
+            with self._noted(attempt):
                 value = await call.method(*call.args, **call.kwargs)
             return await in_thread(self.succeeded, attempt, value, replace)
 
@@ -236,8 +236,8 @@ class Engine:
         self._just_missed = None
         return call.function, call.key, call.id
 
-    def _look_again(self, *calls: Call) -> list[tuple[Record | None, int]]:
-        """Return, of each call, what somebody stored before we had the claim, and how often it failed."""
+    def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
+        """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""
         keys = [(call.key, failure_key(call.key)) for call in calls]
         try:
             there = self._store.present([key for both in keys for key in both])
@@ -247,10 +247,13 @@ class Engine:
             found = {}
         if any(call.key in found for call in calls):
             self._just_missed = None
-        failures = {
-            key: attempts_of(found[key]) for _, key in keys if key in found and self._codec.is_intact(found[key])
-        }
-        return [(found.get(key), failures.get(failed, 0)) for key, failed in keys]
+        return [
+            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed))))
+            for call, (key, failed) in zip(calls, keys, strict=True)
+        ]
+
+    def _failures_in(self, record: Record | None) -> int:
+        return attempts_of(record) if record is not None and self._codec.is_intact(record) else 0
 
     def claim(self, call: Call) -> Claim | None:
         """Claim a call without waiting; None where somebody else computes it."""
@@ -259,17 +262,6 @@ class Engine:
         except StoreError as error:
             self._store_failed(error)
             return nullcontext()
-
-    def look_again(self, calls: Sequence[Call], *, replace: bool) -> list[tuple[object, Attempt]]:
-        """Return, of each call whose claim is held, its stored result, or MISS; and the attempt to run it."""
-        found = zip(calls, self._look_again(*calls), strict=True)
-        return [
-            (
-                MISS if record is None or replace else self.hit(record, call.function, call.id),
-                Attempt(call, self._store, failures),
-            )
-            for call, (record, failures) in found
-        ]
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
         """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
@@ -284,11 +276,10 @@ class Engine:
         _log.debug("raised %s: %s", type(error).__name__, attempt.call)
 
     @contextmanager
-    def _attempt(self, call: Call, failures_before: int) -> Generator[Attempt]:
-        attempt = Attempt(call, self._store, failures_before)
+    def _noted(self, attempt: Attempt) -> Generator[None]:
         try:
             with attempt:
-                yield attempt
+                yield
         except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
             self.failed(attempt, error)
             raise

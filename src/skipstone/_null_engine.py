@@ -48,9 +48,9 @@ class NullEngine:
         """Return a claim that keeps nobody out."""
         return nullcontext()
 
-    def look_again(self, calls: Sequence[Call], *, replace: bool) -> list[tuple[object, Attempt]]:  # noqa: ARG002
-        """Return, of each call, MISS and the attempt to run it."""
-        return [(MISS, Attempt(call, None, 0)) for call in calls]
+    def look_again(self, *calls: Call) -> list[tuple[None, Attempt]]:
+        """Return, of each call, the attempt to run it."""
+        return [(None, Attempt(call, None, 0)) for call in calls]
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:  # noqa: ARG002
         """Count it."""
@@ -74,6 +74,10 @@ class NullEngine:
     def done(self, _function: KnownFunction, _keys: Sequence[Key]) -> set[Key]:
         """Return an empty set."""
         return set()
+
+    def hit(self, _record: Record, _function: KnownFunction, _call_id: object) -> object:
+        """Return MISS."""
+        return MISS
 
     def fetch(self, _keys: Sequence[Key]) -> dict[Key, Record]:
         """Return an empty dictionary."""

@@ -111,7 +111,8 @@ def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace
             stored = yield from _wait(engine, call, turn, refused, replace=replace)
         if stored is None:
             with turn.claim:
-                [(before, failures)] = engine._look_again(call)
+                [(before, attempt)] = engine.look_again(call)
+                failures = attempt.failures_before
                 stored = None if replace else usable(engine, call, before, refused)
                 if stored is None:
                     run = KeptRun(

@@ -156,7 +156,7 @@ class Window:
     def _read(self) -> None:
         """Read a block of input, and find out what of it is done."""
         self._is_begun = True
-        block = self._read_block()
+        block, is_last = self._read_block()
         ids = [call_id for call_id, _ in block]
         check_ids(self.function, ids)
         keys = list(map(self.function.key, ids))
@@ -176,18 +176,18 @@ class Window:
             item.outcome = outcome
             self.progress.ran(failed=True)
         to_run = [item for item in missing if item.outcome is None]
-        if self._drops_results:
-            self._held += len(to_run)
-        else:
-            self._held += len(items)
+        if not self._drops_results:
             self._items.extend(
                 items if self._options.ordered else (item for item in items if item.outcome is not None)
             )
-        with self._lock:
+        with self._lock:  # at once, or else a worker that asks for a batch would think that this was all
+            self._is_exhausted = is_last
+            self._held += len(to_run if self._drops_results else items)
+            self._block = min(2 * self._block, _LARGEST_BLOCK, self._options.window)
             self._ready.extend(to_run)
-        self._block = min(2 * self._block, _LARGEST_BLOCK, self._options.window)
 
-    def _read_block(self) -> list[tuple[object, tuple[Any, ...]]]:
+    def _read_block(self) -> tuple[list[tuple[object, tuple[Any, ...]]], bool]:
+        """Read some input; tell whether that was the last of it."""
         block: list[tuple[object, tuple[Any, ...]]] = []
         until, at_once = time.monotonic() + _LONGEST_READ_SECONDS, 1
         while len(block) < self._block and time.monotonic() < until:
@@ -195,9 +195,8 @@ class Window:
             some = list(islice(self._source, at_once))
             block.extend(some)
             if len(some) < at_once:
-                self._is_exhausted = True
-                break
-        return block
+                return block, True
+        return block, False
 
     def _left_alone(self, items: list[Item]) -> Iterator[tuple[Item, Raised]]:
         """Yield those items that have failed too often to be tried again, and their failures."""

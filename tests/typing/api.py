@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -71,6 +71,30 @@ assert_type(numbers(1), Iterator[int])
 assert_type(numbers.rerun(1), Iterator[int])
 as_checkpointed: CheckpointedFunction[..., float] = bare
 
+
+@cache_with_checkpoint(id="word", each="words")
+def shout_all(mark: str, words: list[str]) -> tuple[str, ...]:
+    return tuple(word.upper() + mark for word in words)
+
+
+@cache_with_checkpoint(each="numbers")
+async def all_later(numbers: Sequence[int]) -> list[bytes]:
+    return [bytes(number) for number in numbers]
+
+
+assert_type(shout_all("!", ["a", "b"]), list[str])
+assert_type(shout_all("!", words=["a"]), list[str])
+assert_type(shout_all.rerun("!", ["a"]), list[str])
+assert_type(shout_all.is_done("!", ["a"]), bool)
+assert_type(shout_all.forget("!", ["a"]), bool)
+shout_all("!", [1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+@cache_with_checkpoint(each="words")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+def no_list(words: list[str]) -> int:
+    return len(words)
+
+
 shout(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 shout("a", mark=2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 shout("a", marks="?")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -87,6 +111,8 @@ async def use_later() -> None:
     assert_type(await later.rerun(1), bytes)
     assert_type(later.is_done(1), bool)
     assert_type(later.forget(1), bool)
+    assert_type(await all_later([1, 2]), list[bytes])
+    assert_type(await all_later.rerun([1, 2]), list[bytes])
 
 
 # Methods bind.
@@ -111,6 +137,10 @@ class Reader:
     def of_class(cls, page: int) -> str:
         return str(page)
 
+    @cache_with_checkpoint(id="page", each="pages")
+    def read_all(self, pages: Iterable[int]) -> list[str]:
+        return [str(page) for page in pages]
+
     @cache_with_checkpoint(id="page")
     @staticmethod
     def outside_static(page: int) -> str:
@@ -123,6 +153,7 @@ assert_type(Reader.read(reader, 1), str)
 assert_type(Reader.read.is_done(reader, 1), bool)
 assert_type(Reader.read.rerun(reader, 1), str)
 assert_type(Reader.static(1), str)
+assert_type(reader.read_all([1]), list[str])
 assert_type(Reader.outside_static(1), str)
 reader.read("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 reader.read()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
