@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from ._batch import Outcome, Raised, Returned, Stored
-from ._call import Call, in_thread
+from ._beside import in_thread
+from ._call import Call
 from ._engine import MISS
 from ._function import KnownFunction
 from ._items import MapSummary

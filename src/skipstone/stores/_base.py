@@ -34,6 +34,9 @@ class Store(Protocol):
     the store does not do what was asked; nothing else of a client's errors gets through.
     """
 
+    is_remote: bool
+    """Whether its methods may take longer than an event loop can wait: then they are called in threads."""
+
     def get(self, key: Key, /) -> Record | None:
         """Return the record of a key, its payload in one part, or None where there is none."""
         ...
@@ -87,6 +90,8 @@ class BaseStore:
 
     Its claims hold among the threads of one process: a store that several processes use overrides `claim`.
     """
+
+    is_remote = False
 
     def __init__(self) -> None:
         self._claims = ThreadClaims()
