@@ -51,7 +51,7 @@ from .stores import Claim, Store
 MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
 
-_LARGE_BYTES = 64 << 10  # takes longer to load than a thread to start
+_LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
 _HOST = os.uname().nodename
 
@@ -72,6 +72,7 @@ class Engine:
         self._run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
+        self._saves_quickly: KnownFunction | None = None
         self._origins: dict[tuple[KnownFunction, str, int], Origin] = {}
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
@@ -234,7 +235,9 @@ class Engine:
             except Exception as error:
                 await self._beside(self.failed, attempt, error)
                 raise
-            return await in_thread(self.succeeded, attempt, value, replace, is_remote=self._store.is_remote)
+            if call.function is self._saves_quickly:
+                return await self._beside(self.succeeded, attempt, value, replace)
+            return cast("object", await in_thread(self.succeeded, attempt, value, replace))
         finally:
             await self._beside(turn.claim.__exit__, None, None, None)
 
@@ -321,7 +324,10 @@ class Engine:
         except StoreError as error:
             self._not_saved(call, value, str(error), error)
         else:
-            self.counters.saved(size_of(parts_of(encoded.payload)))
+            size_bytes = size_of(parts_of(encoded.payload))
+            self.counters.saved(size_bytes)
+            is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
+            self._saves_quickly = call.function if is_quick else None
         return value
 
     def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
