@@ -13,6 +13,8 @@ _SETTING = re.compile(
 )
 _PATTERNS = (_PASSWORD, _SETTING)
 
+_TIER_ENDS = re.compile(r",\s*(?=local\b|\w[\w+.-]*://)")  # a comma between hosts is none
+
 _known: dict[str, str] = {}
 
 
@@ -21,6 +23,11 @@ def shown(text: str) -> str:
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\g<before>{HIDDEN}", text)
     return text
+
+
+def tiers_in(text: str) -> list[str]:
+    """Return the stores that a text names, with commas between them."""
+    return [each.strip() for each in _TIER_ENDS.split(text)]
 
 
 def secrets_in(url: str) -> set[str]:
@@ -50,7 +57,7 @@ def received(url: str) -> str:
     if HIDDEN not in url:
         _known[shown(url)] = url
         return url
-    here = (each.strip() for each in os.environ.get("SKIPSTONE_STORE", "").split(","))
+    here = tiers_in(os.environ.get("SKIPSTONE_STORE", ""))
     return _known.get(url) or next((each for each in here if shown(each) == url), url.replace(f":{HIDDEN}@", "@"))
 
 
