@@ -7,7 +7,7 @@ if _sys.platform == "win32":  # fcntl is not there, and its absence would be tol
     _message = "skipstone runs on Linux and macOS; on Windows, use it in WSL"
     raise ImportError(_message)
 
-from ._checkpoint import Checkpoint, LocalStorageCheckpoint, NullCheckpoint
+from ._checkpoint import Checkpoint
 from ._config import CheckpointConfig
 from ._current import get_checkpoint, use_checkpoint
 from ._decorator import CheckpointedFunction, cache_with_checkpoint
@@ -36,6 +36,13 @@ from ._errors import (
     UnstableIdError,
 )
 from ._items import MapSummary, Plan
+from ._kinds import (
+    LocalStorageCheckpoint,
+    NullCheckpoint,
+    ObjectStorageCheckpoint,
+    PostgresCheckpoint,
+    RedisCheckpoint,
+)
 from ._opening import init_checkpoint, open_checkpoint
 from ._record import Failure, RecordInfo
 from ._serializers import Serializer
@@ -68,8 +75,11 @@ __all__ = [
     "MissingExtraError",
     "NetworkFileSystemWarning",
     "NullCheckpoint",
+    "ObjectStorageCheckpoint",
     "Plan",
+    "PostgresCheckpoint",
     "RecordInfo",
+    "RedisCheckpoint",
     "ReentrantCallError",
     "SaveError",
     "SaveWarning",

@@ -5,11 +5,12 @@ Plain functions and coroutine functions share this code: of plain ones it awaits
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from ._call import Attempt, Call, all_under_way, at_once, in_thread
+from ._beside import in_thread
+from ._call import Attempt, Call, all_under_way, at_once
 from ._engine import MISS
 from ._errors import BatchLengthError
 from ._record import Failure, Key
@@ -65,17 +66,18 @@ async def run_batch(
         BatchLengthError: There are more or fewer results than calls; none of these is kept.
     """
     outcomes: dict[Key, Outcome] = {}
-    claimed: list[Call] = []
     busy: list[Call] = []
-    with ExitStack() as claims:
+    missing: list[Attempt] = []
+
+    def claim() -> None:
+        claimed: list[Call] = []
         for call in {call.key: call for call in calls}.values():
-            claim = engine.claim(call)
-            if claim is None:
+            held = engine.claim(call)
+            if held is None:
                 busy.append(call)
             else:
-                claims.enter_context(claim)
+                claims.enter_context(held)
                 claimed.append(call)
-        missing: list[Attempt] = []
         for record, attempt in engine.look_again(*claimed):
             call = attempt.call
             value = MISS if record is None or replace else engine.hit(record, call.function, call.id)
@@ -83,8 +85,14 @@ async def run_batch(
                 missing.append(attempt)
             else:
                 outcomes[call.key] = Returned(value)
+
+    claims = ExitStack()
+    try:
+        await _beside(engine, calls, claim)
         if missing:
             outcomes |= await _run_together(engine, missing, splits=splits, replace=replace)
+    finally:
+        await _beside(engine, calls, claims.close)
     for call in busy:  # only now, with no claim held: whoever computes one of them may wait for one of ours
         outcome = await outcome_of(engine, alone(call), replace=replace)
         if isinstance(outcome, Raised) and isinstance(outcome.error, BatchLengthError):
@@ -120,15 +128,20 @@ async def _run_together(
             parts = [[each.again() for each in part] for part in (attempts[:half], attempts[half:])]
             first, second = [await _run_together(engine, part, splits=True, replace=replace) for part in parts]
             return first | second
-        for attempt in attempts:
-            engine.failed(attempt, error)
-        return {call.key: Raised(engine.failure(call, error), error) for call in calls}
+        failed: dict[Key, Outcome] = await _beside(engine, calls, _failed, engine, attempts, error)
+        return failed
 
     def save() -> list[Outcome]:
         return [_saved(engine, *one, replace=replace) for one in zip(attempts, results, strict=True)]
 
     outcomes: Any = await in_thread(save) if calls[0].function.is_async else save()
     return dict(zip([call.key for call in calls], outcomes, strict=True))
+
+
+def _failed(engine: Engine | NullEngine, attempts: Sequence[Attempt], error: Exception) -> dict[Key, Outcome]:
+    for attempt in attempts:
+        engine.failed(attempt, error)
+    return {attempt.call.key: Raised(engine.failure(attempt.call, error), error) for attempt in attempts}
 
 
 def _saved(engine: Engine | NullEngine, attempt: Attempt, result: object, *, replace: bool) -> Outcome:
@@ -150,3 +163,10 @@ async def _results_of(calls: Sequence[Call]) -> list[Any]:
         )
         raise BatchLengthError(message)
     return results
+
+
+async def _beside(
+    engine: Engine | NullEngine, calls: Sequence[Call], function: Callable[..., Any], *args: object
+) -> Any:
+    """Ask the store: beside the event loop, if there is one and it may take long."""
+    return await engine._beside(function, *args) if calls[0].function.is_async else function(*args)

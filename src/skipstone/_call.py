@@ -18,6 +18,7 @@ from .stores import Claim, Store
 R = TypeVar("R")
 
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.03
+_LONGEST_REMOTE_PAUSE_SECONDS = 0.5  # each try is a request
 
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
@@ -144,6 +145,7 @@ class Turn:
             return
         yield 0
         self._refuse_reentry()
+        longest = _LONGEST_REMOTE_PAUSE_SECONDS if self._store.is_remote else _LONGEST_PAUSE_SECONDS
         pause_seconds, waiting_since = _SHORTEST_PAUSE_SECONDS, time.monotonic()
         while not self._try_to_claim():
             if self._timeout_seconds is not None and time.monotonic() - waiting_since >= self._timeout_seconds:
@@ -153,7 +155,7 @@ class Turn:
                 )
                 raise ClaimTimeoutError(message)
             yield pause_seconds
-            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+            pause_seconds = min(2 * pause_seconds, longest)
 
     def _try_to_claim(self) -> bool:
         try:
@@ -186,14 +188,3 @@ def at_once(coroutine: Coroutine[Any, Any, R]) -> R:
         return result
     message = f"{coroutine!r} awaits something"
     raise RuntimeError(message)
-
-
-async def in_thread(function: Callable[..., object], *args: object) -> object:
-    """Run a function beside the event loop, or at once where it is none of asyncio's."""
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return function(*args)
-    return await asyncio.to_thread(function, *args)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
@@ -10,7 +9,6 @@ from . import _log
 from ._call import Call, check_id, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
-from ._errors import ConfigError, StoreUnavailableError
 from ._function import KnownFunction, known
 from ._items import Plan, batching_of, count_of, items_of, plan_of
 from ._naming import storable
@@ -18,8 +16,7 @@ from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
 from ._stats import Stats
 from ._streams import stream
-from .stores import SqliteStore, Store
-from .stores._folder import step_folder
+from .stores import Store
 
 if TYPE_CHECKING:
     from ._map import MapResults
@@ -38,6 +35,9 @@ class Checkpoint:
     May be used from any number of threads and tasks, pickled, and used after `fork`.
     """
 
+    place: str
+    """Where the records are, for people: a folder, or a URL without its password."""
+
     def __init__(self, store: Store, config: ConfigLike = None, name: str = "") -> None:
         """Keep results in a store of one's own.
 
@@ -51,6 +51,7 @@ class Checkpoint:
             MissingExtraError: A setting needs a library that is not installed.
         """
         self.name = name
+        self.place = type(store).__name__
         self.config: CheckpointConfig = resolve(config)
         self._arguments: tuple[object, ...] = (store, self.config, name)
         self._engine: Engine | NullEngine = Engine(store, self.config)
@@ -61,8 +62,8 @@ class Checkpoint:
         return type(self), self._arguments
 
     def __repr__(self) -> str:
-        """Name the step and the index, and what was done so far."""
-        return f"<{type(self).__name__} {self.name!r}: {self.stats()}>"
+        """Name the step, where its records are, and what was done so far."""
+        return f"<{type(self).__name__} {self.name!r} in {self.place}: {self.stats()}>"
 
     def __enter__(self) -> Checkpoint:
         """Return itself; it is closed at the end of the `with` block."""
@@ -337,50 +338,6 @@ class Checkpoint:
         if stats not in (self._told, Stats()):
             self._told = stats
             _log.info("step %s: %s", self.name, stats)
-
-
-class LocalStorageCheckpoint(Checkpoint):
-    """Keeps results under `<artifacts_dir>/checkpoint/<index name>/<checkpoint name>/`."""
-
-    def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
-        """Open the step's folder; it is made if it is not there.
-
-        Raises:
-            ConfigError: The name is empty, or a setting has the wrong type or value.
-            StoreFormatError: A newer skipstone wrote the folder.
-        """
-        _check_name(checkpoint_name)
-        settings = resolve(config)
-        self.folder = step_folder(str(settings.artifacts_dir), str(settings.index_name), checkpoint_name)
-        store = SqliteStore(self.folder, durability=settings.durability, trusted=settings.trust_store)
-        super().__init__(store, settings, name=checkpoint_name)
-        # A pickle may be loaded by a process that works in another folder.
-        self._arguments = (
-            checkpoint_name,
-            settings._replace(artifacts_dir=os.path.abspath(settings.artifacts_dir)),
-        )
-        try:
-            store.open()
-        except StoreUnavailableError as error:
-            self._engine._store_failed(error)  # type: ignore[union-attr]
-
-
-class NullCheckpoint(Checkpoint):
-    """Runs every call, and touches no disk."""
-
-    def __init__(self, checkpoint_name: str = "", config: ConfigLike = None) -> None:
-        """Do nothing with the settings but check them."""
-        self.name = checkpoint_name
-        self.config = resolve(config)
-        self._arguments = (checkpoint_name, self.config)
-        self._engine = NullEngine()
-        self._told = None
-
-
-def _check_name(checkpoint_name: object) -> None:
-    if not isinstance(checkpoint_name, str) or not checkpoint_name:
-        message = f"checkpoint_name is {checkpoint_name!r}: give the step a name, such as 'index'"
-        raise ConfigError(message)
 
 
 def _name(function: Callable[..., Any] | str | None) -> str | None:

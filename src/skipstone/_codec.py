@@ -97,7 +97,13 @@ class Codec:
             UnreadableResultError: It fits, but the serializer failed.
         """
         encoding = record.origin.encoding
-        reader = self._readers.get(encoding) or self._reader(encoding)
+        try:
+            reader = self._readers.get(encoding) or self._reader(encoding)
+        except UnreadableResultError:
+            if self.is_intact(record):
+                raise
+            message = "neither its checksum nor its encoding fits"
+            raise DamagedPayloadError(message) from None
         payload: Any = record.payload
         if self._keys:
             if not self.is_intact(record):

@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ._errors import ConfigError
 from ._naming import shortened
+from ._places import problem_with
 from ._serializers import Serializer, serializer_named
+from .stores._urls import sendable, shown, tiers_in
 
 ENVIRONMENT_PREFIX = "SKIPSTONE_"
 
@@ -22,6 +24,8 @@ class CheckpointConfig(NamedTuple):
     """The variant of the data or experiment, as a text or a method that returns one."""
     artifacts_dir: str | os.PathLike[str] = "artifacts"
     """Records are kept under `<artifacts_dir>/checkpoint/<index name>/<step>/`."""
+    store: str | Sequence[str] = "local"
+    """`local`, or the URL of a store that several machines use, or several of these, the nearest first."""
     serializer: str | Serializer = "pickle"
     """`pickle`, `msgpack`, `json`, or an object with `name`, `dumps` and `loads`."""
     compression: Literal["zstd"] | None = None
@@ -40,6 +44,17 @@ class CheckpointConfig(NamedTuple):
     wait_timeout: float | None = None
     """Seconds to wait while somebody else computes the same call; None: as long as it takes."""
 
+    def __repr__(self) -> str:
+        """Show no secrets."""
+        fields = (f"{name}={_without_secrets(name, value)!r}" for name, value in self._asdict().items())
+        return f"CheckpointConfig({', '.join(fields)})"
+
+    def __reduce__(self) -> tuple[type[CheckpointConfig], tuple[object, ...]]:
+        """Pickle it without the password that a store's URL may have: see `stores._urls.sendable`."""
+        store = self.store
+        sent = sendable(store) if isinstance(store, str) else [sendable(place) for place in store]
+        return CheckpointConfig, tuple(self._replace(store=sent))
+
 
 ConfigLike: TypeAlias = "CheckpointConfig | Mapping[str, Any] | object | None"
 
@@ -49,6 +64,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "on_code_change": ("warn", "rerun", "ignore"),
     "on_save_error": ("warn", "raise"),
 }
+_SECRET = ("signing_key",)
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -65,7 +81,7 @@ def resolve(config: ConfigLike, environment: Mapping[str, str] = os.environ) -> 
     """
     fields = CheckpointConfig._fields
     if isinstance(config, (str, bytes, int, float, os.PathLike)):
-        message = f"config is {config!r}, expected a mapping or an object with settings, such as {{'artifacts_dir': ...}}"
+        message = f"config is {_without_secrets('', config)!r}, expected a mapping or an object with settings, such as {{'artifacts_dir': ...}}"
         raise ConfigError(message)
     if isinstance(config, Mapping):
         given = dict(config)
@@ -103,6 +119,9 @@ def _from_text(name: str, text: str) -> object:
         return word in _TRUE
     if name in ("compression", "signing_key", "wait_timeout") and word in ("", "none"):
         return None
+    if name == "store":
+        tiers = tiers_in(text)
+        return tiers[0] if len(tiers) == 1 else tiers
     if name == "wait_timeout":
         try:
             return float(word)
@@ -119,10 +138,18 @@ def _checked(name: str, value: Any, source: str = "config") -> object:
     expected = _expected(name, value)
     if expected:
         where = f"config.{name}" if source == "config" else f"environment variable {source}"
-        shown = "<secret>" if name == "signing_key" else shortened(value)
-        message = f"{where} is {shown!r} ({type(value).__name__}), expected {expected}"
+        message = f"{where} is {shortened(_without_secrets(name, value))!r} ({type(value).__name__}), expected {expected}"
         raise ConfigError(message)
     return value
+
+
+def _without_secrets(name: str, value: object) -> object:
+    """Return a setting's value for people."""
+    if name in _SECRET and value is not None:
+        return "<secret>"
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(name, each) for each in value]
+    return shown(value) if isinstance(value, str) else value
 
 
 def _expected(name: str, value: object) -> str | None:
@@ -143,6 +170,8 @@ def _expected(name: str, value: object) -> str | None:
         return None if isinstance(value, str) else "a str or a method without arguments that returns one"
     if name == "artifacts_dir":
         return None if isinstance(value, str) and value else "a path (str or os.PathLike)"
+    if name == "store":
+        return problem_with(value)
     if name == "wait_timeout":
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
         return None if value is None or number else "a number of seconds or None"

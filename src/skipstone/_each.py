@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from ._batch import Outcome, Raised, Returned, Stored, run_batch
-from ._call import Call, at_once, check_ids, in_thread
+from ._beside import in_thread
+from ._call import Call, at_once, check_ids
 from ._call_id import compile_id, position_of
 from ._current import get_checkpoint
 from ._engine import MISS

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Final
+from typing import Any, Final, cast
 
 from . import _log
+from ._beside import in_thread
 from ._blame import blame
-from ._call import Attempt, Call, Turn, in_thread
+from ._call import Attempt, Call, Turn
 from ._codec import Codec, DamagedPayloadError, UnreadableResultError
 from ._config import CheckpointConfig, serializer_of, signing_keys
+from ._contents import clear, failures_in, forget, results_in
 from ._errors import (
     CodeChangedWarning,
     DamagedRecordWarning,
@@ -40,20 +42,17 @@ from ._record import (
     Record,
     RecordInfo,
     info_of,
-    is_result,
     parts_of,
     size_of,
 )
 from ._stats import Counters
-from ._stream_items import forget_items
 from .stores import Claim, Store
 
 MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
 
-_LARGE_BYTES = 64 << 10  # takes longer to load than a thread to start
+_LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
-_KEYS_AT_ONCE = 10_000
 _HOST = os.uname().nodename
 
 
@@ -73,6 +72,7 @@ class Engine:
         self._run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
+        self._saves_quickly: KnownFunction | None = None
         self._origins: dict[tuple[KnownFunction, str, int], Origin] = {}
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
@@ -82,7 +82,7 @@ class Engine:
 
     async def load_async(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS; large ones are loaded beside the event loop."""
-        record = self._get(function, key)
+        record = await self._beside(self._get, function, key)
         return MISS if record is None else await self._hit_async(record, function, call_id)
 
     def _get(self, function: KnownFunction, key: Key) -> Record | None:
@@ -121,7 +121,7 @@ class Engine:
     async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if len(record.payload) < _LARGE_BYTES:
             return self.hit(record, function, call_id)
-        return await in_thread(self.hit, record, function, call_id)
+        return cast("object", await in_thread(self.hit, record, function, call_id))
 
     def _accepts(self, code: bytes, function: KnownFunction, call_id: object) -> bool:
         """Decide whether a result that was made by other code may be returned."""
@@ -215,21 +215,34 @@ class Engine:
         from asyncio import sleep
 
         turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
-        for pause_seconds in turn.pauses():
+        pauses = turn.pauses()
+        while (pause_seconds := await self._beside(next, pauses, None)) is not None:
             if pause_seconds == 0 and not replace:
                 value = await self.load_async(*self._looked_for(call))
                 if value is not MISS:
                     return value
             await sleep(pause_seconds)
-        with turn.claim:
-            [(record, attempt)] = self.look_again(call)
+        try:
+            [(record, attempt)] = await self._beside(self.look_again, call)
             if record is not None and not replace:
                 value = await self._hit_async(record, call.function, call.id)
                 if value is not MISS:
                     return value
-            with self._noted(attempt):
-                value = await call.method(*call.args, **call.kwargs)
-            return await in_thread(self.succeeded, attempt, value, replace)
+            try:
+                with attempt:
+                    value = await call.method(*call.args, **call.kwargs)
+            except Exception as error:
+                await self._beside(self.failed, attempt, error)
+                raise
+            if call.function is self._saves_quickly:
+                return await self._beside(self.succeeded, attempt, value, replace)
+            return cast("object", await in_thread(self.succeeded, attempt, value, replace))
+        finally:
+            await self._beside(turn.claim.__exit__, None, None, None)
+
+    async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
+        """Ask the store, in a thread if it may take long."""
+        return await in_thread(function, *args, is_remote=True) if self._store.is_remote else function(*args)
 
     def _looked_for(self, call: Call) -> tuple[KnownFunction, Key, object]:
         """Somebody else has the claim: what was stored before is to be looked for all the same."""
@@ -306,7 +319,10 @@ class Engine:
         except StoreError as error:
             self._not_saved(call, value, str(error), error)
         else:
-            self.counters.saved(size_of(parts_of(encoded.payload)))
+            size_bytes = size_of(parts_of(encoded.payload))
+            self.counters.saved(size_bytes)
+            is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
+            self._saves_quickly = call.function if is_quick else None
         return value
 
     def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
@@ -343,37 +359,19 @@ class Engine:
 
     def records(self, function: str | None) -> Iterator[RecordInfo]:
         """Yield what is known of all results, or those of one function."""
-        return (info for info in self._store.scan(function=function) if is_result(info.encoding))
+        return results_in(self._store, function)
 
     def failures(self, function: str | None) -> Iterator[Failure]:
         """Yield the failures of calls that have not succeeded since."""
-        for info in self._store.scan(function=function):
-            record = self._store.get(info.key) if info.encoding == FAILURE else None
-            if record is not None and self._codec.is_intact(record):
-                yield failure_of(info, record)
+        return failures_in(self._store, self._codec, function)
 
     def forget(self, keys: list[Key]) -> int:
         """Remove the results and failures of these calls; return how many results there were."""
-        forget_items(self._store, keys)
-        removed = self._store.delete(keys)
-        self._store.delete([failure_key(key) for key in keys])
-        return removed
+        return forget(self._store, keys)
 
     def clear(self, function: str | None) -> int:
         """Remove all results and failures, or those of one function; return how many results there were."""
-        removed = 0
-        results: list[Key] = []
-        others: list[Key] = []
-        for info in self._store.scan(function=function):
-            (results if is_result(info.encoding) else others).append(info.key)
-            if len(results) >= _KEYS_AT_ONCE:
-                removed += self._store.delete(results)
-                results = []
-            if len(others) >= _KEYS_AT_ONCE:
-                self._store.delete(others)
-                others = []
-        self._store.delete(others)
-        return removed + self._store.delete(results)
+        return clear(self._store, function)
 
     def close(self) -> None:
         """Close the store."""

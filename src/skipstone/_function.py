@@ -59,6 +59,8 @@ class KnownFunction:
         self.is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR))
         self.is_async_generator = bool(flags & _ASYNC_GENERATOR)
         self._digest = blake2b(canonical((name, version)), digest_size=_KEY_BYTES)
+        self._text_digest = self._digest.copy()
+        self._text_digest.update(b"\0")  # no canonical form begins with it
 
     def __reduce__(self) -> tuple[Callable[..., KnownFunction], tuple[object, ...], dict[str, object]]:
         """Pickle what cannot be found out where there is no source, or where `__main__` is another program.
@@ -90,18 +92,19 @@ class KnownFunction:
         Raises:
             UnstableIdError: The id has no canonical form.
         """
-        digest = self._digest.copy()
-        if type(call_id) is str:  # by far the most common; no canonical form begins with NUL
+        if type(call_id) is str:  # by far the most common
+            digest = self._text_digest.copy()
             try:
-                digest.update(b"\0" + call_id.encode())
+                digest.update(call_id.encode())
             except UnicodeEncodeError:
-                digest.update(b"\0" + call_id.encode("utf-8", "surrogatepass"))
-        else:
-            try:
-                digest.update(canonical(call_id))
-            except UnstableIdError as error:
-                message = f"cannot make the id of a call of {self.name}: {error}"
-                raise UnstableIdError(message) from None
+                digest.update(call_id.encode("utf-8", "surrogatepass"))
+            return digest.digest()
+        digest = self._digest.copy()
+        try:
+            digest.update(canonical(call_id))
+        except UnstableIdError as error:
+            message = f"cannot make the id of a call of {self.name}: {error}"
+            raise UnstableIdError(message) from None
         return digest.digest()
 
     @functools.cached_property

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from ._batch import Stored
-from ._call import in_thread
+from ._beside import in_thread
 from ._engine import MISS
 from ._items import MapSummary
 from ._loading import Loader

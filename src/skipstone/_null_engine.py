@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from ._call import Attempt, Call
 from ._engine import MISS
@@ -43,6 +44,9 @@ class NullEngine:
         """Run the call."""
         with self._counted():
             return await call.method(*call.args, **call.kwargs)
+
+    async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
+        return function(*args)
 
     def claim(self, _call: Call) -> Claim:
         """Return a claim that keeps nobody out."""

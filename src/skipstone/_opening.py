@@ -5,9 +5,9 @@ from __future__ import annotations
 import atexit
 
 from . import _current
-from ._checkpoint import Checkpoint, LocalStorageCheckpoint, NullCheckpoint
+from ._checkpoint import Checkpoint
 from ._config import ConfigLike, resolve
-from ._errors import ConfigError
+from ._kinds import check_name, kind_for
 
 
 def open_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoint:
@@ -21,14 +21,12 @@ def open_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoi
     Raises:
         ConfigError: The name is empty, or a setting has the wrong type or value; the message names the
             field, its value and what was expected.
+        MissingExtraError: A setting needs a library that is not installed.
         StoreFormatError: A newer skipstone wrote the step's folder.
     """
-    if not isinstance(checkpoint_name, str) or not checkpoint_name:
-        message = f"checkpoint_name is {checkpoint_name!r}: give the step a name, such as 'index'"
-        raise ConfigError(message)
+    check_name(checkpoint_name)
     settings = resolve(config)
-    kind = LocalStorageCheckpoint if settings.use_checkpoints else NullCheckpoint
-    return kind(checkpoint_name, settings)
+    return kind_for(settings)(checkpoint_name, settings)
 
 
 def init_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoint:

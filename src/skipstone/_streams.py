@@ -20,7 +20,8 @@ from typing import Any
 from weakref import ref
 
 from . import _log
-from ._call import Call, Turn, in_thread
+from ._beside import in_thread
+from ._call import Call, Turn
 from ._codec import DamagedPayloadError, UnreadableResultError
 from ._engine import _LARGE_BYTES, MISS, Engine
 from ._errors import DamagedRecordWarning, LoadWarning, StoreError

@@ -19,6 +19,7 @@ from ._function import KnownFunction, known
 from ._items import Batching
 from ._record import Key
 from ._stats import difference
+from .stores._urls import known_urls, received
 
 if TYPE_CHECKING:
     from ._checkpoint import Checkpoint
@@ -128,7 +129,7 @@ class ProcessCrew(Crew):
         if pool is None:
             from concurrent.futures import ProcessPoolExecutor
 
-            pool = self._owned = ProcessPoolExecutor(workers, initializer=_begin_worker)
+            pool = self._owned = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(known_urls(),))
         self._pool = pool
 
     def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
@@ -241,9 +242,11 @@ def _sendable(outcome: Outcome, *, is_stored: bool) -> Outcome:
     return outcome
 
 
-def _begin_worker() -> None:
+def _begin_worker(urls: Sequence[str]) -> None:
     import signal
 
+    for url in urls:  # with passwords, which the pickled checkpoint does not have
+        received(url)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent lets calls in flight finish
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, name="skipstone-parent", daemon=True).start()

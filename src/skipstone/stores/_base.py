@@ -34,6 +34,9 @@ class Store(Protocol):
     the store does not do what was asked; nothing else of a client's errors gets through.
     """
 
+    is_remote: bool
+    """Whether its methods may take longer than an event loop can wait: then they are called in threads."""
+
     def get(self, key: Key, /) -> Record | None:
         """Return the record of a key, its payload in one part, or None where there is none."""
         ...
@@ -55,6 +58,17 @@ class Store(Protocol):
 
         Returns:
             Whether this record is now the one that is kept.
+        """
+        ...
+
+    def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
+        """Keep records, each of another key; see `put`.
+
+        Returns:
+            The keys whose record is now the given one.
+
+        Raises:
+            StoreUnavailableError: Some of them may have been kept.
         """
         ...
 
@@ -88,6 +102,8 @@ class BaseStore:
     Its claims hold among the threads of one process: a store that several processes use overrides `claim`.
     """
 
+    is_remote = False
+
     def __init__(self) -> None:
         self._claims = ThreadClaims()
 
@@ -103,6 +119,14 @@ class BaseStore:
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
         return set(self.get_many(keys))
+
+    def put(self, record: Record, /, *, replace: bool = False) -> bool:
+        """See `Store`."""
+        raise NotImplementedError
+
+    def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
+        """See `Store`."""
+        return {record.key for record in records if self.put(record, replace=replace)}
 
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
@@ -237,45 +237,66 @@ class SqliteStore(BaseStore):
             row = connection.execute(f"SELECT {_ORIGIN} FROM origins WHERE id = ?", (number,)).fetchone()
         return None if row is None else Origin(*row)
 
-    @again_when_mended
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        payload = parts_of(record.payload)
-        size_bytes = size_of(payload)
-        file, content = None, None
-        if size_bytes < _ROW_BELOW_BYTES:
-            content = payload[0] if len(payload) == 1 else b"".join(payload)
-        else:
-            with self._connection:
-                self._connection.in_place()  # or the folder is made anew
-            with self._connection.translating():  # without the connection: it may take long
-                file = self._values.write(record.key, payload)
-        kept = False
+        return bool(self.put_many((record,), replace=replace))
+
+    @again_when_mended
+    def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
+        """See `Store`. The rows are written in one transaction."""
+        records = list({record.key: record for record in records}.values())
+        kept: set[Key] = set()
+        files: dict[Key, str] = {}
         try:
+            for record in records:
+                if size_of(parts_of(record.payload)) >= _ROW_BELOW_BYTES:
+                    files[record.key] = self._write_file(record)
             with self._connection:
                 connection = self._connection.in_place()
-                row = (
-                    record.key,
-                    record.checksum,
-                    self._origin_id(connection, record.origin),
-                    record.duration_seconds,
-                    content,
-                    file,
-                    size_bytes,
-                    record.call_id,
-                    record.created_at_seconds,
-                )
-                if replace:
-                    with self._change(connection, [record.key]):
-                        kept = connection.execute(_INSERT, row).rowcount == 1
-                        if not kept:
-                            raise damaged_index(record.key)
-                else:
-                    kept = connection.execute(_INSERT, row).rowcount == 1
+                rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
+                with self._to_insert(connection, [record.key for record in records], replace=replace):
+                    for row in rows:
+                        if connection.execute(_INSERT, row).rowcount == 1:
+                            kept.add(row[0])
+                        elif replace:
+                            raise damaged_index(row[0])
+        except BaseException:
+            kept.clear()
+            raise
         finally:
-            if file is not None and not kept:
-                self._values.remove(file)
+            for key, file in files.items():
+                if key not in kept:
+                    self._values.remove(file)
         return kept
+
+    def _write_file(self, record: Record) -> str:
+        with self._connection:
+            self._connection.in_place()  # or the folder is made anew
+        with self._connection.translating():  # without the connection: it may take long
+            return self._values.write(record.key, parts_of(record.payload))
+
+    def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
+        payload = parts_of(record.payload)
+        content = None if file else payload[0] if len(payload) == 1 else b"".join(payload)
+        return (
+            record.key,
+            record.checksum,
+            self._origin_id(connection, record.origin),
+            record.duration_seconds,
+            content,
+            file,
+            size_of(payload),
+            record.call_id,
+            record.created_at_seconds,
+        )
+
+    def _to_insert(
+        self, connection: sqlite3.Connection, keys: Sequence[Key], *, replace: bool
+    ) -> AbstractContextManager[object]:
+        """Return what surrounds the insertion of rows: a transaction, unless one row is one by itself."""
+        if replace:
+            return self._change(connection, keys)
+        return nullcontext() if len(keys) == 1 else _transaction(connection)
 
     def _origin_id(self, connection: sqlite3.Connection, origin: Origin) -> int:
         found = self._origin_ids.get(origin)
@@ -306,19 +327,16 @@ class SqliteStore(BaseStore):
 
         Yields a list of one number: how many there were.
         """
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            where = f"FROM records WHERE key IN ({_marks(keys)})"
-            query = f"SELECT file {where} AND file IS NOT NULL"
-            files = [file for (file,) in connection.execute(query, keys)]
-            removed = connection.execute(f"DELETE {where}", keys).rowcount
+        files: list[str] = []
+        removed = 0
+        with _transaction(connection):
+            for some in _chunks(keys):
+                where = f"FROM records WHERE key IN ({_marks(some)})"
+                query = f"SELECT file {where} AND file IS NOT NULL"
+                files += [file for (file,) in connection.execute(query, some)]
+                removed += connection.execute(f"DELETE {where}", some).rowcount
             connection.execute("UPDATE state SET value = value + 1 WHERE name = 'epoch'")
             yield [removed]
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
         self._ahead.discard(keys)
         self._keys_ahead.discard(keys)
         for file in files:
@@ -356,6 +374,18 @@ class _Origins(dict[int, Origin]):
             return _NO_ORIGIN
         self[number] = origin
         return origin
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:

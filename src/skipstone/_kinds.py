@@ -1,0 +1,122 @@
+"""The kinds of checkpoints: what `Checkpoint` is, with the store already chosen."""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from ._checkpoint import Checkpoint
+from ._config import CheckpointConfig, ConfigLike, resolve
+from ._errors import ConfigError, StoreUnavailableError
+from ._null_engine import NullEngine
+from ._places import LOCAL, local_folder, local_store, places_of, scheme_of, store_of
+from .stores._urls import shown
+
+
+class LocalStorageCheckpoint(Checkpoint):
+    """Keeps results under `<artifacts_dir>/checkpoint/<index name>/<checkpoint name>/`."""
+
+    def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
+        """Open the step's folder; it is made if it is not there.
+
+        Raises:
+            ConfigError: The name is empty, or a setting has the wrong type or value.
+            StoreFormatError: A newer skipstone wrote the folder.
+        """
+        check_name(checkpoint_name)
+        settings = resolve(config)
+        self.folder = local_folder(settings, checkpoint_name)
+        store = local_store(self.folder, settings)
+        super().__init__(store, settings, name=checkpoint_name)
+        self.place = self.folder
+        self._arguments = (checkpoint_name, _for_other_folders(settings))
+        try:
+            store.open()
+        except StoreUnavailableError as error:
+            self._engine._store_failed(error)  # type: ignore[union-attr]
+
+
+class _SharedCheckpoint(Checkpoint):
+    """Keeps results where other machines see them: at the config's `store`, the last one where it names several."""
+
+    schemes: ClassVar[tuple[str, ...]]
+
+    def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
+        """Ask for nothing yet: a service that does not answer is told at the first call.
+
+        Raises:
+            ConfigError: The name is empty, a setting has the wrong type or value, or `store` is of another kind.
+            MissingExtraError: A library is not installed.
+        """
+        check_name(checkpoint_name)
+        settings = resolve(config)
+        places = places_of(settings.store)
+        if scheme_of(places[-1]) not in self.schemes:
+            message = (
+                f"config.store is {shown(places[-1])!r}; a {type(self).__name__} needs a URL that begins with "
+                f"{' or '.join(f'{scheme}://' for scheme in self.schemes)}"
+            )
+            raise ConfigError(message)
+        super().__init__(store_of(places, settings, checkpoint_name), settings, name=checkpoint_name)
+        self.place = ", then ".join(map(shown, places))
+        self._arguments = (checkpoint_name, _for_other_folders(settings))
+
+
+class ObjectStorageCheckpoint(_SharedCheckpoint):
+    """Keeps results in object storage, or in a folder that several machines see."""
+
+    schemes = ("s3", "gs", "az", "file")
+
+
+class PostgresCheckpoint(_SharedCheckpoint):
+    """Keeps results in a PostgreSQL database."""
+
+    schemes = ("postgresql", "postgres")
+
+
+class RedisCheckpoint(_SharedCheckpoint):
+    """Keeps results in Redis."""
+
+    schemes = ("redis", "rediss")
+
+
+class NullCheckpoint(Checkpoint):
+    """Runs every call, and touches no disk."""
+
+    def __init__(self, checkpoint_name: str = "", config: ConfigLike = None) -> None:
+        """Do nothing with the settings but check them."""
+        self.name = checkpoint_name
+        self.place = "no store"
+        self.config = resolve(config)
+        self._arguments = (checkpoint_name, self.config)
+        self._engine = NullEngine()
+        self._told = None
+
+
+_KINDS = (ObjectStorageCheckpoint, PostgresCheckpoint, RedisCheckpoint)
+
+
+def kind_for(config: CheckpointConfig) -> type[LocalStorageCheckpoint | _SharedCheckpoint | NullCheckpoint]:
+    """Return the kind of checkpoint that a checked config asks for."""
+    if not config.use_checkpoints:
+        return NullCheckpoint
+    last = places_of(config.store)[-1]
+    if last == LOCAL:
+        return LocalStorageCheckpoint
+    return next(kind for kind in _KINDS if scheme_of(last) in kind.schemes)
+
+
+def check_name(checkpoint_name: object) -> None:
+    """Refuse what cannot be the name of a step.
+
+    Raises:
+        ConfigError: It is no text, or empty.
+    """
+    if not isinstance(checkpoint_name, str) or not checkpoint_name:
+        message = f"checkpoint_name is {checkpoint_name!r}: give the step a name, such as 'index'"
+        raise ConfigError(message)
+
+
+def _for_other_folders(config: CheckpointConfig) -> CheckpointConfig:
+    """Return the settings for a pickle, which may be loaded by a process that works in another folder."""
+    return config._replace(artifacts_dir=os.path.abspath(config.artifacts_dir))

@@ -1,0 +1,128 @@
+"""Where the records of a step live: from the config's `store` to a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from ._errors import MissingExtraError
+from .stores import SqliteStore, Store
+from .stores._folder import folder_name, step_folder
+from .stores._urls import received, shown
+
+if TYPE_CHECKING:
+    from ._config import CheckpointConfig
+
+LOCAL = "local"
+
+
+class _Service(NamedTuple):
+    """What keeps the records of a scheme."""
+
+    module: str
+    store: str
+    library: str = ""
+    """The client, if one is needed."""
+    extra: str = ""
+    """What installs it."""
+
+
+_FOLDER = _Service("_shared_folder", "SharedFolderStore")
+_OBJECTS = _Service("_objects", "ObjectStore", "obstore", "objects")
+_POSTGRES = _Service("_postgres", "PostgresStore", "psycopg", "postgres")
+_REDIS = _Service("_redis", "RedisStore", "redis", "redis")
+
+_SERVICES = {
+    "s3": _OBJECTS,
+    "gs": _OBJECTS,
+    "az": _OBJECTS,
+    "file": _FOLDER,
+    "postgresql": _POSTGRES,
+    "postgres": _POSTGRES,
+    "redis": _REDIS,
+    "rediss": _REDIS,
+}
+_EXPECTED = f"{LOCAL!r} or a URL that begins with {', '.join(f'{scheme}://' for scheme in _SERVICES)}"
+
+
+def places_of(store: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the tiers of a config's `store`, the nearest first."""
+    return (store,) if isinstance(store, str) else tuple(store)
+
+
+def scheme_of(place: str) -> str:
+    """Return what a place begins with, such as `s3`; "local" is its own."""
+    return place.partition("://")[0].lower()
+
+
+def problem_with(store: Any) -> str | None:
+    """Say what a config's `store` should be, or return None where it is that."""
+    if not isinstance(store, (str, list, tuple)) or not store:
+        return f"{_EXPECTED}, or a list of them, the nearest first"
+    return next((problem for place in places_of(store) if (problem := _problem_with_one(place))), None)
+
+
+def _problem_with_one(place: Any) -> str | None:
+    if place == LOCAL:
+        return None
+    scheme = scheme_of(place) if isinstance(place, str) and "://" in place else ""
+    rest = place.partition("://")[2] if scheme else ""
+    if scheme not in _SERVICES:
+        return _EXPECTED
+    if _SERVICES[scheme] is _FOLDER:
+        return None if rest.startswith("/") and rest != "/" else "file:///folder, an absolute path after file://"
+    if _SERVICES[scheme] is _OBJECTS:
+        return None if rest.partition("/")[0] else f"{scheme}://bucket/prefix"
+    return None
+
+
+def store_of(places: Sequence[str], config: CheckpointConfig, step: str) -> Store:
+    """Return the store of a step at a place, or at several that stand behind one another.
+
+    Raises:
+        MissingExtraError: A place needs a library that is not installed.
+    """
+    place, *behind = places
+    store = _store_at(place, config, step)
+    if not behind:
+        return store
+    from .stores._tiers import TieredStore
+
+    return TieredStore(store, store_of(behind, config, step))
+
+
+def _store_at(place: str, config: CheckpointConfig, step: str) -> Store:
+    if place == LOCAL:
+        return local_store(local_folder(config, step), config)
+    scope = f"{folder_name(str(config.index_name))}/{folder_name(step)}"
+    service = _SERVICES[scheme_of(place)]
+    _check_installed(place, service)
+    kind = getattr(import_module(f"{__package__}.stores.{service.module}"), service.store)
+    if service is _FOLDER:
+        return cast("Store", kind(f"{_unquoted_path(place)}/{scope}"))
+    return cast("Store", kind(received(place), scope))
+
+
+def local_folder(config: CheckpointConfig, step: str) -> str:
+    """Return the folder of a step below `artifacts_dir`, absolute."""
+    return step_folder(str(config.artifacts_dir), str(config.index_name), step)
+
+
+def local_store(folder: str, config: CheckpointConfig) -> SqliteStore:
+    """Return the store of a step in a folder of this machine."""
+    return SqliteStore(folder, durability=config.durability, trusted=config.trust_store)
+
+
+def _unquoted_path(place: str) -> str:
+    from urllib.parse import unquote
+
+    return unquote(place.partition("://")[2]).rstrip("/")
+
+
+def _check_installed(place: str, service: _Service) -> None:
+    from importlib.util import find_spec
+
+    if service.library and find_spec(service.library) is None:
+        message = f'store={shown(place)!r} needs {service.library}: pip install "skipstone[{service.extra}]"'
+        raise MissingExtraError(message)

@@ -1,0 +1,136 @@
+"""A record as bytes, outside of SQL: in an object, a file, a value of Redis, an export.
+
+    4 bytes     SKR1
+    4 bytes     length of the header, unsigned, little-endian
+    8 bytes     XXH3-64 digest of the header, seeded with the key
+                the header: a MessagePack array of everything but key and payload
+                zeros, up to a multiple of 64 bytes
+                the payload
+
+The head tells all that a listing needs, so that no payload is read for it. Where its bytes have changed, or stand
+under another key, the record comes back with a checksum that cannot fit: it is computed again and replaced.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+import msgspec
+from xxhash import xxh3_64_digest
+
+from .._record import Buffer, Key, Origin, Record, RecordInfo, info_of, parts_of, size_of
+
+HEAD_BYTES = 1024
+"""As much as to read of a record to have its whole head, nearly always."""
+
+_PREFIX = struct.Struct("<4sI8s")
+_MAGIC = b"SKR1"
+_ALIGNMENT = 64  # of arrays within the payload
+_LONGEST_HEAD_BYTES = 1 << 20  # a longer one is a damaged length
+
+
+class _Header(msgspec.Struct, array_like=True, frozen=True):
+    """Later versions may add fields at the end, with defaults."""
+
+    checksum: bytes
+    origin: Origin
+    duration_seconds: float
+    call_id: str
+    created_at_seconds: float
+    size_bytes: int
+    value: str = ""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Header).decode
+_DAMAGED = _Header(b"", Origin("", "", "unknown", b"", "", "", 0), 0.0, "", 0.0, 0)
+
+
+class Head(NamedTuple):
+    """What stands before a payload."""
+
+    record: Record
+    """Its payload is empty."""
+    size_bytes: int
+    """The size of the payload."""
+    starts_at: int
+    """Offset of the payload; 0 where the head is damaged."""
+    value: str
+    """Where the payload is kept instead, as the store names it, or empty: behind the head."""
+
+    @property
+    def info(self) -> RecordInfo:
+        """What a listing tells."""
+        return info_of(self.record)._replace(size_bytes=self.size_bytes)
+
+
+def packed(record: Record, *, value: str = "") -> list[Buffer]:
+    """Return a record as bytes: the head, then the parts of the payload as they are.
+
+    Args:
+        record: To be read again under the same key.
+        value: Where the payload is kept; then only the head is returned.
+    """
+    payload = parts_of(record.payload)
+    header = _encode(
+        _Header(
+            record.checksum,
+            record.origin,
+            record.duration_seconds,
+            record.call_id,
+            record.created_at_seconds,
+            size_of(payload),
+            value,
+        )
+    )
+    head = _PREFIX.pack(_MAGIC, len(header), _digest(record.key, header)) + header
+    return [head + bytes(-len(head) % _ALIGNMENT), *(() if value else payload)]
+
+
+def unpacked(key: Key, content: Buffer) -> Record:
+    """Return the record that these bytes hold, its payload a view of them."""
+    head = read_head(key, content)
+    payload = memoryview(content)[head.starts_at :] if head.starts_at else b""
+    return head.record._replace(payload=payload)
+
+
+def head_bytes(start: Buffer) -> int:
+    """Return the length of the head that begins like this, or 0 where no head does."""
+    if len(start) < _PREFIX.size:
+        return 0
+    magic, length, _ = _PREFIX.unpack_from(start)
+    bytes_ = _PREFIX.size + length
+    return bytes_ + -bytes_ % _ALIGNMENT if magic == _MAGIC and length <= _LONGEST_HEAD_BYTES else 0
+
+
+def read_head(key: Key, start: Buffer) -> Head:
+    """Return the head of a record from its first bytes, `HEAD_BYTES` or as many as `head_bytes` says."""
+    starts_at = head_bytes(start)
+    header = _DAMAGED
+    if 0 < starts_at <= len(start):
+        _, length, digest = _PREFIX.unpack_from(start)
+        encoded = memoryview(start)[_PREFIX.size : _PREFIX.size + length]
+        if digest == _digest(key, encoded):
+            header = _decoded(encoded)
+    record = Record(
+        key,
+        header.checksum,
+        header.origin,
+        header.duration_seconds,
+        b"",
+        header.call_id,
+        header.created_at_seconds,
+    )
+    return Head(record, header.size_bytes, 0 if header is _DAMAGED else starts_at, header.value)
+
+
+def _decoded(encoded: Any) -> _Header:
+    try:
+        return _decode(encoded)
+    except msgspec.MsgspecError:  # intact, but of another making: somebody else wrote it
+        return _DAMAGED
+
+
+def _digest(key: Key, header: Buffer) -> bytes:
+    return xxh3_64_digest(header, int.from_bytes(key[:8], "little"))
