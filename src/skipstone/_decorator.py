@@ -105,11 +105,11 @@ def cache_with_checkpoint(
         function: Given when it is used without parentheses: then all arguments are the id.
         id: What identifies a call: an expression over the parameters, such as `"doc.id"`; a callable of the same
             parameters; or None: the content of all arguments.
-        each: The parameter that takes a list (any iterable will do) of items, for a function that returns a list of
-            their results. Each item has an id, a record and a failure of its own: the function gets those that are
-            missing, together, and a call returns the results of all, as a list. The expression of `id` mentions one item, under
-            any name: `id="doc.id", each="docs"`; in a callable, the parameter stands for an item. `map` takes the
-            items in batches. `is_done` tells whether all are done, `forget` whether one was stored.
+        each: The parameter that takes items (a list, or any iterable), for a function that returns a list of their
+            results. Each item has an id, a record and a failure of its own; the function gets a list of those that
+            are missing, and a call returns the results of all. The expression of `id` mentions one item, under any
+            name: `id="doc.id", each="docs"`; in a callable, the parameter stands for an item. `is_done` tells
+            whether all are done, `forget` whether one was stored; `map` takes single items, and runs them in batches.
         name: The function's name in keys and listings, `module.qualname` by default: give the old one after a
             move or rename.
         version: Results of different versions do not mix.

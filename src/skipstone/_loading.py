@@ -1,4 +1,4 @@
-"""The stored results of a map, loaded many at a time."""
+"""The stored results of many calls, loaded many at a time."""
 
 from __future__ import annotations
 
