@@ -8,14 +8,14 @@ from importlib import resources
 import pytest
 
 import skipstone
-from skipstone import _errors, stores
+from skipstone import _errors, stores, testing
 
 ERRORS = [
     thing for thing in vars(_errors).values() if isinstance(thing, type) and issubclass(thing, BaseException)
 ]
 
 
-@pytest.mark.parametrize("package", [skipstone, stores])
+@pytest.mark.parametrize("package", [skipstone, stores, testing])
 def test_all_is_sorted_and_complete(package):
     """`__all__` lists every public name of the package once, in order, and nothing else."""
     public = {
@@ -27,9 +27,9 @@ def test_all_is_sorted_and_complete(package):
 
 
 def test_only_listed_modules_are_public():
-    """All modules are private by name but `stores`."""
+    """All modules are private by name but `stores` and `testing`."""
     modules = {name for name, thing in vars(skipstone).items() if isinstance(thing, types.ModuleType)}
-    assert {name for name in modules if not name.startswith("_")} <= {"stores"}
+    assert {name for name in modules if not name.startswith("_")} <= {"stores", "testing"}
 
 
 @pytest.mark.parametrize("name", skipstone.__all__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -33,6 +33,13 @@ def check_id(function: KnownFunction, call_id: object) -> None:
             f"object has in another run: use an attribute that identifies the object"
         )
         raise UnstableIdError(message)
+
+
+def check_ids(function: KnownFunction, ids: Sequence[object]) -> None:
+    """Refuse ids of which one would lead to another call's result in another process; see `check_id`."""
+    for call_id in ids:
+        if type(call_id) is str and " at 0x" in call_id:
+            check_id(function, call_id)
 
 
 class Call(NamedTuple):

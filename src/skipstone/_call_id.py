@@ -158,7 +158,8 @@ def _compiled(
     compiled = eval(code, {"__builtins__": allowed, **names})  # noqa: S307
     compiled.__defaults__ = function.__defaults__
     compiled.__kwdefaults__ = function.__kwdefaults__
-    compiled.__name__, compiled.__qualname__ = function.__name__, function.__qualname__
+    compiled.__module__, compiled.__name__ = function.__module__, function.__name__
+    compiled.__qualname__ = function.__qualname__
     result: Callable[..., object] = compiled
     return result
 

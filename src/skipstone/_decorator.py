@@ -10,7 +10,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overl
 from ._call import Call
 from ._call_id import compile_id
 from ._current import get_checkpoint
-from ._function import KnownFunction, remember
+from ._function import KnownFunction
 from ._streams import stream
 
 P = ParamSpec("P")
@@ -103,8 +103,7 @@ def cache_with_checkpoint(
         known = KnownFunction(
             function, name=name, version=None if version is None else str(version), on_code_change=on_code_change
         )
-        known.id_of = compile_id(function, id)
-        return _wrapped(function, known, known.id_of)
+        return _wrapped(function, known, compile_id(function, id))
 
     return decorate if function is None else decorate(function)
 
@@ -153,7 +152,7 @@ def _wrapped(function: Callable[..., Any], known: KnownFunction, id_of: Callable
         return get_checkpoint()._engine.forget([call_of(args, kwargs).key]) > 0
 
     decorated.is_done, decorated.rerun, decorated.forget = is_done, rerun, forget
-    remember(decorated, known)
+    known.stands_behind(decorated, id_of)
     return decorated
 
 

@@ -78,7 +78,7 @@ class Engine:
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
         record = self._get(function, key)
-        return MISS if record is None else self._hit(record, function, call_id)
+        return MISS if record is None else self.hit(record, function, call_id)
 
     async def load_async(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS; large ones are loaded beside the event loop."""
@@ -97,7 +97,7 @@ class Engine:
             self._just_missed = function
         return record
 
-    def _hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
+    def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result that a record holds, or MISS where it cannot or may not be returned."""
         if record.origin.code != function.code and not self._accepts(record.origin.code, function, call_id):
             return MISS
@@ -120,8 +120,8 @@ class Engine:
 
     async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if len(record.payload) < _LARGE_BYTES:
-            return self._hit(record, function, call_id)
-        return await in_thread(self._hit, record, function, call_id)
+            return self.hit(record, function, call_id)
+        return await in_thread(self.hit, record, function, call_id)
 
     def _accepts(self, code: bytes, function: KnownFunction, call_id: object) -> bool:
         """Decide whether a result that was made by other code may be returned."""
@@ -165,6 +165,14 @@ class Engine:
             if record.origin.code == function.code or self._accepts(record.origin.code, function, key)
         }
 
+    def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
+        """Return those records of these keys that there are."""
+        try:
+            return self._store.get_many(keys)
+        except StoreError as error:
+            self._store_failed(error)
+            return {}
+
     def failure(self, call: Call, error: Exception) -> Failure:
         """Return the failure of a call that raised just now."""
         noted = self.failures_of({call.key: call.id}).get(call.key)
@@ -173,14 +181,9 @@ class Engine:
     def failures_of(self, ids: Mapping[Key, object]) -> dict[Key, Failure]:
         """Return the failures that are noted of these calls, given their ids by key."""
         by_failure_key = {failure_key(key): key for key in ids}
-        try:
-            records = self._store.get_many(list(by_failure_key))
-        except StoreError as error:
-            self._store_failed(error)
-            return {}
         return {
             key: failure_of(info_of(record._replace(call_id=shortened(ids[key]))), record)
-            for record in records.values()
+            for record in self.fetch(list(by_failure_key)).values()
             for key in (by_failure_key[record.key],)
             if self._codec.is_intact(record)
         }
@@ -200,7 +203,7 @@ class Engine:
         with turn.claim:
             record, failures = self._look_again(call)
             if record is not None and not replace:
-                value = self._hit(record, call.function, call.id)
+                value = self.hit(record, call.function, call.id)
                 if value is not MISS:
                     return value
             with self._attempt(call, failures) as attempt:
@@ -260,7 +263,7 @@ class Engine:
     def look_again(self, call: Call) -> tuple[object, Attempt]:
         """Return the result that is stored, or MISS; and the attempt to run a call whose claim is held."""
         record, failures = self._look_again(call)
-        value = MISS if record is None else self._hit(record, call.function, call.id)
+        value = MISS if record is None else self.hit(record, call.function, call.id)
         return value, Attempt(call, self._store, failures)
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
@@ -298,7 +301,7 @@ class Engine:
         try:
             if not self._store.put(record, replace=replace):
                 theirs = self._store.get(call.key)
-                result = MISS if theirs is None else self._hit(theirs, call.function, call.id)
+                result = MISS if theirs is None else self.hit(theirs, call.function, call.id)
                 if result is not MISS:
                     return result
                 self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun

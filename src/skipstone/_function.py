@@ -45,11 +45,7 @@ class KnownFunction:
         Raises:
             UnstableIdError: It has no name of its own (a lambda), and none was given.
         """
-        try:
-            # The function may be a key of a weak dictionary that has this as its value.
-            self._call: Callable[[], Callable[..., Any]] = ref(call)  # type: ignore[assignment]  # asked while it lives
-        except TypeError:
-            self._call = lambda: call
+        self._call = self._method = _weakly(call)
         name, version = name or _name_of(call), version or ""
         self.name = storable(name)
         self.version = storable(version)
@@ -62,10 +58,29 @@ class KnownFunction:
         self.is_async_generator = bool(flags & _ASYNC_GENERATOR)
         self._digest = blake2b(canonical((name, version)), digest_size=_KEY_BYTES)
 
+    def __reduce__(self) -> tuple[Callable[..., KnownFunction], tuple[object, ...], dict[str, object]]:
+        """Pickle what cannot be found out where there is no source, or where `__main__` is another program.
+
+        Only a function that is pickled by value, as cloudpickle does it, has this pickled with it.
+        """
+        settings = self.name, self.version, self.on_code_change
+        found = {"code": self.code, "result_type": self.result_type}
+        return _restored, (self.call, self.method, settings, self.id_of), found
+
     @property
     def call(self) -> Callable[..., Any]:
         """The function itself, undecorated."""
         return self._call()
+
+    @property
+    def method(self) -> Callable[..., Any]:
+        """The function as it is called: the decorated one, if it is decorated."""
+        return self._method()
+
+    def stands_behind(self, decorated: Callable[..., Any], id_of: Callable[..., object]) -> None:
+        """Say that a decorated function stands for this one."""
+        self._method, self.id_of = _weakly(decorated), id_of
+        decorated.__dict__[_ATTRIBUTE] = self
 
     def key(self, call_id: object, /) -> Key:
         """Return the 16-byte key of the call with this id.
@@ -105,14 +120,32 @@ class KnownFunction:
             return Any
 
 
+def _restored(
+    call: Callable[..., Any],
+    method: Callable[..., Any],
+    settings: tuple[str, str, str | None],
+    id_of: Callable[..., object] | None,
+) -> KnownFunction:
+    name, version, on_code_change = settings
+    function = KnownFunction(call, name=name, version=version, on_code_change=on_code_change)
+    function._method, function.id_of = _weakly(method), id_of
+    return function
+
+
+def _weakly(call: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:
+    """Return a function that returns `call`, without keeping it alive where that is possible."""
+    try:
+        return ref(call)  # type: ignore[return-value]  # asked while it lives
+    except TypeError:
+        return lambda: call
+
+
+_ATTRIBUTE = "__skipstone__"
+"""Of a function: what is known of it. So it travels with functions that are pickled by value."""
+
 # What is known of a class stands for the class itself in one, and for calls of its instances in the other.
-_known: WeakKeyDictionary[Any, KnownFunction] = WeakKeyDictionary()
+_known: WeakKeyDictionary[type, KnownFunction] = WeakKeyDictionary()
 _known_of_instances: WeakKeyDictionary[type, KnownFunction] = WeakKeyDictionary()
-
-
-def remember(decorated: Callable[..., Any], known: KnownFunction) -> None:
-    """Say what a decorated function stands for."""
-    _known[decorated] = known
 
 
 def known(method: Callable[..., Any]) -> tuple[KnownFunction, Callable[..., Any]]:
@@ -127,8 +160,10 @@ def known(method: Callable[..., Any]) -> tuple[KnownFunction, Callable[..., Any]
         function, call = known(method.__func__)
         return function, types.MethodType(call, method.__self__)
     if isinstance(method, types.FunctionType):
-        function = _known.get(method) or _known.setdefault(method, KnownFunction(method))
-        return function, function.call
+        found: KnownFunction | None = method.__dict__.get(_ATTRIBUTE)
+        if found is None or found._method() is not method:  # `functools.wraps` copies it to what it decorates
+            found = method.__dict__[_ATTRIBUTE] = KnownFunction(method)
+        return found, found._call()
     if isinstance(method, type):
         return _known.get(method) or _known.setdefault(method, KnownFunction(method)), method
     if isinstance(method, (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)):

@@ -10,19 +10,23 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
-from ._batch import Raised, Returned
 from ._engine import MISS
 from ._items import MapSummary
+from ._loading import Loader
 from ._window import Item, Window
 from ._workers import is_unhandled
 
 R = TypeVar("R")
+
+_MOMENT_SECONDS = 0.005
+_LARGEST_PIECE = 250
 
 
 class MapResults(Iterator[R]):
@@ -34,7 +38,8 @@ class MapResults(Iterator[R]):
 
     def __init__(self, window: Window, grace_seconds: float) -> None:
         self._window = window  # that knows nothing of this one: so it ends when this one is not used any more
-        self._items = _items(window, grace_seconds)
+        self._pieces = _pieces(window, grace_seconds)
+        self._results = _results(window, self._pieces)
         self._process = os.getpid()
         _under_way.add(self)
 
@@ -44,13 +49,7 @@ class MapResults(Iterator[R]):
 
     def __next__(self) -> R:
         """Return the next result; with `on_error="return"`, or of a call that is left alone, a `Failure`."""
-        item = next(self._items)
-        try:
-            result: R = _result(self._window, item)
-        except BaseException:
-            self.close()
-            raise
-        return result
+        return cast("R", next(self._results))
 
     def __enter__(self) -> MapResults[R]:
         """Return itself; it is closed at the end of the `with` block."""
@@ -62,7 +61,8 @@ class MapResults(Iterator[R]):
 
     def close(self) -> None:
         """Begin no further calls, and let those in flight finish and be saved."""
-        self._items.close()
+        self._results.close()
+        self._pieces.close()
 
     def drain(self) -> MapSummary:
         """Run all missing calls, without loading or returning any result.
@@ -70,7 +70,8 @@ class MapResults(Iterator[R]):
         Raises:
             Exception: What a call raises, unless `on_error` is "return".
         """
-        for _ in self._items:
+        self._window.drop_results()
+        for _ in self._pieces:
             pass
         return self.summary()
 
@@ -90,16 +91,20 @@ def _stop_all() -> None:
             results.close()
 
 
-def _items(window: Window, grace_seconds: float) -> Generator[Item]:
-    """Yield items with an outcome; when this ends or is closed, so does the work."""
+def _pieces(window: Window, grace_seconds: float) -> Generator[list[Item]]:
+    """Yield items with an outcome, as many as their consumer takes in a moment; when this ends or is closed, so does the work."""
     is_over = is_late = False
+    most = 1
     try:
         with _terminable():
-            while (item := window.poll()) != "end":
-                if item == "wait":
+            while (items := window.poll(most)) != "end":
+                if items == "wait":
                     window.take(window.ended.get())
-                else:
-                    yield item
+                elif items:
+                    began = time.monotonic()
+                    yield items
+                    is_quick = time.monotonic() - began < _MOMENT_SECONDS
+                    most = min(2 * most, _LARGEST_PIECE) if is_quick else max(1, most // 2)
         is_over = True
     finally:
         if not is_over:
@@ -108,16 +113,19 @@ def _items(window: Window, grace_seconds: float) -> Generator[Item]:
         window.close(is_over=is_over, is_late=is_late)
 
 
-def _result(window: Window, item: Item) -> Any:
-    outcome = item.outcome
-    if isinstance(outcome, Returned):
-        return outcome.value
-    if isinstance(outcome, Raised):
-        return outcome.failure
-    value = window.engine.load(window.function, item.key, item.id)
-    if value is not MISS:
-        return value
-    # It was damaged or deleted since it was looked up, or was made by code that is to be run again.
+def _results(window: Window, pieces: Generator[list[Item]]) -> Generator[Any]:
+    loader = Loader(window.engine, window.function)
+    try:
+        for piece in pieces:
+            for loaded in loader.load(piece):
+                for item, result in loaded:
+                    yield result if result is not MISS else _run_again(window, item)
+    finally:
+        pieces.close()
+
+
+def _run_again(window: Window, item: Item) -> Any:
+    """Run a call whose result was damaged or deleted since it was looked up, or made by code that is to be run again."""
     try:
         return window.engine.run(window.call_of(item))
     except Exception as error:  # noqa: BLE001 - the function raises what it likes

@@ -9,15 +9,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from ._batch import Outcome, Raised, Returned
-from ._call import Call
+from ._batch import Outcome, Raised, Returned, Stored
+from ._call import Call, in_thread
 from ._engine import MISS
 from ._function import KnownFunction
 from ._items import MapSummary
+from ._loading import Loader
 from ._window import Item, Window
 from ._workers import Crew, is_unhandled
 
 R = TypeVar("R")
+
+_LARGEST_PIECE = 100
 
 
 class TaskCrew(Crew):
@@ -56,7 +59,8 @@ class AsyncMapResults(AsyncIterator[R]):
 
     def __init__(self, window: Window, grace_seconds: float) -> None:
         self._window = window
-        self._items = _items(window, grace_seconds)
+        self._pieces = _pieces(window, grace_seconds)
+        self._results = _results(window, self._pieces)
 
     def __aiter__(self) -> AsyncMapResults[R]:
         """Return itself."""
@@ -64,12 +68,7 @@ class AsyncMapResults(AsyncIterator[R]):
 
     async def __anext__(self) -> R:
         """Return the next result; with `on_error="return"`, or of a call that is left alone, a `Failure`."""
-        item = await anext(self._items)
-        try:
-            return cast("R", await _result(self._window, item))
-        except BaseException:
-            await self.aclose()
-            raise
+        return cast("R", await anext(self._results))
 
     async def __aenter__(self) -> AsyncMapResults[R]:
         """Return itself; it is closed at the end of the `async with` block."""
@@ -81,7 +80,8 @@ class AsyncMapResults(AsyncIterator[R]):
 
     async def aclose(self) -> None:
         """Begin no further calls, and let those in flight finish and be saved."""
-        await self._items.aclose()
+        await self._results.aclose()
+        await self._pieces.aclose()
 
     async def drain(self) -> MapSummary:
         """Run all missing calls, without loading or returning any result.
@@ -89,7 +89,8 @@ class AsyncMapResults(AsyncIterator[R]):
         Raises:
             Exception: What a call raises, unless `on_error` is "return".
         """
-        async for _ in self._items:
+        self._window.drop_results()
+        async for _ in self._pieces:
             pass
         return self.summary()
 
@@ -98,19 +99,19 @@ class AsyncMapResults(AsyncIterator[R]):
         return self._window.progress.summary()
 
 
-async def _items(window: Window, grace_seconds: float) -> AsyncGenerator[Item]:
+async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[list[Item]]:
     """Yield items with an outcome; when this ends or is closed, so does the work."""
     is_over = is_late = False
     something_ended = asyncio.Event()
     window.on_end = something_ended.set
     try:
         with _terminable():
-            while (item := window.poll()) != "end":
-                if item == "wait":
+            while (items := window.poll(_LARGEST_PIECE)) != "end":
+                if items == "wait":
                     await something_ended.wait()
                     something_ended.clear()
-                else:
-                    yield item
+                elif items:
+                    yield items
         is_over = True
     finally:
         in_flight: list[Any] = [] if is_over else window.stop()
@@ -124,15 +125,21 @@ async def _items(window: Window, grace_seconds: float) -> AsyncGenerator[Item]:
         window.close(is_over=is_over, is_late=is_late)
 
 
-async def _result(window: Window, item: Item) -> Any:
-    outcome = item.outcome
-    if isinstance(outcome, Returned):
-        return outcome.value
-    if isinstance(outcome, Raised):
-        return outcome.failure
-    value = await window.engine.load_async(window.function, item.key, item.id)
-    if value is not MISS:
-        return value
+async def _results(window: Window, pieces: AsyncGenerator[list[Item]]) -> AsyncGenerator[Any]:
+    loader = Loader(window.engine, window.function)
+    try:
+        async for piece in pieces:
+            blocks = loader.load(piece)
+            reads = any(isinstance(item.outcome, Stored) for item in piece)
+            while loaded := cast("Any", await in_thread(next, blocks, None) if reads else next(blocks, None)):
+                for item, result in loaded:
+                    yield result if result is not MISS else await _run_again(window, item)
+    finally:
+        await pieces.aclose()
+
+
+async def _run_again(window: Window, item: Item) -> Any:
+    """Run a call whose result was damaged or deleted since it was looked up, or made by code that is to be run again."""
     try:
         return await window.engine.run_async(window.call_of(item))
     except Exception as error:  # noqa: BLE001 - the function raises what it likes

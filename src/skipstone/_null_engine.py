@@ -10,7 +10,7 @@ from ._call import Attempt, Call
 from ._engine import MISS
 from ._failures import failure_now
 from ._function import KnownFunction
-from ._record import Failure, Key, RecordInfo
+from ._record import Failure, Key, Record, RecordInfo
 from ._stats import Counters
 from .stores import Claim
 
@@ -74,6 +74,10 @@ class NullEngine:
     def done(self, _function: KnownFunction, _keys: Sequence[Key]) -> set[Key]:
         """Return an empty set."""
         return set()
+
+    def fetch(self, _keys: Sequence[Key]) -> dict[Key, Record]:
+        """Return an empty dictionary."""
+        return {}
 
     def failure(self, call: Call, error: Exception) -> Failure:
         """Return the failure of a call that raised just now."""

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from . import _log
 from ._batch import Outcome, Raised, Stored
-from ._call import Call, check_id
+from ._call import Call, check_ids
 from ._function import KnownFunction
 from ._naming import shortened
 from ._progress import Progress
@@ -30,6 +31,7 @@ _LONGEST_READ_SECONDS = 0.05
 _ENOUGH_CALLS = 64
 _WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER = 1000, 16
 _QUICK_CALL_SECONDS = 20e-6
+_STORED = Stored()
 
 
 class Item:
@@ -117,74 +119,100 @@ class Window:
         self._in_flight: dict[Future[list[Outcome]], tuple[list[Item], float]] = {}
         self.ended: SimpleQueue[Ended] = SimpleQueue()
         self._lock = threading.RLock()
-        self.is_over = self._is_exhausted = self._is_stopping = False
+        self.is_over = self._is_begun = self._is_exhausted = self._is_stopping = False
+        self._drops_results = False
         self.on_end: Callable[[], object] = lambda: None
         """Called when a chunk has ended, maybe in another thread."""
         self._block = min(_FIRST_BLOCK, options.window)
         self._seconds_per_call = 0.0
         self._before = engine.counters.stats()
 
-    def poll(self) -> Item | Literal["wait", "end"]:
-        """Return the next item with an outcome, or what else there is to do.
+    def drop_results(self) -> None:
+        """Nobody wants the results, if none were asked for before: there is no need to keep what is done."""
+        self._drops_results = not self._is_begun
+
+    def poll(self, most: int) -> list[Item] | Literal["wait", "end"]:
+        """Go on, and return the next items with an outcome, or what else there is to do.
+
+        Returns:
+            Up to `most` items; none where it is to be asked again at once.
 
         Raises:
             Exception: What a call raised, where the map is to end then.
         """
-        self._fill()
+        if self._can_read():
+            self._read()
         self._hand_out()
         while not self.ended.empty():
             self.take(self.ended.get())
-        if not self._held:
-            return "end"
-        if self._items and self._items[0].outcome is not None:
-            self._held -= 1
-            return self._items.popleft()
-        return "wait"
+        items = self._items
+        ready: list[Item] = []
+        while items and len(ready) < most and items[0].outcome is not None:
+            ready.append(items.popleft())
+        self._held -= len(ready)
+        if ready or self._can_read():
+            return ready
+        return "wait" if self._held else "end"
 
-    def _fill(self) -> None:
-        """Read input where there is room for it, and find out what of it is done."""
-        while not self._is_exhausted and self._held + self._block <= self._options.window:
-            block = self._read_block()
-            stored = self.engine.done(self.function, [item.key for item in block])
-            missing = [item for item in block if item.key not in stored]
-            self.progress.found(len(block) - len(missing))
-            left_alone = self._left_alone(missing)
-            for item in block:
-                if item.key in stored:
-                    item.outcome = Stored()
-                elif item.key in left_alone:
-                    item.outcome = left_alone[item.key]
-                    self.progress.ran(failed=True)
-            self._held += len(block)
-            self._items.extend(item for item in block if self._options.ordered or item.outcome is not None)
-            with self._lock:
-                self._ready.extend(item for item in block if item.outcome is None)
-            self._block = min(2 * self._block, _LARGEST_BLOCK, self._options.window)
-            if self._items and self._items[0].outcome is not None:
-                return  # there is a result to give: the rest of the input can wait
+    def _can_read(self) -> bool:
+        return not self._is_exhausted and self._held + self._block <= self._options.window
 
-    def _read_block(self) -> list[Item]:
-        block: list[Item] = []
-        until = time.monotonic() + _LONGEST_READ_SECONDS
-        for call_id, args in self._source:
-            check_id(self.function, call_id)
-            block.append(Item(args, call_id, self.function.key(call_id)))
-            if len(block) >= self._block or time.monotonic() > until:
-                return block
-        self._is_exhausted = True
+    def _read(self) -> None:
+        """Read a block of input, and find out what of it is done."""
+        self._is_begun = True
+        block = self._read_block()
+        ids = [call_id for call_id, _ in block]
+        check_ids(self.function, ids)
+        keys = list(map(self.function.key, ids))
+        stored = self.engine.done(self.function, keys)
+        if self._drops_results and len(stored) == len(keys):
+            items: list[Item] = []
+        else:
+            items = [Item(args, call_id, key) for (call_id, args), key in zip(block, keys, strict=True)]
+        missing: list[Item] = []
+        for item in items:
+            if item.key in stored:
+                item.outcome = _STORED
+            else:
+                missing.append(item)
+        self.progress.found(len(block) - len(missing))
+        for item, outcome in self._left_alone(missing):
+            item.outcome = outcome
+            self.progress.ran(failed=True)
+        to_run = [item for item in missing if item.outcome is None]
+        if self._drops_results:
+            self._held += len(to_run)
+        else:
+            self._held += len(items)
+            self._items.extend(
+                items if self._options.ordered else (item for item in items if item.outcome is not None)
+            )
+        with self._lock:
+            self._ready.extend(to_run)
+        self._block = min(2 * self._block, _LARGEST_BLOCK, self._options.window)
+
+    def _read_block(self) -> list[tuple[object, tuple[Any, ...]]]:
+        block: list[tuple[object, tuple[Any, ...]]] = []
+        until, at_once = time.monotonic() + _LONGEST_READ_SECONDS, 1
+        while len(block) < self._block and time.monotonic() < until:
+            at_once = min(2 * at_once, self._block - len(block))
+            some = list(islice(self._source, at_once))
+            block.extend(some)
+            if len(some) < at_once:
+                self._is_exhausted = True
+                break
         return block
 
-    def _left_alone(self, items: list[Item]) -> dict[Key, Raised]:
-        """Return the failures of those items that have failed too often to be tried again."""
+    def _left_alone(self, items: list[Item]) -> Iterator[tuple[Item, Raised]]:
+        """Yield those items that have failed too often to be tried again, and their failures."""
         most = self._options.skip_failed_after
         if most is None or not items:
-            return {}
+            return
         failures = self.engine.failures_of({item.key: item.id for item in items})
-        return {
-            key: Raised(failure, RuntimeError(failure.error))
-            for key, failure in failures.items()
-            if failure.attempts >= most
-        }
+        for item in items:
+            failure = failures.get(item.key)
+            if failure is not None and failure.attempts >= most:
+                yield item, Raised(failure, RuntimeError(failure.error))
 
     def _hand_out(self) -> None:
         """Give the workers what is missing, as far as they can take it. Also called when a chunk has ended."""
@@ -212,8 +240,7 @@ class Window:
 
     def _has_chunk(self) -> bool:
         """Tell whether there is something to hand out; a batch that is not full waits for more input."""
-        can_grow = not self._is_exhausted and self._held + self._block <= self._options.window
-        return len(self._ready) >= ((self._options.batch_size or 1) if can_grow else 1)
+        return len(self._ready) >= ((self._options.batch_size or 1) if self._can_read() else 1)
 
     def _most_in_flight(self) -> int:
         # Where saving takes longer than running, workers would only stand in each other's way.
@@ -239,7 +266,9 @@ class Window:
         for item, outcome in zip(chunk, future.result(), strict=False):
             item.outcome = outcome
             self.progress.ran(failed=isinstance(outcome, Raised))
-            if not self._options.ordered:
+            if self._drops_results:
+                self._held -= 1
+            elif not self._options.ordered:
                 self._items.append(item)
             if isinstance(outcome, Raised) and self._options.raises and not self._is_stopping:
                 raise self._noted(outcome.error, item)

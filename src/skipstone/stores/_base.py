@@ -58,6 +58,17 @@ class Store(Protocol):
         """
         ...
 
+    def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
+        """Keep records, each of another key; see `put`.
+
+        Returns:
+            The keys whose record is now the given one.
+
+        Raises:
+            StoreUnavailableError: Some of them may have been kept.
+        """
+        ...
+
     def delete(self, keys: Iterable[Key], /) -> int:
         """Remove the records of these keys, and return how many there were."""
         ...
@@ -103,6 +114,14 @@ class BaseStore:
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
         return set(self.get_many(keys))
+
+    def put(self, record: Record, /, *, replace: bool = False) -> bool:
+        """See `Store`."""
+        raise NotImplementedError
+
+    def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
+        """See `Store`."""
+        return {record.key for record in records if self.put(record, replace=replace)}
 
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`."""

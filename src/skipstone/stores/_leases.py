@@ -31,26 +31,34 @@ _PAUSE_SHARE = 0.25  # of the time waited so far
 
 
 class Cells(Protocol):
-    """Small texts by name, changed by compare-and-swap. All methods raise StoreUnavailableError only."""
+    """Where a store keeps leases and signs of life: small texts. Its methods raise StoreUnavailableError only."""
 
-    def read(self, name: str, /) -> tuple[str, Any] | None:
-        """Return a cell's text and version, or None where there is no such cell."""
+    def lease(self, key: Key, /) -> tuple[str, Any] | None:
+        """Return the lease of a key and its version, or None where there is none."""
         ...
 
-    def swap(self, name: str, text: str, version: Any, /) -> Any:
-        """Write a cell if its version still is this one; None: if there is no such cell.
+    def swap_lease(self, key: Key, text: str, version: Any, /) -> Any:
+        """Write the lease of a key if it still has this version; None: if there is none.
 
         Returns:
-            The new version; None where somebody else was first.
+            The new version, or None where it was not written.
         """
         ...
 
-    def write(self, name: str, text: str, /) -> None:
-        """Write a cell that nobody else writes."""
+    def remove_lease(self, key: Key, version: Any, /) -> None:
+        """Remove the lease of a key, which has this version, nearly for sure."""
         ...
 
-    def remove(self, name: str, /) -> None:
-        """Remove a cell, if it is there."""
+    def sign(self, holder: str, /) -> str | None:
+        """Return the latest sign of life of a holder, or None where there is none."""
+        ...
+
+    def write_sign(self, holder: str, text: str, /) -> None:
+        """Replace the sign of life of a holder."""
+        ...
+
+    def remove_sign(self, holder: str, /) -> None:
+        """Remove the sign of life of a holder."""
         ...
 
 
@@ -66,7 +74,7 @@ class Leases:
     def _begin(self) -> None:
         """Hold nothing: this is a new process."""
         self._claims = ThreadClaims()
-        self._holder = _Holder(self._cells, self._lease_seconds / 3)
+        self._holder: _Holder | None = None
         self._watched: dict[str, _Sign] = {}
         self._refused: dict[Key, _Refusal] = {}
 
@@ -101,25 +109,24 @@ class Leases:
         return None
 
     def _joined(self) -> _Holder:
-        while not self._holder.join():
+        while self._holder is None or not self._holder.join():
             self._holder = _Holder(self._cells, self._lease_seconds / 3)
         return self._holder
 
     def _take(self, key: Key, holder: _Holder) -> _Lease | None:
-        name = key.hex()
         text = holder.lease()
         taken_at = time.monotonic()
-        version = self._cells.swap(name, text, None)
+        version = self._cells.swap_lease(key, text, None)
         if version is None:
-            found = self._cells.read(name)
+            found = self._cells.lease(key)
             if found is None:
                 return None  # given back just now
             there, version = found
-            if there != text:  # it would be ours: the answer to the swap was lost
+            if there != text:  # it would be ours: the answer was lost
                 if not self._is_abandoned(there):
                     return None
-                version = self._cells.swap(name, text, version)
-        return None if version is None else _Lease(name, version, taken_at)
+                version = self._cells.swap_lease(key, text, version)
+        return None if version is None else _Lease(key, version, taken_at)
 
     def _is_abandoned(self, text: str) -> bool:
         """Tell whether the holder of a lease is dead, or has given no sign of life for the lease time."""
@@ -127,9 +134,9 @@ class Leases:
         process = process_of(sign.holder)
         if process is not None and process.is_dead():
             return True
-        found = self._cells.read(_cell_of(sign.holder))
-        if found is not None:
-            sign = max(sign, _sign_in(found[0]), key=lambda each: each.number)
+        latest = self._cells.sign(_cell_of(sign.holder))
+        if latest is not None:
+            sign = max(sign, _sign_in(latest), key=lambda each: each.number)
         watched = self._watched.get(sign.holder)
         if watched is None or watched.number < sign.number:
             self._watched[sign.holder] = sign
@@ -137,14 +144,16 @@ class Leases:
         return time.monotonic() - watched.seen_at >= self._lease_seconds
 
     def _give_back(self, lease: _Lease, holder: _Holder, claim: HeldClaim) -> None:
+        if not holder.is_of_this_process():
+            return
         is_left_behind = False
         try:
-            is_ours: Any = True
+            version = lease.version
             if time.monotonic() - lease.taken_at > self._lease_seconds / 2:
                 # Others may have thought us dead. If it is ours still, it is a new lease now, and safe to remove.
-                is_ours = self._cells.swap(lease.name, holder.lease(), lease.version)
-            if is_ours is not None:
-                self._cells.remove(lease.name)
+                version = self._cells.swap_lease(lease.key, holder.lease(), version)
+            if version is not None:
+                self._cells.remove_lease(lease.key, version)
         except StoreError as error:
             is_left_behind = True
             _log.debug("cannot give back a claim: %s", error)
@@ -154,7 +163,7 @@ class Leases:
 
 
 class _Lease(NamedTuple):
-    name: str
+    key: Key
     version: Any
     taken_at: float
 
@@ -178,12 +187,17 @@ class _Holder:
     def __init__(self, cells: Cells, every_seconds: float) -> None:
         self._cells = cells
         self._every_seconds = every_seconds
-        self._word = f"{this_process()}:{os.urandom(8).hex()}"
+        self._process = this_process()
+        self._word = f"{self._process}:{os.urandom(8).hex()}"
         self._number = 0
         self._leases = 0
         self._is_over = False
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
+
+    def is_of_this_process(self) -> bool:
+        """Tell whether it is not one of the parent's, after a fork."""
+        return self._process.number == os.getpid()
 
     def join(self) -> bool:
         """Count one lease more, before it is taken; False: this holder takes no more."""
@@ -218,12 +232,12 @@ class _Holder:
                     break
                 self._number += 1
             try:
-                self._cells.write(cell, f"{self._word} {self._number}")
+                self._cells.write_sign(cell, f"{self._word} {self._number}")
             except StoreError as error:
                 _log.debug("cannot renew claims: %s", error)
         if self._number:
             with suppress(StoreError):
-                self._cells.remove(cell)
+                self._cells.remove_sign(cell)
 
 
 def _sign_in(text: str) -> _Sign:

@@ -10,30 +10,26 @@ one, reading ahead ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from operator import itemgetter
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
-from .._record import Buffer, Key
+from .._record import Key
 
-Row: TypeAlias = tuple[Key, bytes, int, float, Buffer]
-"""Key, checksum, origin's number, duration in seconds, payload. The garbage collector ignores such a tuple."""
+Row = TypeVar("Row")
 
-ReadRange: TypeAlias = Callable[[int, int], dict[Key, Row]]
-"""Return the rows with sequence numbers above the first and up to the second."""
+ReadRange: TypeAlias = Callable[[int, int], tuple[dict[Key, Row], int]]
+"""Return the rows with sequence numbers above the first and up to the second, and their size in memory in bytes."""
 
 _FIRST_WINDOW_ROWS, _MOST_WINDOW_ROWS = 16, 2048
 _NEAR_ROWS, _ENOUGH_IN_ORDER = 16, 2
 _MOST_WINDOW_BYTES, _BUDGET_BYTES = 4 << 20, 24 << 20
-_ROW_OVERHEAD_BYTES = 400  # of a row, its key and its place in the dictionary
-
-_payload = itemgetter(4)
 
 
-class ReadAhead:
+class ReadAhead(Generic[Row]):
     """The rows that were read ahead. Not safe for threads, but for looking into `rows`."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_range: ReadRange[Row]) -> None:
         self.rows: dict[Key, Row] = {}
+        self._read_range = read_range
         self._held_bytes = 0
         self._window_rows = _FIRST_WINDOW_ROWS
         self._in_order = 0  # how many look-ups came right behind the one before
@@ -41,35 +37,34 @@ class ReadAhead:
 
     def clear(self) -> None:
         """Forget what was read."""
-        self.__init__()  # type: ignore[misc]
+        self.__init__(self._read_range)  # type: ignore[misc]
 
     def discard(self, keys: Iterable[Key]) -> None:
         """Forget these rows."""
         for key in keys:
             self.rows.pop(key, None)
 
-    def extend(self, sequence: int, read_range: ReadRange) -> None:
-        """Read on, now that the row of this sequence number was looked up."""
-        if self._start < sequence <= self._stop:
+    def extend(self, first: int, last: int) -> None:
+        """Read on, now that the rows between these sequence numbers, or some of them, were looked up."""
+        if self._start < last <= self._stop:
             return  # it was in the range, but is none to read ahead: a large one
-        first, follows = self._asked < 0, self._asked < sequence <= self._asked + _NEAR_ROWS
-        near = self._stop < sequence <= self._stop + max(self._window_rows, _FIRST_WINDOW_ROWS)
+        fresh, follows = self._asked < 0, self._asked < first <= self._asked + _NEAR_ROWS
+        near = self._stop < last <= self._stop + max(self._window_rows, _FIRST_WINDOW_ROWS)
         self._in_order = self._in_order + 1 if follows else 0
-        self._asked = sequence
+        self._asked = last
         if self._held_bytes >= _BUDGET_BYTES or self._window_rows == 0:
             if self._in_order < _ENOUGH_IN_ORDER:
                 return  # by chance, a reader at random comes near the last one, but not time after time
             if self._held_bytes >= _BUDGET_BYTES:
                 self.clear()
             self._window_rows = _FIRST_WINDOW_ROWS
-            self._asked, first = sequence, True
-        self._sweep(sequence if first or (follows and not near) else self._stop, read_range)
+            self._asked, fresh = last, True
+        self._sweep(last if fresh or (follows and not near) else self._stop)
 
-    def _sweep(self, start: int, read_range: ReadRange) -> None:
-        found = read_range(start, start + self._window_rows)
+    def _sweep(self, start: int) -> None:
+        found, read_bytes = self._read_range(start, start + self._window_rows)
         held_before = len(self.rows)
         self.rows.update(found)
-        read_bytes = sum(map(len, map(_payload, found.values()))) + _ROW_OVERHEAD_BYTES * len(found)
         self._held_bytes += read_bytes
         self._start, self._stop = start, start + self._window_rows
         if len(self.rows) > held_before:

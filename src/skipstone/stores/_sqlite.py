@@ -5,14 +5,16 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
-from typing import Any, TypeVar
+from itertools import chain
+from operator import itemgetter
+from typing import Any, TypeAlias, TypeVar
 
-from .._record import Key, Origin, Record, RecordInfo, parts_of, size_of
+from .._record import Buffer, Key, Origin, Record, RecordInfo, parts_of, size_of
 from ._base import BaseStore, Claim
 from ._connection import Connection, again_when_mended
-from ._read_ahead import ReadAhead, Row
+from ._read_ahead import ReadAhead
 from ._recovery import damaged_index
 from ._values import Values
 
@@ -23,6 +25,7 @@ _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
 _KEYS_PER_QUERY = 500
 _FEW_KEYS = 4  # up to here, a look-up of each is faster than IN, which sorts its list first
 _ROWS_PER_PAGE = 1000
+_ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
 
 _ROW = "key, checksum, origin, duration, payload"
 # The row is found by its number, so that the key comes from the row itself: the index may be damaged.
@@ -33,7 +36,7 @@ _FOUND = f"SELECT {_TABLE_ROW} FROM records AS found JOIN records AS row ON row.
 _BY_KEY = f"{_FOUND} WHERE found.key = ?"
 _ORIGIN = "function, version, encoding, code, run, host, process"
 _NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # of a record whose origin cannot be read
-_RANGE = f"SELECT {_ROW} FROM records WHERE sequence > ? AND sequence <= ? AND file IS NULL"
+_IN_RANGE = "FROM records WHERE sequence > ? AND sequence <= ?"
 _INSERT = (
     f"INSERT INTO records ({_ROW}, file, size, call_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (key) DO NOTHING"
@@ -45,8 +48,12 @@ _SCAN = """
     WHERE records.sequence > ? AND (?2 IS NULL OR function = ?2) ORDER BY records.sequence LIMIT ?3
 """
 
+_Row: TypeAlias = tuple[Key, bytes, int, float, Buffer]
+"""Key, checksum, origin's number, duration in seconds, payload. The garbage collector ignores such a tuple."""
+
 _T = TypeVar("_T")
 _new = tuple.__new__
+_payload = itemgetter(4)
 
 
 class SqliteStore(BaseStore):
@@ -69,7 +76,8 @@ class SqliteStore(BaseStore):
 
     def _forget(self) -> None:
         """Forget what is known of the database: it may be another one now."""
-        self._ahead = ReadAhead()
+        self._ahead: ReadAhead[_Row] = ReadAhead(self._read_rows)
+        self._keys_ahead: ReadAhead[None] = ReadAhead(self._read_keys)
         self._fresh_until = 0.0
         self._data_version, self._epoch = -1, None
         self._origin_ids: dict[Origin, int] = {}
@@ -111,16 +119,23 @@ class SqliteStore(BaseStore):
             found = connection.execute(_BY_KEY, (key,)).fetchone()
             if found is None:
                 return None
-            self._ahead.extend(found[7], self._read_range)
+            self._ahead.extend(found[7], found[7])
             return self._record(connection, found)
 
-    def _read_range(self, start: int, stop: int) -> dict[Key, Row]:
+    def _read_rows(self, start: int, stop: int) -> tuple[dict[Key, _Row], int]:
         with self._connection as connection:
-            return {
+            rows: dict[Key, _Row] = {
                 row[0]: row
-                for row in connection.execute(_RANGE, (start, stop))
+                for row in connection.execute(f"SELECT {_ROW} {_IN_RANGE} AND file IS NULL", (start, stop))
                 if type(row[4]) is bytes and type(row[3]) is float  # others are damaged
             }
+        return rows, sum(map(len, map(_payload, rows.values()))) + _ROW_OVERHEAD_BYTES * len(rows)
+
+    def _read_keys(self, start: int, stop: int) -> tuple[dict[Key, None], int]:
+        with self._connection as connection:
+            rows = connection.execute(f"SELECT key {_IN_RANGE}", (start, stop))
+            keys: dict[Key, None] = dict.fromkeys(chain.from_iterable(rows))
+        return keys, _KEY_OVERHEAD_BYTES * len(keys)
 
     def _look_for_changes(self) -> sqlite3.Connection:
         """Drop what was read ahead when another connection has deleted or replaced a record."""
@@ -133,6 +148,7 @@ class SqliteStore(BaseStore):
             epoch = connection.execute("SELECT value FROM state WHERE name = 'epoch'").fetchone()
             if epoch != self._epoch:
                 self._ahead.clear()
+                self._keys_ahead.clear()
             self._data_version, self._epoch = version, epoch
         self._fresh_until = now + _LOOK_FOR_CHANGES_EVERY_SECONDS
         return connection
@@ -140,10 +156,12 @@ class SqliteStore(BaseStore):
     @again_when_mended
     def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
         """See `Store`."""
-        found = {}
+        found: dict[Key, Record] = {}
         with self._connection as connection:
-            for some in _chunks(keys):
-                for row in connection.execute(_by_keys(len(some)), some).fetchall():
+            for known, looked_up in self._in_bulk(connection, keys, self._ahead, _by_keys):
+                for key in known:
+                    found[key] = self._record_of(self._ahead.rows[key])
+                for row in looked_up:
                     record = self._record(connection, row)
                     if record is not None:
                         found[record.key] = record
@@ -152,13 +170,47 @@ class SqliteStore(BaseStore):
     @again_when_mended
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
+        found: set[Key] = set()
+        # Where rows are read, too, those read ahead for this are there when they are asked for.
+        ahead: ReadAhead[Any] = self._ahead if self._ahead.rows else self._keys_ahead
         with self._connection as connection:
-            found = [
-                row for some in _chunks(keys) for row in connection.execute(_present(len(some)), some).fetchall()
-            ]
-        return {key for (key,) in found}
+            for known, looked_up in self._in_bulk(connection, keys, ahead, _present):
+                found.update(known)
+                found.update(row[-1] for row in looked_up)
+        return found
 
-    def _record_of(self, row: Row) -> Record:
+    def _in_bulk(
+        self,
+        connection: sqlite3.Connection,
+        keys: Sequence[Key],
+        ahead: ReadAhead[Any],
+        query: Callable[[int], str],
+    ) -> Iterator[tuple[list[Key], list[tuple[Any, ...]]]]:
+        """Yield those keys that were read ahead, and the rows, ending in sequence and key, that a query finds for others.
+
+        It asks for some of them, and then reads ahead from there, so that a reader in order looks few of them up.
+        """
+        if len(keys) <= _FEW_KEYS:  # who holds a claim and looks again must know of the last moment
+            yield [], connection.execute(query(len(keys)), keys).fetchall() if keys else []
+            return
+        self._look_for_changes()
+        at_once = _FEW_KEYS
+        looked_up: list[tuple[Any, ...]] = []
+        while True:
+            known = [key for key in keys if key in ahead.rows]
+            yield known, looked_up
+            if len(known) == len(keys):
+                return
+            if known:
+                keys, at_once = [key for key in keys if key not in ahead.rows], _FEW_KEYS
+            some, keys = keys[:at_once], keys[at_once:]
+            looked_up = connection.execute(query(len(some)), some).fetchall()
+            if looked_up:
+                numbers = [row[-2] for row in looked_up]
+                ahead.extend(min(numbers), max(numbers))
+            at_once = min(2 * at_once, _KEYS_PER_QUERY)
+
+    def _record_of(self, row: _Row) -> Record:
         key, checksum, origin, duration, payload = row
         # What Record(...) does, in half the time: this is the way of every hit.
         return _new(Record, (key, checksum, self._origins[origin], duration, payload, "", 0.0))
@@ -185,45 +237,66 @@ class SqliteStore(BaseStore):
             row = connection.execute(f"SELECT {_ORIGIN} FROM origins WHERE id = ?", (number,)).fetchone()
         return None if row is None else Origin(*row)
 
-    @again_when_mended
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        payload = parts_of(record.payload)
-        size_bytes = size_of(payload)
-        file, content = None, None
-        if size_bytes < _ROW_BELOW_BYTES:
-            content = payload[0] if len(payload) == 1 else b"".join(payload)
-        else:
-            with self._connection:
-                self._connection.in_place()  # or the folder is made anew
-            with self._connection.translating():  # without the connection: it may take long
-                file = self._values.write(record.key, payload)
-        kept = False
+        return bool(self.put_many((record,), replace=replace))
+
+    @again_when_mended
+    def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
+        """See `Store`. The rows are written in one transaction."""
+        records = list({record.key: record for record in records}.values())
+        kept: set[Key] = set()
+        files: dict[Key, str] = {}
         try:
+            for record in records:
+                if size_of(parts_of(record.payload)) >= _ROW_BELOW_BYTES:
+                    files[record.key] = self._write_file(record)
             with self._connection:
                 connection = self._connection.in_place()
-                row = (
-                    record.key,
-                    record.checksum,
-                    self._origin_id(connection, record.origin),
-                    record.duration_seconds,
-                    content,
-                    file,
-                    size_bytes,
-                    record.call_id,
-                    record.created_at_seconds,
-                )
-                if replace:
-                    with self._change(connection, [record.key]):
-                        kept = connection.execute(_INSERT, row).rowcount == 1
-                        if not kept:
-                            raise damaged_index(record.key)
-                else:
-                    kept = connection.execute(_INSERT, row).rowcount == 1
+                rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
+                with self._to_insert(connection, [record.key for record in records], replace=replace):
+                    for row in rows:
+                        if connection.execute(_INSERT, row).rowcount == 1:
+                            kept.add(row[0])
+                        elif replace:
+                            raise damaged_index(row[0])
+        except BaseException:
+            kept.clear()
+            raise
         finally:
-            if file is not None and not kept:
-                self._values.remove(file)
+            for key, file in files.items():
+                if key not in kept:
+                    self._values.remove(file)
         return kept
+
+    def _write_file(self, record: Record) -> str:
+        with self._connection:
+            self._connection.in_place()  # or the folder is made anew
+        with self._connection.translating():  # without the connection: it may take long
+            return self._values.write(record.key, parts_of(record.payload))
+
+    def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
+        payload = parts_of(record.payload)
+        content = None if file else payload[0] if len(payload) == 1 else b"".join(payload)
+        return (
+            record.key,
+            record.checksum,
+            self._origin_id(connection, record.origin),
+            record.duration_seconds,
+            content,
+            file,
+            size_of(payload),
+            record.call_id,
+            record.created_at_seconds,
+        )
+
+    def _to_insert(
+        self, connection: sqlite3.Connection, keys: Sequence[Key], *, replace: bool
+    ) -> AbstractContextManager[object]:
+        """Return what surrounds the insertion of rows: a transaction, unless one row is one by itself."""
+        if replace:
+            return self._change(connection, keys)
+        return nullcontext() if len(keys) == 1 else _transaction(connection)
 
     def _origin_id(self, connection: sqlite3.Connection, origin: Origin) -> int:
         found = self._origin_ids.get(origin)
@@ -254,20 +327,18 @@ class SqliteStore(BaseStore):
 
         Yields a list of one number: how many there were.
         """
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            where = f"FROM records WHERE key IN ({_marks(keys)})"
-            query = f"SELECT file {where} AND file IS NOT NULL"
-            files = [file for (file,) in connection.execute(query, keys)]
-            removed = connection.execute(f"DELETE {where}", keys).rowcount
+        files: list[str] = []
+        removed = 0
+        with _transaction(connection):
+            for some in _chunks(keys):
+                where = f"FROM records WHERE key IN ({_marks(some)})"
+                query = f"SELECT file {where} AND file IS NOT NULL"
+                files += [file for (file,) in connection.execute(query, some)]
+                removed += connection.execute(f"DELETE {where}", some).rowcount
             connection.execute("UPDATE state SET value = value + 1 WHERE name = 'epoch'")
             yield [removed]
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
         self._ahead.discard(keys)
+        self._keys_ahead.discard(keys)
         for file in files:
             self._values.remove(file)
 
@@ -305,6 +376,18 @@ class _Origins(dict[int, Origin]):
         return origin
 
 
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:
     return SqliteStore(folder, **settings)
 
@@ -323,8 +406,8 @@ def _by_keys(count: int) -> str:
 @lru_cache(maxsize=8)
 def _present(count: int) -> str:
     if count <= _FEW_KEYS:
-        return " UNION ALL ".join(["SELECT key FROM records WHERE key = ?"] * count)
-    return f"SELECT key FROM records WHERE key IN ({', '.join('?' * count)})"
+        return " UNION ALL ".join(["SELECT sequence, key FROM records WHERE key = ?"] * count)
+    return f"SELECT sequence, key FROM records WHERE key IN ({', '.join('?' * count)})"
 
 
 def _marks(keys: Sequence[object]) -> str:
