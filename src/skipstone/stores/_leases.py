@@ -28,6 +28,7 @@ LEASE_SECONDS = 15.0
 
 _LONGEST_PAUSE_SECONDS = 1.0
 _PAUSE_SHARE = 0.25  # of the time waited so far
+_END_SECONDS = 5.0  # for a last request
 
 
 class Cells(Protocol):
@@ -107,6 +108,11 @@ class Leases:
         pause_seconds = min(_LONGEST_PAUSE_SECONDS, _PAUSE_SHARE * (now - since))
         self._refused[key] = _Refusal(since, now + pause_seconds)
         return None
+
+    def close(self) -> None:
+        """Let go of the thread, and of the sign of life, unless something is held."""
+        if self._holder is not None:
+            self._holder.end()
 
     def _joined(self) -> _Holder:
         while self._holder is None or not self._holder.join():
@@ -194,6 +200,7 @@ class _Holder:
         self._is_over = False
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
+        self._woken = threading.Event()
 
     def is_of_this_process(self) -> bool:
         """Tell whether it is not one of the parent's, after a fork."""
@@ -222,10 +229,20 @@ class _Holder:
                 self._thread = threading.Thread(target=self._give_signs, name="skipstone leases", daemon=True)
                 self._thread.start()
 
+    def end(self) -> None:
+        """Take no more, and remove the sign of life, unless there are leases."""
+        with self._lock:
+            if self._leases:
+                return
+            self._is_over = True
+        self._woken.set()
+        if self._thread is not None:
+            self._thread.join(_END_SECONDS)
+
     def _give_signs(self) -> None:
-        wait, cell = threading.Event().wait, _cell_of(self._word)
+        cell = _cell_of(self._word)
         while True:
-            wait(self._every_seconds)
+            self._woken.wait(self._every_seconds)
             with self._lock:
                 if not self._leases:
                     self._is_over = True
