@@ -16,7 +16,7 @@ import time
 import tables
 
 MISSES = 20_000
-CPU_ITEMS = 40
+CPU_ITEMS = 200
 
 
 def summarize(identifier):

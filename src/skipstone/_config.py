@@ -22,6 +22,9 @@ class CheckpointConfig(NamedTuple):
     """False: every call runs, and no disk is touched."""
     index_name: str | Callable[[], str] = "default"
     """The variant of the data or experiment, as a text or a method that returns one."""
+    background_saves: bool = False
+    """With several stores, True: a call waits for the nearest to have its record; the others get it soon, also after a
+    crash."""
     artifacts_dir: str | os.PathLike[str] = "artifacts"
     """Records are kept under `<artifacts_dir>/checkpoint/<index name>/<step>/`."""
     store: str | Sequence[str] = "local"
@@ -65,6 +68,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "on_save_error": ("warn", "raise"),
 }
 _SECRET = ("signing_key",)
+_SWITCHES = ("use_checkpoints", "background_saves", "trust_store")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -115,7 +119,7 @@ def serializer_of(config: CheckpointConfig) -> Serializer:
 
 def _from_text(name: str, text: str) -> object:
     word = text.strip().lower()
-    if name in ("use_checkpoints", "trust_store") and word in _TRUE + _FALSE:
+    if name in _SWITCHES and word in _TRUE + _FALSE:
         return word in _TRUE
     if name in ("compression", "signing_key", "wait_timeout") and word in ("", "none"):
         return None
@@ -164,7 +168,7 @@ def _expected(name: str, value: object) -> str | None:
         return (
             None if all(isinstance(key, bytes) and key for key in keys) else "a text or bytes, or a list of them"
         )
-    if name in ("use_checkpoints", "trust_store"):
+    if name in _SWITCHES:
         return None if isinstance(value, bool) else "a bool"
     if name == "index_name":
         return None if isinstance(value, str) else "a str or a method without arguments that returns one"

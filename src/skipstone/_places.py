@@ -89,7 +89,7 @@ def store_of(places: Sequence[str], config: CheckpointConfig, step: str) -> Stor
         return store
     from .stores._tiers import TieredStore
 
-    return TieredStore(store, store_of(behind, config, step))
+    return TieredStore(store, store_of(behind, config, step), in_background=config.background_saves)
 
 
 def _store_at(place: str, config: CheckpointConfig, step: str) -> Store:

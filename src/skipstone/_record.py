@@ -18,6 +18,9 @@ FAILURE = "failure"
 ITEM = "item:"
 """What the encoding of a record begins with that is a part of a generator's result."""
 
+MARK = "mark:"
+"""What the encoding of a record begins with that says what another store is still to get."""
+
 
 class Origin(NamedTuple):
     """What the records of one function in one run have in common."""
@@ -84,7 +87,7 @@ class Failure(NamedTuple):
 
 def is_result(encoding: str) -> bool:
     """Tell from the encoding of a record whether it is the one of a finished call."""
-    return encoding != FAILURE and not encoding.startswith(ITEM)
+    return encoding != FAILURE and not encoding.startswith((ITEM, MARK))
 
 
 def parts_of(payload: Buffer | Payload) -> Payload:

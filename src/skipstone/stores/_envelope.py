@@ -17,7 +17,7 @@ import struct
 from typing import Any, NamedTuple
 
 import msgspec
-from xxhash import xxh3_64_digest
+from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from .._record import Buffer, Key, Origin, Record, RecordInfo, info_of, parts_of, size_of
 
@@ -133,4 +133,4 @@ def _decoded(encoded: Any) -> _Header:
 
 
 def _digest(key: Key, header: Buffer) -> bytes:
-    return xxh3_64_digest(header, int.from_bytes(key[:8], "little"))
+    return xxh3_64_digest(header, xxh3_64_intdigest(key))

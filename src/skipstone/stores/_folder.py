@@ -51,6 +51,24 @@ def make_private(folder: str) -> bool:
     return True
 
 
+def make_shared(folder: str, *, private: bool) -> None:
+    """Make a folder and what is missing above it: private, or else as open as the one above that was there.
+
+    Raises:
+        OSError: One of them cannot be made.
+    """
+    if os.path.isdir(folder):
+        return
+    above = os.path.dirname(folder)
+    make_shared(above, private=private)
+    mode = 0o700 if private else 0o700 | stat.S_IMODE(os.stat(above).st_mode) & 0o2777
+    try:
+        os.mkdir(folder, mode)
+        os.chmod(folder, mode)
+    except FileExistsError:
+        pass  # by another process, just now
+
+
 def sync_folder(folder: str) -> None:
     """Make the names in a folder survive a power loss: a synced file can still lose its name."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)

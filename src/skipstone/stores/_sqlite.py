@@ -47,6 +47,7 @@ _SCAN = """
     FROM records JOIN origins ON origins.id = records.origin
     WHERE records.sequence > ? AND (?2 IS NULL OR function = ?2) ORDER BY records.sequence LIMIT ?3
 """
+_IS_KNOWN = "SELECT 1 FROM origins WHERE function = ? LIMIT 1"
 
 _Row: TypeAlias = tuple[Key, bytes, int, float, Buffer]
 """Key, checksum, origin's number, duration in seconds, payload. The garbage collector ignores such a tuple."""
@@ -347,6 +348,8 @@ class SqliteStore(BaseStore):
         sequence = -1
         while True:
             with self._connection as connection:
+                if function is not None and not connection.execute(_IS_KNOWN, (function,)).fetchone():
+                    return  # without a look at every record
                 rows = connection.execute(_SCAN, (sequence, function, _ROWS_PER_PAGE)).fetchall()
             for _, *info in rows:
                 yield RecordInfo(*info)

@@ -1,106 +1,197 @@
-"""A near store before a far one: what the far one has is kept in the near one, too."""
+"""Two stores, one behind the other: the near one is quick, the far one is shared. More are two, of which one is two."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from contextlib import ExitStack
+from typing import Any, cast
 
+from .. import _log
 from .._errors import StoreError, StoreUnavailableWarning, warn
 from .._record import Key, Record, RecordInfo
+from ._backlog import Backlog, is_mark
 from ._base import BaseStore, Claim, Store
-
-T = TypeVar("T")
 
 
 class TieredStore(BaseStore):
-    """The records are those of the far store; the near one has copies of what was asked for or saved here.
+    """Reads from the near store, else from the far one, and keeps a copy near; saves to both.
 
-    What another machine deletes or replaces in the far store stays as it is in the near one. While the far one does
-    not answer, the near one stands in; what is saved then, only the near one has.
+    While the far store is away, records are kept near with a mark, and are copied when it is back: by this
+    process, or by the next that uses the same near store.
     """
 
-    def __init__(self, near: Store, far: Store) -> None:
-        """Put one store before another."""
-        super().__init__()
-        self.near = near
-        self.far = far
-        self._told = False
+    is_remote = True
 
-    def __reduce__(self) -> tuple[type[TieredStore], tuple[Store, Store]]:
-        """Pickle the stores, as they are pickled."""
-        return type(self), (self.near, self.far)
+    def __init__(self, near: Store, far: Store, *, in_background: bool = False) -> None:
+        """Put one store in front of another.
+
+        Args:
+            near: Where records are looked for first.
+            far: Decides who was first, and who computes what.
+            in_background: Saves wait for the near store alone; the far one gets them soon.
+        """
+        self._near = near
+        self._far = far
+        self._in_background = in_background
+        self._warned: set[str] = set()
+        self._backlog = Backlog(near, far, self._far_failed)
+
+    def __reduce__(self) -> tuple[Callable[..., TieredStore], tuple[Any, ...]]:
+        """Pickle the two stores."""
+        return _tiered, (self._near, self._far, self._in_background)
 
     def get(self, key: Key, /) -> Record | None:
         """See `Store`."""
-        return self.get_many([key]).get(key)
+        try:
+            record = self._near.get(key)
+        except StoreError as error:
+            self._near_failed(error)
+            record = None
+        return record or self._fetched([key]).get(key)
 
     def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
         """See `Store`."""
-        found = self._or(lambda: self.near.get_many(keys), dict[Key, Record])
-        missing = [key for key in keys if key not in found]
-        if missing:
-            fetched = self._or(lambda: self.far.get_many(missing), dict[Key, Record])
-            if fetched:
-                self._or(lambda: self.near.put_many([*fetched.values()]), set[Key])
-                found |= fetched
+        try:
+            found = self._near.get_many(keys)
+        except StoreError as error:
+            self._near_failed(error)
+            found = {}
+        rest = [key for key in keys if key not in found]
+        return found | self._fetched(rest) if rest else found
+
+    def _fetched(self, keys: Sequence[Key]) -> dict[Key, Record]:
+        """Return what the far store has of these, and keep it near."""
+        try:
+            self._backlog.look()
+            found = self._far.get_many([key for key in keys if key not in self._backlog.deleted])
+        except StoreError as error:
+            self._far_failed(error)
+            return {}
+        self._backlog.far_answers()
+        self._keep_near(list(found.values()))
         return found
+
+    def _keep_near(self, records: Sequence[Record], *, replace: bool = False) -> None:
+        try:
+            if records:
+                self._near.put_many(records, replace=replace)
+        except StoreError as error:
+            self._near_failed(error)
 
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
-        found = self._or(lambda: self.near.present(keys), set[Key])
-        missing = [key for key in keys if key not in found]
-        return found | self._or(lambda: self.far.present(missing), set[Key]) if missing else found
+        try:
+            found = self._near.present(keys)
+        except StoreError as error:
+            self._near_failed(error)
+            found = set()
+        rest = [key for key in keys if key not in found]
+        if not rest:
+            return found
+        try:
+            self._backlog.look()
+            found |= self._far.present([key for key in rest if key not in self._backlog.deleted])
+            self._backlog.far_answers()
+        except StoreError as error:
+            self._far_failed(error)
+        return found
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        return bool(self.put_many([record], replace=replace))
+        return record.key in self.put_many([record], replace=replace)
 
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
         """See `Store`."""
-        try:
-            kept = self.far.put_many(records, replace=replace)
-        except StoreError as error:
-            self._tell(error)
-            return self.near.put_many(records, replace=replace)
-        copies = [record for record in records if record.key in kept]
-        others = [record.key for record in records if record.key not in kept]
-        self._or(lambda: self.near.put_many(copies, replace=True), set[Key])
-        self._or(
-            lambda: self.near.delete(others), int
-        )  # those of the far store are fetched when they are asked for
-        return kept
+        self._backlog.look()
+        if not self._in_background and not self._backlog.is_behind:
+            try:
+                kept = self._put_far(records, replace=replace)
+            except StoreError as error:
+                self._far_failed(error)
+            else:
+                self._keep_near([record for record in records if record.key in kept], replace=True)
+                if len(kept) < len(records):
+                    theirs = self._far.get_many([record.key for record in records if record.key not in kept])
+                    self._keep_near(list(theirs.values()), replace=True)
+                return kept
+        return self._backlog.save(records, replace=replace)
+
+    def _put_far(self, records: Sequence[Record], *, replace: bool) -> set[Key]:
+        if len(records) != 1:
+            return self._far.put_many(records, replace=replace)
+        (record,) = records
+        return {record.key} if self._far.put(record, replace=replace) else set()
 
     def delete(self, keys: Iterable[Key], /) -> int:
         """See `Store`."""
-        keys = [*keys]
-        self.near.delete(keys)
-        return self.far.delete(keys)
+        keys = list(keys)
+        self._backlog.look()
+        with self._backlog.resting():  # or it would copy what it has read just before
+            deleted = self._near.delete(keys)
+            try:
+                deleted = max(deleted, self._far.delete(keys))
+            except StoreError as error:
+                self._far_failed(error)
+                self._backlog.note_deletions(keys)
+        return deleted
 
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
-        """See `Store`."""
-        return self.far.scan(function=function)
+        """See `Store`. Records of the near store come first."""
+        seen: set[Key] = set()
+        for info in self._near.scan(function=function):
+            if not is_mark(info):
+                seen.add(info.key)
+                yield info
+        try:
+            self._backlog.look()
+            for info in self._far.scan(function=function):
+                if info.key not in seen and info.key not in self._backlog.deleted:
+                    yield info
+        except StoreError as error:
+            self._far_failed(error)
 
     def claim(self, key: Key, /) -> Claim | None:
-        """See `Store`."""
-        return self._or(lambda: self.far.claim(key), lambda: self.near.claim(key))
+        """See `Store`. While the far store is away, the claim holds among those that share the near one."""
+        with ExitStack() as claims:
+            near = self._near.claim(key)
+            if near is None:
+                return None
+            claims.enter_context(near)
+            try:
+                far = self._far.claim(key)
+            except StoreError as error:
+                self._far_failed(error)
+            else:
+                if far is None:
+                    return None
+                claims.enter_context(far)
+            return cast("Claim", claims.pop_all())
 
     def close(self) -> None:
-        """See `Store`."""
-        self.near.close()
-        self.far.close()
-
-    def _or(self, ask: Callable[[], T], otherwise: Callable[[], T]) -> T:
-        """Return what one store answers; where it does not work, go on without it."""
+        """See `Store`. The far store gets what it has not got yet, if it answers."""
+        self._backlog.close()
         try:
-            return ask()
+            self._backlog.catch_up()
         except StoreError as error:
-            self._tell(error)
-            return otherwise()
+            _log.warning("%s. What is only in the store before it is copied by the next run", error)
+        self._near.close()
+        self._far.close()
 
-    def _tell(self, error: StoreError) -> None:
-        if not self._told:
-            self._told = True
-            warn(
-                f"{error}. The run goes on with the other store in front of it or behind it",
-                StoreUnavailableWarning,
-            )
+    def _far_failed(self, error: StoreError) -> None:
+        self._backlog.fall_behind()
+        self._warn_once(
+            "far",
+            f"{error}. The run goes on with the store before it; what it has not got is copied when it is back",
+        )
+
+    def _near_failed(self, error: StoreError) -> None:
+        self._warn_once("near", f"{error}. The run goes on with the store behind it")
+
+    def _warn_once(self, which: str, message: str) -> None:
+        if which not in self._warned:
+            self._warned.add(which)
+            warn(message, StoreUnavailableWarning)
+
+
+def _tiered(near: Store, far: Store, in_background: bool) -> TieredStore:
+    return TieredStore(near, far, in_background=in_background)

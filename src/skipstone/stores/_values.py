@@ -46,7 +46,7 @@ class Values:
         descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             try:
-                _write_all(descriptor, payload)
+                write_all(descriptor, payload)
                 if self._sync:
                     os.fsync(descriptor)
             finally:
@@ -101,7 +101,8 @@ class Values:
         return f"{self._folder}/{name}"
 
 
-def _write_all(descriptor: int, payload: Payload) -> None:
+def write_all(descriptor: int, payload: Payload) -> None:
+    """Write all parts of a payload, without joining them."""
     parts = [memoryview(part).cast("B") for part in payload]
     left = size_of(parts)
     while left:

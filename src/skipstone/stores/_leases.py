@@ -1,0 +1,280 @@
+"""Claims on stores without locks: leases, taken and taken over by compare-and-swap.
+
+A lease is a small cell of a key that names its holder. A holder is a process, for as long as it holds any lease; it
+gives a sign of life every third of the lease time, however many leases it has. Whoever wants a lease that is held
+watches its holder; where there was no new sign for the lease time, measured by the watcher's own clock, the lease is
+taken over. So no clock is compared with another machine's. On the same machine, a dead holder is seen at once.
+
+A holder that was stopped and comes back may have lost its leases. It loses nothing but time: records are put create-only.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet
+
+from .. import _log
+from .._digest import blake2b
+from .._errors import StoreError
+from .._record import Key
+from ._base import Claim, HeldClaim, ThreadClaims
+from ._liveness import process_of, this_process
+
+LEASE_SECONDS = 15.0
+
+_LONGEST_PAUSE_SECONDS = 1.0
+_PAUSE_SHARE = 0.25  # of the time waited so far
+_END_SECONDS = 5.0  # for a last request
+
+
+class Cells(Protocol):
+    """Where a store keeps leases and signs of life: small texts. Its methods raise StoreUnavailableError only."""
+
+    def lease(self, key: Key, /) -> tuple[str, Any] | None:
+        """Return the lease of a key and its version, or None where there is none."""
+        ...
+
+    def swap_lease(self, key: Key, text: str, version: Any, /) -> Any:
+        """Write the lease of a key if it still has this version; None: if there is none.
+
+        Returns:
+            The new version, or None where it was not written.
+        """
+        ...
+
+    def remove_lease(self, key: Key, version: Any, /) -> None:
+        """Remove the lease of a key, which has this version, nearly for sure."""
+        ...
+
+    def sign(self, holder: str, /) -> str | None:
+        """Return the latest sign of life of a holder, or None where there is none."""
+        ...
+
+    def write_sign(self, holder: str, text: str, /) -> None:
+        """Replace the sign of life of a holder."""
+        ...
+
+    def remove_sign(self, holder: str, /) -> None:
+        """Remove the sign of life of a holder."""
+        ...
+
+
+class Leases:
+    """The leases of one store in one process."""
+
+    def __init__(self, cells: Cells, lease_seconds: float = LEASE_SECONDS) -> None:
+        self._cells = cells
+        self._lease_seconds = lease_seconds
+        self._begin()
+        _all.add(self)
+
+    def _begin(self) -> None:
+        """Hold nothing: this is a new process."""
+        self._claims = ThreadClaims()
+        self._holder: _Holder | None = None
+        self._watched: dict[str, _Sign] = {}
+        self._refused: dict[Key, _Refusal] = {}
+
+    def claim(self, key: Key) -> Claim | None:
+        """Take the lease of a key, or return None where somebody has it, in this process or another.
+
+        Raises:
+            StoreUnavailableError: The store does not answer.
+        """
+        refused, now = self._refused.get(key), time.monotonic()
+        if refused is not None and now < refused.look_again_at:
+            return None
+        claim = self._claims.claim(key)
+        if claim is None:
+            return None
+        holder = self._joined()
+        try:
+            lease = self._take(key, holder)
+        except BaseException:
+            holder.leave(retire=True)
+            claim.__exit__()
+            raise
+        if lease is not None:
+            holder.live()
+            self._refused.pop(key, None)
+            return HeldClaim(key, lambda _: self._give_back(lease, holder, claim))
+        holder.leave()
+        claim.__exit__()
+        since = now if refused is None else refused.since
+        pause_seconds = min(_LONGEST_PAUSE_SECONDS, _PAUSE_SHARE * (now - since))
+        self._refused[key] = _Refusal(since, now + pause_seconds)
+        return None
+
+    def close(self) -> None:
+        """Let go of the thread, and of the sign of life, unless something is held."""
+        if self._holder is not None:
+            self._holder.end()
+
+    def _joined(self) -> _Holder:
+        while self._holder is None or not self._holder.join():
+            self._holder = _Holder(self._cells, self._lease_seconds / 3)
+        return self._holder
+
+    def _take(self, key: Key, holder: _Holder) -> _Lease | None:
+        text = holder.lease()
+        taken_at = time.monotonic()
+        version = self._cells.swap_lease(key, text, None)
+        if version is None:
+            found = self._cells.lease(key)
+            if found is None:
+                return None  # given back just now
+            there, version = found
+            if there != text:  # it would be ours: the answer was lost
+                if not self._is_abandoned(there):
+                    return None
+                version = self._cells.swap_lease(key, text, version)
+        return None if version is None else _Lease(key, version, taken_at)
+
+    def _is_abandoned(self, text: str) -> bool:
+        """Tell whether the holder of a lease is dead, or has given no sign of life for the lease time."""
+        sign = _sign_in(text)
+        process = process_of(sign.holder)
+        if process is not None and process.is_dead():
+            return True
+        latest = self._cells.sign(_cell_of(sign.holder))
+        if latest is not None:
+            sign = max(sign, _sign_in(latest), key=lambda each: each.number)
+        watched = self._watched.get(sign.holder)
+        if watched is None or watched.number < sign.number:
+            self._watched[sign.holder] = sign
+            return False
+        return time.monotonic() - watched.seen_at >= self._lease_seconds
+
+    def _give_back(self, lease: _Lease, holder: _Holder, claim: HeldClaim) -> None:
+        if not holder.is_of_this_process():
+            return
+        is_left_behind = False
+        try:
+            version = lease.version
+            if time.monotonic() - lease.taken_at > self._lease_seconds / 2:
+                # Others may have thought us dead. If it is ours still, it is a new lease now, and safe to remove.
+                version = self._cells.swap_lease(lease.key, holder.lease(), version)
+            if version is not None:
+                self._cells.remove_lease(lease.key, version)
+        except StoreError as error:
+            is_left_behind = True
+            _log.debug("cannot give back a claim: %s", error)
+        finally:
+            holder.leave(retire=is_left_behind)
+            claim.__exit__()
+
+
+class _Lease(NamedTuple):
+    key: Key
+    version: Any
+    taken_at: float
+
+
+class _Refusal(NamedTuple):
+    since: float
+    look_again_at: float
+
+
+class _Sign(NamedTuple):
+    """A sign of life: a holder gives one number after the other."""
+
+    holder: str
+    number: int
+    seen_at: float
+
+
+class _Holder:
+    """What holds leases. Where one may have been left behind, it takes no more, and ends with the last it has."""
+
+    def __init__(self, cells: Cells, every_seconds: float) -> None:
+        self._cells = cells
+        self._every_seconds = every_seconds
+        self._process = this_process()
+        self._word = f"{self._process}:{os.urandom(8).hex()}"
+        self._number = 0
+        self._leases = 0
+        self._is_over = False
+        self._thread: threading.Thread | None = None
+        self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
+        self._woken = threading.Event()
+
+    def is_of_this_process(self) -> bool:
+        """Tell whether it is not one of the parent's, after a fork."""
+        return self._process.number == os.getpid()
+
+    def join(self) -> bool:
+        """Count one lease more, before it is taken; False: this holder takes no more."""
+        with self._lock:
+            self._leases += not self._is_over
+            return not self._is_over
+
+    def leave(self, *, retire: bool = False) -> None:
+        """Count one lease less. With `retire`, it may have been left behind."""
+        with self._lock:
+            self._leases -= 1
+            self._is_over = self._is_over or retire
+
+    def lease(self) -> str:
+        """Return the text of a lease: the latest sign of life, and what no other lease has."""
+        return f"{self._word} {self._number} {os.urandom(8).hex()}"
+
+    def live(self) -> None:
+        """Give signs of life from now on."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._give_signs, name="skipstone leases", daemon=True)
+                self._thread.start()
+
+    def end(self) -> None:
+        """Take no more, and remove the sign of life, unless there are leases."""
+        with self._lock:
+            if self._leases:
+                return
+            self._is_over = True
+        self._woken.set()
+        if self._thread is not None:
+            self._thread.join(_END_SECONDS)
+
+    def _give_signs(self) -> None:
+        cell = _cell_of(self._word)
+        while True:
+            self._woken.wait(self._every_seconds)
+            with self._lock:
+                if not self._leases:
+                    self._is_over = True
+                    break
+                self._number += 1
+            try:
+                self._cells.write_sign(cell, f"{self._word} {self._number}")
+            except StoreError as error:
+                _log.debug("cannot renew claims: %s", error)
+        if self._number:
+            with suppress(StoreError):
+                self._cells.remove_sign(cell)
+
+
+def _sign_in(text: str) -> _Sign:
+    """Read a sign of life, or what somebody else wrote in its place: that one never lives."""
+    holder, _, rest = text.partition(" ")
+    number = rest.partition(" ")[0]
+    return _Sign(holder, int(number) if number.isdecimal() else 0, time.monotonic())
+
+
+def _cell_of(holder: str) -> str:
+    return f"holder-{blake2b(holder.encode(), digest_size=8).hexdigest()}"
+
+
+_all: WeakSet[Leases] = WeakSet()
+
+
+def _after_fork() -> None:
+    """The leases are the parent's."""
+    for leases in _all:
+        leases._begin()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,237 @@
+"""Several stores behind one another: the near one answers, the far one is shared, and may be away for a while."""
+
+import signal
+import time
+
+import pytest
+
+from skipstone import Checkpoint, StoreUnavailableError, StoreUnavailableWarning, open_checkpoint
+from skipstone._store_trials import content_of, sample, sample_key
+from skipstone.stores import BaseStore, SqliteStore
+from skipstone.stores._tiers import TieredStore
+from skipstone.testing import StoreConformance
+
+
+class FarStore(BaseStore):
+    """A store that is away as long as a file is there."""
+
+    is_remote = True
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+        self.store = SqliteStore(f"{folder}/records")
+
+    def __reduce__(self):
+        return FarStore, (self.folder,)
+
+    @property
+    def answering(self):
+        try:
+            with open(f"{self.folder}/away"):
+                raise StoreUnavailableError("the far store is away")
+        except FileNotFoundError:
+            return self.store
+
+    def get(self, key, /):
+        return self.answering.get(key)
+
+    def get_many(self, keys, /):
+        return self.answering.get_many(keys)
+
+    def present(self, keys, /):
+        return self.answering.present(keys)
+
+    def put(self, record, /, *, replace=False):
+        return self.answering.put(record, replace=replace)
+
+    def put_many(self, records, /, *, replace=False):
+        return self.answering.put_many(records, replace=replace)
+
+    def delete(self, keys, /):
+        return self.answering.delete(keys)
+
+    def scan(self, *, function=None):
+        return self.answering.scan(function=function)
+
+    def claim(self, key, /):
+        return self.answering.claim(key)
+
+    def close(self):
+        self.store.close()
+
+
+class TestTieredStore(StoreConformance):
+    in_background = False
+
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path):
+        self.folder = tmp_path
+
+    def make_store(self, scope):
+        near, far = SqliteStore(f"{self.folder}/near/{scope}"), SqliteStore(f"{self.folder}/far/{scope}")
+        return TieredStore(near, far, in_background=self.in_background)
+
+
+class TestTieredStoreInBackground(TestTieredStore):
+    in_background = True
+
+
+class TestThreeTiers(TestTieredStore):
+    def make_store(self, scope):
+        nearest = SqliteStore(f"{self.folder}/nearest/{scope}")
+        return TieredStore(nearest, super().make_store(scope))
+
+
+class Place:
+    """Two machines with a far store between them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.away = folder / "far" / "away"
+        self.away.parent.mkdir()
+
+    @property
+    def far(self):
+        return FarStore(str(self.away.parent))
+
+    def near(self, machine):
+        return SqliteStore(str(self.folder / machine))
+
+    def store(self, machine, **settings):
+        return TieredStore(self.near(machine), self.far, **settings)
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+def until(condition):
+    """Wait for something that another thread does."""
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come")
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_what_one_machine_saves_another_has(place, in_background):
+    """The far store gets each record, and the other machine keeps a copy near, whole."""
+    one, other = place.store("one", in_background=in_background), place.store("other")
+    assert one.put(sample(1, b"first"))
+    one.close()
+    assert other.present([sample_key(1), sample_key(2)]) == {sample_key(1)}
+    assert content_of(other.get(sample_key(1))) == b"first"
+    other.close()
+    place.away.touch()
+    assert content_of(other.get(sample_key(1))) == b"first"
+    (info,) = place.near("one").scan()
+    assert (info.call_id, info.created_at_seconds) == ("id", 1e9 + 1)
+    place.away.unlink()
+    (info,) = place.far.scan()
+    assert (info.call_id, info.created_at_seconds) == ("id", 1e9 + 1)
+
+
+def test_who_was_first_far_is_first_near(place):
+    """A record that another machine has put meanwhile is the one that is kept here, too."""
+    one, other = place.store("one"), place.store("other")
+    assert one.put(sample(1, b"one's"))
+    assert not other.put(sample(1, b"other's"))
+    assert content_of(other.get(sample_key(1))) == b"one's"
+    assert content_of(place.near("other").get(sample_key(1))) == b"one's"
+
+
+def test_a_far_store_that_is_away_is_caught_up_with(place):
+    """Calls run and are kept, with one warning; when the far store is back, it gets what it lacks."""
+    place.away.touch()
+    checkpoint = Checkpoint(place.store("one"), name="step")
+    with pytest.warns(StoreUnavailableWarning) as told:
+        assert list(checkpoint.map(abs, range(-200, 0), progress=False)) == list(range(200, 0, -1))
+    assert [str(each.message).partition(".")[0] for each in told] == ["the far store is away"]
+    assert checkpoint.stats().not_saved == 0
+    assert list(checkpoint.map(abs, range(-200, 0), progress=False)) == list(range(200, 0, -1))
+    assert checkpoint.stats().misses == 200
+    assert len(list(checkpoint.records())) == 200
+    place.away.unlink()
+    until(lambda: len(list(place.far.scan())) == 200)
+    checkpoint.close()
+    assert len(list(place.near("one").scan())) == 200
+    other = Checkpoint(place.store("other"), name="step")
+    assert list(other.map(abs, range(-200, 0), progress=False)) == list(range(200, 0, -1))
+    assert other.stats().misses == 0
+
+
+def test_what_is_removed_while_the_far_store_is_away_stays_removed(place):
+    """A deletion is caught up with, too, and what is put afterwards replaces what is there."""
+    one = place.store("one")
+    one.put_many([sample(1, b"old"), sample(2, b"old"), sample(3, b"old")])
+    place.away.touch()
+    with pytest.warns(StoreUnavailableWarning):
+        assert one.delete([sample_key(1), sample_key(2)]) == 2
+    assert one.put(sample(2, b"new"))
+    one._near.close()  # as if the process had died: nothing is caught up with
+    place.away.unlink()
+    again = place.store("one")
+    assert again.get(sample_key(1)) is None
+    assert content_of(again.get(sample_key(2))) == b"new"
+    until(lambda: place.far.get(sample_key(1)) is None)
+    until(lambda: content_of(place.far.get(sample_key(2))) == b"new")
+    assert content_of(again.get(sample_key(3))) == b"old"
+    one.close()
+    again.close()
+
+
+SAVES = """
+    import sys
+    from test_tiers import Place
+    from skipstone import Checkpoint
+    from pathlib import Path
+
+    def result(number):
+        return number
+
+    place = Place.__new__(Place)
+    place.folder, place.away = Path(sys.argv[1]), Path(sys.argv[1]) / "far" / "away"
+    checkpoint = Checkpoint(place.store("one", in_background=sys.argv[2] == "True"), name="step")
+    for number in range(int(sys.argv[3])):
+        checkpoint.load_or_run(result, number, number)
+        print("result", flush=True)
+    checkpoint.close()
+"""
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_nothing_acknowledged_is_lost_by_a_kill(script, place, in_background, pytestconfig):
+    """The next run copies what a killed one has acknowledged and not copied."""
+    script.write("saves.py", SAVES)
+    script.write(
+        "test_tiers.py", (pytestconfig.rootpath / "tests/stores/test_tiers.py").read_text(encoding="utf-8")
+    )
+    if not in_background:
+        place.away.touch()  # or there would be nothing left to copy
+    process = script.start("saves.py", place.folder, in_background, 100_000, warnings="ignore")
+    acknowledged = 0
+    while acknowledged < 300:
+        assert process.stdout.readline() == "result\n"
+        acknowledged += 1
+    process.send_signal(signal.SIGKILL)
+    acknowledged += process.communicate()[0].count("result\n")
+    place.away.unlink(missing_ok=True)
+    script("saves.py", place.folder, in_background, 1)
+    assert len([info for info in place.far.scan() if info.function == "saves.result"]) >= acknowledged
+
+
+def test_from_the_config(tmp_path):
+    """A list of places makes tiers."""
+    config = {
+        "artifacts_dir": tmp_path / "near",
+        "store": ["local", f"file://{tmp_path}/far"],
+        "background_saves": True,
+    }
+    with open_checkpoint("step", config) as checkpoint:
+        assert checkpoint.load_or_run(abs, "id", -3) == 3
+    with open_checkpoint("step", {**config, "artifacts_dir": tmp_path / "other"}) as checkpoint:
+        assert checkpoint.load_or_run(abs, "id", -3) == 3
+        assert checkpoint.stats().hits == 1
