@@ -31,7 +31,12 @@ async def in_thread(function: Callable[..., Any], *args: object, is_remote: bool
         return function(*args)
     threads = _remote_threads(os.getpid()) if is_remote else None
     run: Callable[..., Any] = contextvars.copy_context().run
-    return await loop.run_in_executor(threads, run, function, *args)
+    done = loop.run_in_executor(threads, run, function, *args)
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        await asyncio.wait([done])  # a thread cannot be stopped, and what it takes has to be given back
+        raise
 
 
 @lru_cache(maxsize=1)

@@ -215,14 +215,14 @@ class Engine:
         from asyncio import sleep
 
         turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
-        pauses = turn.pauses()
-        while (pause_seconds := await self._beside(next, pauses, None)) is not None:
-            if pause_seconds == 0 and not replace:
-                value = await self.load_async(*self._looked_for(call))
-                if value is not MISS:
-                    return value
-            await sleep(pause_seconds)
         try:
+            pauses = turn.pauses()
+            while (pause_seconds := await self._beside(next, pauses, None)) is not None:
+                if pause_seconds == 0 and not replace:
+                    value = await self.load_async(*self._looked_for(call))
+                    if value is not MISS:
+                        return value
+                await sleep(pause_seconds)
             [(record, attempt)] = await self._beside(self.look_again, call)
             if record is not None and not replace:
                 value = await self._hit_async(record, call.function, call.id)

@@ -6,14 +6,28 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from .._record import Buffer, Key, Origin, Record, RecordInfo, parts_of, size_of
 from ._base import BaseStore, Claim
 from ._connection import Connection, again_when_mended
+from ._queries import (
+    BY_KEY,
+    FEW_KEYS,
+    IN_RANGE,
+    INSERT,
+    IS_KNOWN,
+    KEYS_PER_QUERY,
+    ORIGIN,
+    ROW,
+    SCAN,
+    by_keys,
+    chunks,
+    marks,
+    present,
+)
 from ._read_ahead import ReadAhead
 from ._recovery import damaged_index
 from ._values import Values
@@ -22,37 +36,14 @@ VALUES = "values"
 
 _ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or another: benchmarks/thresholds.py
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
-_KEYS_PER_QUERY = 500
-_FEW_KEYS = 4  # up to here, a look-up of each is faster than IN, which sorts its list first
 _ROWS_PER_PAGE = 1000
 _ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
 
-_ROW = "key, checksum, origin, duration, payload"
-# The row is found by its number, so that the key comes from the row itself: the index may be damaged.
-_TABLE_ROW = (
-    f"{', '.join(f'row.{name.strip()}' for name in _ROW.split(','))}, row.file, row.size, row.sequence, found.key"
-)
-_FOUND = f"SELECT {_TABLE_ROW} FROM records AS found JOIN records AS row ON row.sequence = found.sequence"
-_BY_KEY = f"{_FOUND} WHERE found.key = ?"
-_ORIGIN = "function, version, encoding, code, run, host, process"
 _NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # of a record whose origin cannot be read
-_IN_RANGE = "FROM records WHERE sequence > ? AND sequence <= ?"
-_INSERT = (
-    f"INSERT INTO records ({_ROW}, file, size, call_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (key) DO NOTHING"
-)
-_SCAN = """
-    SELECT records.sequence, records.key, function, version, call_id, encoding, code, size, created_at, duration,
-           run, host, process
-    FROM records JOIN origins ON origins.id = records.origin
-    WHERE records.sequence > ? AND (?2 IS NULL OR function = ?2) ORDER BY records.sequence LIMIT ?3
-"""
-_IS_KNOWN = "SELECT 1 FROM origins WHERE function = ? LIMIT 1"
 
 _Row: TypeAlias = tuple[Key, bytes, int, float, Buffer]
 """Key, checksum, origin's number, duration in seconds, payload. The garbage collector ignores such a tuple."""
 
-_T = TypeVar("_T")
 _new = tuple.__new__
 _payload = itemgetter(4)
 
@@ -117,7 +108,7 @@ class SqliteStore(BaseStore):
             row = self._ahead.rows.get(key)
             if row is not None:
                 return self._record_of(row)
-            found = connection.execute(_BY_KEY, (key,)).fetchone()
+            found = connection.execute(BY_KEY, (key,)).fetchone()
             if found is None:
                 return None
             self._ahead.extend(found[7], found[7])
@@ -127,14 +118,14 @@ class SqliteStore(BaseStore):
         with self._connection as connection:
             rows: dict[Key, _Row] = {
                 row[0]: row
-                for row in connection.execute(f"SELECT {_ROW} {_IN_RANGE} AND file IS NULL", (start, stop))
+                for row in connection.execute(f"SELECT {ROW} {IN_RANGE} AND file IS NULL", (start, stop))
                 if type(row[4]) is bytes and type(row[3]) is float  # others are damaged
             }
         return rows, sum(map(len, map(_payload, rows.values()))) + _ROW_OVERHEAD_BYTES * len(rows)
 
     def _read_keys(self, start: int, stop: int) -> tuple[dict[Key, None], int]:
         with self._connection as connection:
-            rows = connection.execute(f"SELECT key {_IN_RANGE}", (start, stop))
+            rows = connection.execute(f"SELECT key {IN_RANGE}", (start, stop))
             keys: dict[Key, None] = dict.fromkeys(chain.from_iterable(rows))
         return keys, _KEY_OVERHEAD_BYTES * len(keys)
 
@@ -159,7 +150,7 @@ class SqliteStore(BaseStore):
         """See `Store`."""
         found: dict[Key, Record] = {}
         with self._connection as connection:
-            for known, looked_up in self._in_bulk(connection, keys, self._ahead, _by_keys):
+            for known, looked_up in self._in_bulk(connection, keys, self._ahead, by_keys):
                 for key in known:
                     found[key] = self._record_of(self._ahead.rows[key])
                 for row in looked_up:
@@ -175,7 +166,7 @@ class SqliteStore(BaseStore):
         # Where rows are read, too, those read ahead for this are there when they are asked for.
         ahead: ReadAhead[Any] = self._ahead if self._ahead.rows else self._keys_ahead
         with self._connection as connection:
-            for known, looked_up in self._in_bulk(connection, keys, ahead, _present):
+            for known, looked_up in self._in_bulk(connection, keys, ahead, present):
                 found.update(known)
                 found.update(row[-1] for row in looked_up)
         return found
@@ -191,11 +182,11 @@ class SqliteStore(BaseStore):
 
         It asks for some of them, and then reads ahead from there, so that a reader in order looks few of them up.
         """
-        if len(keys) <= _FEW_KEYS:  # who holds a claim and looks again must know of the last moment
+        if len(keys) <= FEW_KEYS:  # who holds a claim and looks again must know of the last moment
             yield [], connection.execute(query(len(keys)), keys).fetchall() if keys else []
             return
         self._look_for_changes()
-        at_once = _FEW_KEYS
+        at_once = FEW_KEYS
         looked_up: list[tuple[Any, ...]] = []
         while True:
             known = [key for key in keys if key in ahead.rows]
@@ -203,13 +194,13 @@ class SqliteStore(BaseStore):
             if len(known) == len(keys):
                 return
             if known:
-                keys, at_once = [key for key in keys if key not in ahead.rows], _FEW_KEYS
+                keys, at_once = [key for key in keys if key not in ahead.rows], FEW_KEYS
             some, keys = keys[:at_once], keys[at_once:]
             looked_up = connection.execute(query(len(some)), some).fetchall()
             if looked_up:
                 numbers = [row[-2] for row in looked_up]
                 ahead.extend(min(numbers), max(numbers))
-            at_once = min(2 * at_once, _KEYS_PER_QUERY)
+            at_once = min(2 * at_once, KEYS_PER_QUERY)
 
     def _record_of(self, row: _Row) -> Record:
         key, checksum, origin, duration, payload = row
@@ -224,7 +215,7 @@ class SqliteStore(BaseStore):
         if file is not None:
             payload = self._values.read(file, size)
             if payload is None:
-                now = connection.execute(_BY_KEY, (key,)).fetchone()
+                now = connection.execute(BY_KEY, (key,)).fetchone()
                 if now is None or now[5] != file:
                     return None if now is None else self._record(connection, now)
         elif type(payload) is not bytes:
@@ -235,7 +226,7 @@ class SqliteStore(BaseStore):
 
     def _read_origin(self, number: int) -> Origin | None:
         with self._connection as connection:
-            row = connection.execute(f"SELECT {_ORIGIN} FROM origins WHERE id = ?", (number,)).fetchone()
+            row = connection.execute(f"SELECT {ORIGIN} FROM origins WHERE id = ?", (number,)).fetchone()
         return None if row is None else Origin(*row)
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
@@ -257,7 +248,7 @@ class SqliteStore(BaseStore):
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
                 with self._to_insert(connection, [record.key for record in records], replace=replace):
                     for row in rows:
-                        if connection.execute(_INSERT, row).rowcount == 1:
+                        if connection.execute(INSERT, row).rowcount == 1:
                             kept.add(row[0])
                         elif replace:
                             raise damaged_index(row[0])
@@ -303,9 +294,9 @@ class SqliteStore(BaseStore):
         found = self._origin_ids.get(origin)
         if found is None:
             connection.execute(
-                f"INSERT INTO origins ({_ORIGIN}) VALUES ({_marks(origin)}) ON CONFLICT DO NOTHING", origin
+                f"INSERT INTO origins ({ORIGIN}) VALUES ({marks(origin)}) ON CONFLICT DO NOTHING", origin
             )
-            query = f"SELECT id FROM origins WHERE ({_ORIGIN}) = ({_marks(origin)})"
+            query = f"SELECT id FROM origins WHERE ({ORIGIN}) = ({marks(origin)})"
             row = connection.execute(query, origin).fetchone()
             if row is None:
                 raise damaged_index(origin.function.encode())
@@ -316,7 +307,7 @@ class SqliteStore(BaseStore):
     def delete(self, keys: Iterable[Key], /) -> int:
         """See `Store`."""
         deleted = 0
-        for some in _chunks(list(keys)):
+        for some in chunks(list(keys)):
             with self._connection, self._change(self._connection.in_place(), some) as removed:
                 pass
             deleted += removed[0]
@@ -331,8 +322,8 @@ class SqliteStore(BaseStore):
         files: list[str] = []
         removed = 0
         with _transaction(connection):
-            for some in _chunks(keys):
-                where = f"FROM records WHERE key IN ({_marks(some)})"
+            for some in chunks(keys):
+                where = f"FROM records WHERE key IN ({marks(some)})"
                 query = f"SELECT file {where} AND file IS NOT NULL"
                 files += [file for (file,) in connection.execute(query, some)]
                 removed += connection.execute(f"DELETE {where}", some).rowcount
@@ -348,9 +339,9 @@ class SqliteStore(BaseStore):
         sequence = -1
         while True:
             with self._connection as connection:
-                if function is not None and not connection.execute(_IS_KNOWN, (function,)).fetchone():
+                if function is not None and not connection.execute(IS_KNOWN, (function,)).fetchone():
                     return  # without a look at every record
-                rows = connection.execute(_SCAN, (sequence, function, _ROWS_PER_PAGE)).fetchall()
+                rows = connection.execute(SCAN, (sequence, function, _ROWS_PER_PAGE)).fetchall()
             for _, *info in rows:
                 yield RecordInfo(*info)
             if len(rows) < _ROWS_PER_PAGE:
@@ -393,25 +384,3 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None]:
 
 def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:
     return SqliteStore(folder, **settings)
-
-
-def _chunks(keys: Sequence[_T]) -> Iterable[Sequence[_T]]:
-    if len(keys) <= _KEYS_PER_QUERY:
-        return (keys,) if keys else ()
-    return (keys[start : start + _KEYS_PER_QUERY] for start in range(0, len(keys), _KEYS_PER_QUERY))
-
-
-@lru_cache(maxsize=8)
-def _by_keys(count: int) -> str:
-    return f"{_FOUND} WHERE found.key IN ({', '.join('?' * count)})"
-
-
-@lru_cache(maxsize=8)
-def _present(count: int) -> str:
-    if count <= _FEW_KEYS:
-        return " UNION ALL ".join(["SELECT sequence, key FROM records WHERE key = ?"] * count)
-    return f"SELECT sequence, key FROM records WHERE key IN ({', '.join('?' * count)})"
-
-
-def _marks(keys: Sequence[object]) -> str:
-    return ", ".join("?" * len(keys))

@@ -1,0 +1,55 @@
+"""What is asked of the database of the local store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+FEW_KEYS = 4  # up to here, a look-up of each is faster than IN, which sorts its list first
+KEYS_PER_QUERY = 500
+
+ROW = "key, checksum, origin, duration, payload"
+# The row is found by its number, so that the key comes from the row itself: the index may be damaged.
+TABLE_ROW = (
+    f"{', '.join(f'row.{name.strip()}' for name in ROW.split(','))}, row.file, row.size, row.sequence, found.key"
+)
+FOUND = f"SELECT {TABLE_ROW} FROM records AS found JOIN records AS row ON row.sequence = found.sequence"
+BY_KEY = f"{FOUND} WHERE found.key = ?"
+ORIGIN = "function, version, encoding, code, run, host, process"
+IN_RANGE = "FROM records WHERE sequence > ? AND sequence <= ?"
+INSERT = (
+    f"INSERT INTO records ({ROW}, file, size, call_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (key) DO NOTHING"
+)
+SCAN = """
+    SELECT records.sequence, records.key, function, version, call_id, encoding, code, size, created_at, duration,
+           run, host, process
+    FROM records JOIN origins ON origins.id = records.origin
+    WHERE records.sequence > ? AND (?2 IS NULL OR function = ?2) ORDER BY records.sequence LIMIT ?3
+"""
+IS_KNOWN = "SELECT 1 FROM origins WHERE function = ? LIMIT 1"
+
+_T = TypeVar("_T")
+
+
+def chunks(keys: Sequence[_T]) -> Iterable[Sequence[_T]]:
+    if len(keys) <= KEYS_PER_QUERY:
+        return (keys,) if keys else ()
+    return (keys[start : start + KEYS_PER_QUERY] for start in range(0, len(keys), KEYS_PER_QUERY))
+
+
+@lru_cache(maxsize=8)
+def by_keys(count: int) -> str:
+    return f"{FOUND} WHERE found.key IN ({', '.join('?' * count)})"
+
+
+@lru_cache(maxsize=8)
+def present(count: int) -> str:
+    if count <= FEW_KEYS:
+        return " UNION ALL ".join(["SELECT sequence, key FROM records WHERE key = ?"] * count)
+    return f"SELECT sequence, key FROM records WHERE key IN ({', '.join('?' * count)})"
+
+
+def marks(keys: Sequence[object]) -> str:
+    return ", ".join("?" * len(keys))
