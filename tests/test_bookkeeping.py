@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import re
 import time
 
 import pytest
@@ -181,9 +182,11 @@ def test_each_call_is_logged_at_debug(caplog):
 
 
 def test_a_checkpoint_says_what_it_is(checkpoint):
-    """The repr of a checkpoint names its kind and step, and what was done."""
-    kind = type(checkpoint).__name__
-    assert repr(checkpoint) == f"<{kind} 'test': 0 hits, 0 misses, 0 failures; ran 0.0 s, saved 0.0 s>"
+    """The repr of a checkpoint names its kind, its step, where it is, and what was done."""
+    start, place, counts = re.fullmatch(r"(<\w+ 'test') in (.*): (.*)>", repr(checkpoint)).groups()
+    assert start == f"<{type(checkpoint).__name__} 'test'"
+    assert place == getattr(checkpoint, "folder", "MemoryStore")
+    assert counts == "0 hits, 0 misses, 0 failures; ran 0.0 s, saved 0.0 s"
 
 
 def test_a_pickled_checkpoint_is_the_same_step(tmp_path):
