@@ -22,13 +22,13 @@ class CheckpointConfig(NamedTuple):
     """False: every call runs, and no disk is touched."""
     index_name: str | Callable[[], str] = "default"
     """The variant of the data or experiment, as a text or a method that returns one."""
-    background_saves: bool = False
-    """With several stores, True: a call waits for the nearest to have its record; the others get it soon, also after a
-    crash."""
     artifacts_dir: str | os.PathLike[str] = "artifacts"
     """Records are kept under `<artifacts_dir>/checkpoint/<index name>/<step>/`."""
     store: str | Sequence[str] = "local"
     """`local`, or the URL of a store that several machines use, or several of these, the nearest first."""
+    background_saves: bool = False
+    """With several stores, True: a call waits for the nearest to have its record; the others get it soon, also after a
+    crash."""
     serializer: str | Serializer = "pickle"
     """`pickle`, `msgpack`, `json`, or an object with `name`, `dumps` and `loads`."""
     compression: Literal["zstd"] | None = None

@@ -126,8 +126,12 @@ class TieredStore(BaseStore):
         """See `Store`."""
         keys = list(keys)
         self._backlog.look()
+        deleted = 0
         with self._backlog.resting():  # or it would copy what it has read just before
-            deleted = self._near.delete(keys)
+            try:
+                deleted = self._near.delete(keys)
+            except StoreError as error:
+                self._near_failed(error)
             try:
                 deleted = max(deleted, self._far.delete(keys))
             except StoreError as error:
@@ -138,10 +142,13 @@ class TieredStore(BaseStore):
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
         """See `Store`. Records of the near store come first."""
         seen: set[Key] = set()
-        for info in self._near.scan(function=function):
-            if not is_mark(info):
-                seen.add(info.key)
-                yield info
+        try:
+            for info in self._near.scan(function=function):
+                if not is_mark(info):
+                    seen.add(info.key)
+                    yield info
+        except StoreError as error:
+            self._near_failed(error)
         try:
             self._backlog.look()
             for info in self._far.scan(function=function):
@@ -151,20 +158,17 @@ class TieredStore(BaseStore):
             self._far_failed(error)
 
     def claim(self, key: Key, /) -> Claim | None:
-        """See `Store`. While the far store is away, the claim holds among those that share the near one."""
+        """See `Store`. While one of the two is away, the claim holds among those that share the other."""
         with ExitStack() as claims:
-            near = self._near.claim(key)
-            if near is None:
-                return None
-            claims.enter_context(near)
-            try:
-                far = self._far.claim(key)
-            except StoreError as error:
-                self._far_failed(error)
-            else:
-                if far is None:
+            for store, failed in ((self._near, self._near_failed), (self._far, self._far_failed)):
+                try:
+                    claim = store.claim(key)
+                except StoreError as error:
+                    failed(error)
+                    continue
+                if claim is None:
                     return None
-                claims.enter_context(far)
+                claims.enter_context(claim)
             return cast("Claim", claims.pop_all())
 
     def close(self) -> None:
