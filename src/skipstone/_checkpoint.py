@@ -10,7 +10,7 @@ from ._call import Call, check_id, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
 from ._function import KnownFunction, known
-from ._items import Plan, batching_of, count_of, items_of, plan_of
+from ._items import Plan, batching_of, count_of, plan_of, source_of
 from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
@@ -205,13 +205,13 @@ class Checkpoint:
             )
             raise TypeError(message)
         batching = batching_of(function, batch_size, on_batch_error)
-        items = items_of(method, iterables, id, is_batch=batching is not None)
+        source = source_of(method, iterables, id, is_batch=batching is not None)
         job = Job(self, method, retry, on_error == "raise", batching)
         crew, count = crew_for(executor, workers, job)
         options = options_of(ordered, on_error, window, count, skip_failed_after, batching=batching)
         bar = Progress(function.name, count_of(iterables), shown=progress)
         return MapResults(
-            Window(self._engine, *job.call(), items, crew, options=options, progress=bar), grace_seconds
+            Window(self._engine, *job.call(), source, crew, options=options, progress=bar), grace_seconds
         )
 
     def map_async(
@@ -269,12 +269,12 @@ class Checkpoint:
             message = f"concurrency is {concurrency}, expected at least 1"
             raise ValueError(message)
         batching = batching_of(function, batch_size, on_batch_error)
-        items = items_of(method, iterables, id, is_batch=batching is not None)
+        source = source_of(method, iterables, id, is_batch=batching is not None)
         options = options_of(ordered, on_error, window, concurrency, skip_failed_after, batching=batching)
         job = Job(self, method, retry, options.raises, batching)
         bar = Progress(function.name, count_of(iterables), shown=progress)
         return AsyncMapResults(
-            Window(self._engine, *job.call(), items, TaskCrew(job), options=options, progress=bar), grace_seconds
+            Window(self._engine, *job.call(), source, TaskCrew(job), options=options, progress=bar), grace_seconds
         )
 
     def plan(
@@ -285,7 +285,7 @@ class Checkpoint:
         id: str | Callable[..., object] | None = None,
     ) -> Plan:
         """Tell what `map` would do with these arguments, without running anything. The input is read to its end."""
-        return plan_of(self._engine, known(method)[0], items_of(method, iterables, id))
+        return plan_of(self._engine, known(method)[0], source_of(method, iterables, id))
 
     def _stream(
         self, function: KnownFunction, method: Callable[..., Any], id: object, args: Any, kwargs: Any
@@ -300,7 +300,7 @@ class Checkpoint:
         Args:
             function: Only the results of this function, given itself or by its name.
         """
-        return self._engine.records(_name(function))
+        return self._engine.contents.records(_name(function))
 
     def failures(self, function: Callable[..., Any] | str | None = None) -> Iterator[Failure]:
         """Yield the calls that raised and have not succeeded since.
@@ -308,7 +308,7 @@ class Checkpoint:
         Args:
             function: Only the calls of this function, given itself or by its name.
         """
-        return self._engine.failures(_name(function))
+        return self._engine.contents.failures(_name(function))
 
     def stats(self) -> Stats:
         """Return what was done since the checkpoint was opened, in this process."""
@@ -325,11 +325,11 @@ class Checkpoint:
             How many results were removed.
         """
         if id is _EVERY_ID:
-            return self._engine.clear(_name(function))
+            return self._engine.contents.clear(_name(function))
         if function is None or isinstance(function, str):
             message = "clear(id=...) needs the function as well: clear(function=embed, id='doc-17')"
             raise TypeError(message)
-        return self._engine.forget([known(function)[0].key(id)])
+        return self._engine.contents.forget([known(function)[0].key(id)])
 
     def close(self) -> None:
         """Let go of files and connections, and log what was done. A later use opens them again."""

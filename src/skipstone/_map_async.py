@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from ._batch import Stored
 from ._beside import in_thread
 from ._engine import MISS
 from ._items import MapSummary
 from ._loading import Loader
-from ._window import Item, Window
+from ._pieces import Item, Piece
+from ._window import Window
 from ._workers import Crew, Job, Task, is_unhandled, run_tasks
 
 R = TypeVar("R")
@@ -92,7 +92,7 @@ class AsyncMapResults(AsyncIterator[R]):
         return self._window.progress.summary()
 
 
-async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[list[Item]]:
+async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[Piece]:
     """Yield items with an outcome; when this ends or is closed, so does the work."""
     is_over = is_late = False
     something_ended = asyncio.Event()
@@ -118,15 +118,15 @@ async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[list[I
         window.close(is_over=is_over, is_late=is_late)
 
 
-async def _results(window: Window, pieces: AsyncGenerator[list[Item]]) -> AsyncGenerator[Any]:
+async def _results(window: Window, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Any]:
     loader = Loader(window.engine, window.function)
     try:
         async for piece in pieces:
-            blocks = loader.load(piece)
-            reads = any(isinstance(item.outcome, Stored) for item in piece)
-            while loaded := cast("Any", await in_thread(next, blocks, None) if reads else next(blocks, None)):
-                for item, result in loaded:
-                    yield result if result is not MISS else await _run_again(window, item)
+            parts, reads = loader.load(piece), loader.reads(piece)
+            while loaded := cast("Any", await in_thread(next, parts, None) if reads else next(parts, None)):
+                part, results = loaded
+                for number, result in enumerate(results):
+                    yield result if result is not MISS else await _run_again(window, part[number])
     finally:
         await pieces.aclose()
 

@@ -62,6 +62,13 @@ class Counters:
         if len(self._hits) >= _FOLD_AFTER_HITS:
             self._fold()
 
+    def hits(self, count: int, seconds: float, size_bytes: int) -> None:
+        """Count hits that were made together."""
+        with self._lock:
+            self._counts[0] += count
+            self._counts[3] += seconds
+            self._counts[5] += size_bytes
+
     def _fold(self) -> None:
         counts, hits = self._counts, self._hits
         with self._lock:
