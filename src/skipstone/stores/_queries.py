@@ -19,12 +19,12 @@ BY_KEY = f"{FOUND} WHERE found.key = ?"
 ORIGIN = "function, version, encoding, code, run, host, process"
 IN_RANGE = "FROM records WHERE sequence > ? AND sequence <= ?"
 INSERT = (
-    f"INSERT INTO records ({ROW}, file, size, call_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    f"INSERT INTO records ({ROW}, file, size, call_id, created_at, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (key) DO NOTHING"
 )
 SCAN = """
     SELECT records.sequence, records.key, function, version, call_id, encoding, code, size, created_at, duration,
-           run, host, process
+           run, host, process, details
     FROM records JOIN origins ON origins.id = records.origin
     WHERE records.sequence > ? AND (?2 IS NULL OR function = ?2) ORDER BY records.sequence LIMIT ?3
 """

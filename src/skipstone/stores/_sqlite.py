@@ -205,7 +205,7 @@ class SqliteStore(BaseStore):
     def _record_of(self, row: _Row) -> Record:
         key, checksum, origin, duration, payload = row
         # What Record(...) does, in half the time: this is the way of every hit.
-        return _new(Record, (key, checksum, self._origins[origin], duration, payload, "", 0.0))
+        return _new(Record, (key, checksum, self._origins[origin], duration, payload, "", 0.0, b""))
 
     def _record(self, connection: sqlite3.Connection, found: tuple[Any, ...]) -> Record | None:
         """Make a record of a row, or return None where it was deleted while its file was opened."""
@@ -280,6 +280,7 @@ class SqliteStore(BaseStore):
             size_of(payload),
             record.call_id,
             record.created_at_seconds,
+            record.details,
         )
 
     def _to_insert(

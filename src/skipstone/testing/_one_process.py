@@ -123,6 +123,7 @@ class OneProcessStoreConformance:
         assert (info.encoding, info.code, info.size_bytes) == ("pickle", b"12345678", 5)
         assert (info.created_at_seconds, info.duration_seconds) == (1e9 + 1, 1.5)
         assert (info.run, info.host, info.process) == record.origin[4:]
+        assert info.details == record.details
         assert {info.key for info in store.scan()} == {sample_key(1), sample_key(2)}
         assert list(store.scan(function="app")) == []
 
