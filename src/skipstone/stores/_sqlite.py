@@ -25,6 +25,7 @@ from ._queries import (
     SCAN,
     by_keys,
     chunks,
+    infos,
     marks,
     present,
 )
@@ -348,6 +349,16 @@ class SqliteStore(BaseStore):
             if len(rows) < _ROWS_PER_PAGE:
                 return
             sequence = rows[-1][0]
+
+    @again_when_mended
+    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
+        """See `Store`."""
+        found: dict[Key, RecordInfo] = {}
+        for some in chunks(keys):
+            with self._connection as connection:
+                rows = connection.execute(infos(len(some)), some).fetchall()
+            found.update((key, RecordInfo(key, *info)) for _, key, *info in rows)
+        return found
 
     @again_when_mended
     def claim(self, key: Key, /) -> Claim | None:

@@ -126,6 +126,7 @@ class OneProcessStoreConformance:
         assert info.details == record.details
         assert {info.key for info in store.scan()} == {sample_key(1), sample_key(2)}
         assert list(store.scan(function="app")) == []
+        assert store.infos([sample_key(1), sample_key(3)]) == {sample_key(1): info}
 
     def test_records_may_change_while_they_are_scanned(self, store: Store) -> None:
         """Deleting and saving during a scan disturbs neither."""
