@@ -99,6 +99,13 @@ class SharedFolderStore(BaseStore):
                 if info is not None and function in (None, info.function):
                     yield info
 
+    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
+        """See `Store`."""
+        with self._remote.asked():
+            self._check()
+            infos = {key: self._info(key) for key in keys}
+        return {key: info for key, info in infos.items() if info is not None}
+
     def _names(self, folder: str, pattern: re.Pattern[str]) -> list[str]:
         with self._remote.asked():
             self._check()
