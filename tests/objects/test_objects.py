@@ -5,9 +5,9 @@ import pickle
 import re
 
 import pytest
+
 from servers.http_proxy import HttpProxy
 from servers.s3 import SECRET
-
 from skipstone import ConfigError, DamagedRecordWarning, SkipstoneWarning, open_checkpoint
 from skipstone._store_trials import content_of, sample, sample_key
 from skipstone.stores._objects import ObjectStore

@@ -64,9 +64,9 @@ class Bucket:
 
     def read(self, name: str, start: int = 0, size_bytes: int | None = None) -> Found | None:
         """Return an object, or as much of it as there is from `start` on; None where there is no such object."""
-        client = self._here()
         options = {} if size_bytes is None else {"options": {"range": (start, start + size_bytes)}}
-        with client.remote.asked():
+
+        def get(client: _Client) -> Found | None:
             try:
                 result = client.obstore.get(client.store, name, **options)
                 return Found(memoryview(result.bytes()), _version(result.meta))
@@ -76,6 +76,8 @@ class Bucket:
                 if "416 Range Not Satisfiable" not in str(error):
                     raise
                 return Found(memoryview(b""), {})  # it ends before `start`
+
+        return self._answer(get)
 
     def download(self, name: str, size_bytes: int) -> bytearray | None:
         """Return a large object, read in pieces at once; None where there is none of this size."""
@@ -96,61 +98,56 @@ class Bucket:
 
     def put(self, name: str, content: Sequence[Buffer], mode: str | Version) -> Version | None:
         """Write an object: "overwrite", "create" or only in place of a version; None where that is refused."""
-        client = self._here()
         mark = os.urandom(8).hex()
-        with client.remote.asked():
-            try:
-                result = client.obstore.put(
-                    client.store, name, content, mode=mode, attributes={_MARK: mark}, use_multipart=False
-                )
-            except (client.errors.AlreadyExistsError, client.errors.PreconditionError):
-                return self._marked(client, name, mark)
-            return _version(result)
+        options = {"mode": mode, "attributes": {_MARK: mark}, "use_multipart": False}
 
-    def _marked(self, client: _Client, name: str, mark: str) -> Version | None:
-        """Return the version of an object that has this mark: its request was done, repeated, and then refused."""
-        try:
-            result = client.obstore.get(client.store, name, options={"head": True})
-        except FileNotFoundError:
-            return None
-        return _version(result.meta) if result.attributes.get(_MARK) == mark else None
+        def put(client: _Client) -> Version | None:
+            try:
+                return _version(client.obstore.put(client.store, name, content, **options))
+            except (client.errors.AlreadyExistsError, client.errors.PreconditionError):
+                pass
+            try:
+                there = client.obstore.get(client.store, name, options={"head": True})
+            except FileNotFoundError:
+                return None
+            # Where the answer to a request was lost, what refuses the next one is what the first one wrote.
+            return _version(there.meta) if there.attributes.get(_MARK) == mark else None
+
+        return self._answer(put)
 
     def upload(self, name: str, payload: Payload) -> None:
         """Write a large object in pieces; it is there as a whole or not at all."""
-        client = self._here()
         piece_bytes = max(_PIECE_BYTES, size_of(payload) // _MOST_PIECES)
-        with client.remote.asked():
-            client.obstore.put(
-                client.store,
-                name,
-                _pieces(payload, piece_bytes),
-                use_multipart=True,
-                chunk_size=piece_bytes,
-                max_concurrency=_PIECES_IN_FLIGHT,
-            )
+        options = {"use_multipart": True, "chunk_size": piece_bytes, "max_concurrency": _PIECES_IN_FLIGHT}
+        self._answer(
+            lambda client: client.obstore.put(client.store, name, _pieces(payload, piece_bytes), **options)
+        )
 
     def has(self, name: str) -> bool:
         """Tell whether there is an object of this name."""
-        client = self._here()
-        with client.remote.asked():
+
+        def head(client: _Client) -> bool:
             try:
                 client.obstore.head(client.store, name)
             except FileNotFoundError:
                 return False
             return True
 
+        return self._answer(head)
+
     def remove(self, names: Sequence[str]) -> None:
         """Remove those of these objects that there are."""
-        if not names:
-            return
-        client = self._here()
-        with client.remote.asked():
+
+        def delete(client: _Client) -> None:
             try:
                 client.obstore.delete(client.store, names)
             except FileNotFoundError:  # S3 does not mind; others stop at the first that is missing
                 for name in names:
                     with suppress(FileNotFoundError):
                         client.obstore.delete(client.store, name)
+
+        if names:
+            self._answer(delete)
 
     def listed(self, folder: str) -> Iterator[list[str]]:
         """Yield the names of the objects below a folder that are not empty, many at a time."""
@@ -163,6 +160,10 @@ class Bucket:
             if page is None:
                 return
             yield [meta["path"] for meta in page if meta["size"]]
+
+    def _answer(self, ask: Callable[[_Client], _Result]) -> _Result:
+        client = self._here()
+        return client.remote.answer(lambda _: ask(client))
 
     def _here(self) -> _Client:
         if self._client.process != os.getpid():
