@@ -33,6 +33,7 @@ from ._errors import (
     StoreUnavailableError,
     StoreUnavailableWarning,
     UnsafeStoreError,
+    UnsafeStoreWarning,
     UnstableIdError,
 )
 from ._items import MapSummary, Plan
@@ -92,6 +93,7 @@ __all__ = [
     "StoreUnavailableError",
     "StoreUnavailableWarning",
     "UnsafeStoreError",
+    "UnsafeStoreWarning",
     "UnstableIdError",
     "cache_with_checkpoint",
     "get_checkpoint",

@@ -6,24 +6,25 @@ from collections.abc import Iterator
 
 from ._codec import Codec
 from ._failures import failure_key, failure_of
-from ._record import FAILURE, Failure, Key, RecordInfo, is_result
+from ._record import Failure, Key, RecordInfo, is_failure, is_result
 from ._stream_items import forget_items
 from .stores import Store
 
 _KEYS_AT_ONCE = 10_000
 
 
-def results_in(store: Store, function: str | None) -> Iterator[RecordInfo]:
+def results_in(store: Store, codec: Codec, function: str | None) -> Iterator[RecordInfo]:
     """Yield what is known of all results, or those of one function."""
-    return (info for info in store.scan(function=function) if is_result(info.encoding))
+    return (codec.shown(info) for info in store.scan(function=function) if is_result(info.encoding))
 
 
 def failures_in(store: Store, codec: Codec, function: str | None) -> Iterator[Failure]:
     """Yield the failures of calls that have not succeeded since."""
     for info in store.scan(function=function):
-        record = store.get(info.key) if info.encoding == FAILURE else None
-        if record is not None and codec.is_intact(record):
-            yield failure_of(info, record)
+        record = store.get(info.key) if is_failure(info.encoding) else None
+        opened = None if record is None else codec.opened(record)
+        if opened is not None:
+            yield failure_of(codec.shown(info), opened)
 
 
 def forget(store: Store, keys: list[Key]) -> int:

@@ -15,12 +15,8 @@ from typing import Any, NamedTuple
 
 from ._digest import blake2b
 from ._function import KnownFunction
-from ._record import ITEM, Key, Record, parts_of
+from ._record import ITEMS, Key, Record, parts_of
 from .stores import Store
-
-ITEMS = "items"
-"""The encoding of the record of a call that was exhausted."""
-HEAD = f"{ITEM}head"
 
 _TOKEN_BYTES = 8
 _FORMAT = struct.Struct(f"<{_TOKEN_BYTES}sQQ?")
