@@ -52,6 +52,7 @@ from ._stats import Stats
 if _typing.TYPE_CHECKING:
     from ._map import MapResults
     from ._map_async import AsyncMapResults
+    from ._transfer import Transfer
 
 __version__ = "0.1.0"
 
@@ -92,6 +93,7 @@ __all__ = [
     "StoreFormatError",
     "StoreUnavailableError",
     "StoreUnavailableWarning",
+    "Transfer",
     "UnsafeStoreError",
     "UnsafeStoreWarning",
     "UnstableIdError",
@@ -102,7 +104,7 @@ __all__ = [
     "use_checkpoint",
 ]
 
-_LATE = {"AsyncMapResults": "_map_async", "MapResults": "_map"}
+_LATE = {"AsyncMapResults": "_map_async", "MapResults": "_map", "Transfer": "_transfer"}
 """Names, and the modules that they are imported from when they are asked for: those import much, and many never map."""
 
 for _public in [globals()[name] for name in __all__ if name not in _LATE]:

@@ -125,6 +125,20 @@ class Codec:
         except (DamagedPayloadError, RefusedResultError):
             return None
 
+    def objection(self, record: Record) -> str:
+        """Return why a record from elsewhere is not taken, or an empty text: with keys, it must bear them."""
+        if self._keys and not self.is_intact(record):
+            return "it does not bear the signature of a signing_key of the config"
+        if damage := damage_of(record):
+            return damage
+        encoding = record.origin.encoding
+        if self._should_be_encrypted(encoding):
+            return "it is not encrypted, and the config has an encryption_key"
+        encryption = self._encryption if encoding.endswith(_AES) else None
+        if encryption is not None and not encryption.knows(parts_of(record.payload)):
+            return "it is encrypted with another encryption_key than those of the config"
+        return ""
+
     def _should_be_encrypted(self, encoding: str) -> bool:
         # What is signed is nobody else's: it may have been saved before there was an encryption key.
         wanted = self._encryption is not None and not self._keys and encoding not in _NEVER_ENCRYPTED
@@ -242,6 +256,12 @@ def _composed(
     if decrypt is None:
         return lambda record: decompress(parts_of(record.payload)[0])
     return lambda record: decompress(decrypt(record))
+
+
+def damage_of(record: Record) -> str:
+    """Return what is wrong with a record, as far as that can be told without a key, or an empty text."""
+    is_signed = len(record.checksum) == _SIGNATURE_BYTES
+    return "" if is_signed or _checksum(record) == record.checksum else "its checksum does not fit"
 
 
 def _checksum(record: Record) -> bytes:

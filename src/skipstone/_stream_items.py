@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from ._digest import blake2b
 from ._function import KnownFunction
@@ -78,7 +78,15 @@ def parts_of_function(function: KnownFunction) -> tuple[Part, Part]:
     return Part(yielded), Part(returned)
 
 
-def remove_items(store: Store, key: Key, token: bytes) -> None:
+class Deletes(Protocol):
+    """What items are removed from."""
+
+    def delete(self, keys: Iterable[Key], /) -> int:
+        """See `Store`."""
+        ...
+
+
+def remove_items(store: Deletes, key: Key, token: bytes) -> None:
     """Remove the items of one run of a call, however many there are."""
     start = 0
     while store.delete([item_key(key, token, number) for number in range(start, start + _KEYS_AT_ONCE)]):
