@@ -56,6 +56,11 @@ def scheme_of(place: str) -> str:
     return place.partition("://")[0].lower()
 
 
+def is_shared(store: str | Sequence[str]) -> bool:
+    """Tell whether a config's `store` is one that others may write to: any but the local one."""
+    return any(place != LOCAL for place in places_of(store))
+
+
 def problem_with(store: Any) -> str | None:
     """Say what a config's `store` should be, or return None where it is that."""
     if not isinstance(store, (str, list, tuple)) or not store:
@@ -100,7 +105,8 @@ def _store_at(place: str, config: CheckpointConfig, step: str) -> Store:
     _check_installed(place, service)
     kind = getattr(import_module(f"{__package__}.stores.{service.module}"), service.store)
     if service is _FOLDER:
-        return cast("Store", kind(f"{_unquoted_path(place)}/{scope}"))
+        folder = f"{_unquoted_path(place)}/{scope}"
+        return cast("Store", kind(folder, trusted=config.trust_store, durability=config.durability))
     return cast("Store", kind(received(place), scope))
 
 
