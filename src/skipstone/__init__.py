@@ -45,6 +45,7 @@ from ._kinds import (
 )
 from ._opening import init_checkpoint, open_checkpoint
 from ._record import Failure, RecordInfo
+from ._runs import Run, RunningMap
 from ._serializers import Serializer
 from ._stats import Stats
 
@@ -81,6 +82,8 @@ __all__ = [
     "RecordInfo",
     "RedisCheckpoint",
     "ReentrantCallError",
+    "Run",
+    "RunningMap",
     "SaveError",
     "SaveWarning",
     "Serializer",
