@@ -15,6 +15,7 @@ from ._items import Plan, batching_of, count_of, plan_of, source_of
 from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
+from ._runs import Run
 from ._stats import Stats
 from ._streams import stream
 from .stores import Store
@@ -59,6 +60,7 @@ class Checkpoint:
         self.config: CheckpointConfig = resolve(config)
         self._arguments: tuple[object, ...] = (store, self.config, name)
         self._engine: Engine | NullEngine = Engine(store, self.config)
+        self._engine.runs.keep(name)
         self._told: Stats | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Checkpoint], tuple[object, ...]]:
@@ -317,6 +319,14 @@ class Checkpoint:
     def stats(self) -> Stats:
         """Return what was done since the checkpoint was opened, in this process."""
         return self._engine.counters.stats()
+
+    def runs(self) -> Iterator[Run]:
+        """Yield what was done at this step, in this run up to this moment and in those before it, the newest last.
+
+        What a run did is told about once a second, and at its end. At least the last thousand are kept; they stay where
+        the records are, or, where those are in a store of your own, in memory.
+        """
+        return self._engine.runs.all()
 
     def clear(self, function: FunctionLike = None, *, id: object = _EVERY_ID) -> int:
         """Remove stored results and failures: of the step, of one function, or of one call.

@@ -44,6 +44,7 @@ from ._record import (
     parts_of,
     size_of,
 )
+from ._runs import Runs
 from ._stats import Counters
 from .stores import Claim, Store
 
@@ -70,7 +71,7 @@ class Engine:
         self._config = config
         self._codec = codec_of(config)
         self.contents = Contents(store, self._codec)
-        self._run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
+        self.runs = Runs(self.counters)
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
         self._saves_quickly: KnownFunction | None = None
@@ -198,7 +199,7 @@ class Engine:
     def failure(self, call: Call, error: Exception) -> Failure:
         """Return the failure of a call that raised just now."""
         noted = self.failures_of({call.key: call.id}).get(call.key)
-        return noted or failure_now(call.function, call.id, error, self._run)
+        return noted or failure_now(call.function, call.id, error, self.runs.id)
 
     def failures_of(self, ids: Mapping[Key, object]) -> dict[Key, Failure]:
         """Return the failures that are noted of these calls, given their ids by key."""
@@ -273,6 +274,7 @@ class Engine:
 
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
         """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""
+        self.runs.tick()
         keys = [(call.key, failure_key(call.key)) for call in calls]
         try:
             there = self._store.present([key for both in keys for key in both])
@@ -382,12 +384,13 @@ class Engine:
     def _origin(self, function: KnownFunction, encoding: str, process: int) -> Origin:
         origin = self._origins.get((function, encoding, process))
         if origin is None:
-            origin = Origin(function.name, function.version, encoding, function.code, self._run, _HOST, process)
+            origin = Origin(function.name, function.version, encoding, function.code, self.runs.id, _HOST, process)
             self._origins[function, encoding, process] = origin
         return origin
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store, and tell the end of the run."""
+        self.runs.close()
         self._store.close()
 
     def _store_failed(self, error: StoreError) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ._errors import MissingExtraError
 from .stores import SqliteStore, Store
-from .stores._folder import folder_name, step_folder
+from .stores._folder import RUNS, folder_name, step_folder
 from .stores._urls import received, shown
 
 if TYPE_CHECKING:
@@ -97,10 +97,15 @@ def store_of(places: Sequence[str], config: CheckpointConfig, step: str) -> Stor
     return TieredStore(store, store_of(behind, config, step), in_background=config.background_saves)
 
 
-def _store_at(place: str, config: CheckpointConfig, step: str) -> Store:
+def runs_store(places: Sequence[str], config: CheckpointConfig, step: str) -> Store:
+    """Return the store of a step's runs: where all that use the step see them."""
+    return _store_at(places[-1], config._replace(durability="process"), step, RUNS)
+
+
+def _store_at(place: str, config: CheckpointConfig, step: str, part: str = "") -> Store:
     if place == LOCAL:
-        return local_store(local_folder(config, step), config)
-    scope = f"{folder_name(str(config.index_name))}/{folder_name(step)}"
+        return local_store(local_folder(config, step) + part, config)
+    scope = f"{folder_name(str(config.index_name))}/{folder_name(step)}{part}"
     service = _SERVICES[scheme_of(place)]
     _check_installed(place, service)
     kind = getattr(import_module(f"{__package__}.stores.{service.module}"), service.store)

@@ -25,7 +25,7 @@ from .._errors import (
 )
 from ._claims import LockFile
 from ._file_system import network_file_system
-from ._folder import can_be_entered, make_step_folder, unsafe, unsafe_below
+from ._folder import RUNS, can_be_entered, make_step_folder, unsafe, unsafe_below
 from ._log_check import frames_found, last_commit_in
 from ._read_only import NoLocks, can_be_written, connect_to_read, forbids_writing, standing
 from ._recovery import is_damage, recover
@@ -271,8 +271,9 @@ class Connection:
 
     def _check_file_system(self) -> None:
         kind = network_file_system(self._folder)
-        if kind is not None and self._folder not in _told:
-            _told.add(self._folder)
+        step = self._folder.removesuffix(RUNS)
+        if kind is not None and step not in _told:
+            _told.add(step)
             message = (
                 f"{self._folder} is on a network file system ({kind}), where SQLite's log and locks cannot be trusted: "
                 f"use an artifacts_dir on a local disk"

@@ -11,6 +11,9 @@ CHECKPOINT_FOLDER = "checkpoint"
 MARKER = ".skipstone"
 MARKER_TEXT = "This folder holds checkpoints of skipstone: results of finished calls. Deleting it loses them.\n"
 
+RUNS = "~runs"
+"""What follows a step's folder name in that of its runs. No step's ends like this."""
+
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+=@,")
 _LONGEST_NAME_CHARACTERS = 100
 
