@@ -9,6 +9,7 @@ import pytest
 from servers.http_proxy import HttpProxy
 from servers.s3 import SECRET
 from skipstone import ConfigError, DamagedRecordWarning, SkipstoneWarning, open_checkpoint
+from skipstone._catalogue import Catalogue
 from skipstone._store_trials import content_of, sample, sample_key
 from skipstone.stores._objects import ObjectStore
 from skipstone.testing import StoreConformance
@@ -108,6 +109,22 @@ def test_what_others_left_there_is_no_record(server, place):
         assert sorted(record.call_id for record in checkpoint.records()) == ["1", "2"]
         assert checkpoint.clear() == 2
         assert list(checkpoint.records()) == []
+
+
+def test_steps_at_a_place_are_listed(server, place):
+    """The indexes and steps that have records at a place are found by listing it."""
+    for index, step in (("a", "one"), ("a", "two/three"), ("B", "one")):
+        config = {"store": server.url(place), "signing_key": "k", "index_name": index}
+        with open_checkpoint(step, config) as checkpoint:
+            checkpoint.load_or_run(str, 1, 1)
+    server.client(place).put("a/four/claims/x", b"x")
+    catalogue = Catalogue({"store": server.url(place)})
+    assert [(name.index_name, name.step) for name in catalogue.steps()] == [
+        ("B", "one"),
+        ("a", "one"),
+        ("a", "two/three"),
+    ]
+    assert [step.totals.records for step in catalogue.overview()] == [1, 1, 1]
 
 
 def test_settings_of_the_client_may_stand_in_the_url(s3):

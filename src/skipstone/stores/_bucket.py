@@ -161,6 +161,13 @@ class Bucket:
                 return
             yield [meta["path"] for meta in page if meta["size"]]
 
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of the folders in a folder: what some objects' names go on with, up to a slash."""
+        client = self._here()
+        with client.remote.asked():
+            found = client.obstore.list_with_delimiter(client.store, folder)["common_prefixes"]
+        return [path.rpartition("/")[2] for path in found]
+
     def _answer(self, ask: Callable[[_Client], _Result]) -> _Result:
         client = self._here()
         return client.remote.answer(lambda _: ask(client))

@@ -136,6 +136,14 @@ class ObjectStore(BaseStore):
         self._leases.close()
 
 
+def scopes(url: str) -> list[str]:
+    """Return the `<index>/<step>` that have records at a place, as they are written there."""
+    bucket = Bucket(url, "")
+    steps = [f"{index}/{step}" for index in bucket.folders("") for step in bucket.folders(index)]
+    are_there = in_parallel(lambda step: "records" in bucket.folders(step), steps)
+    return sorted(step for step, is_there in zip(steps, are_there, strict=True) if is_there)
+
+
 class _Cells:
     """Leases and signs of life as small objects."""
 
