@@ -10,7 +10,7 @@ from typing import Any, cast
 from .. import _log
 from .._errors import StoreError, StoreUnavailableWarning, warn
 from .._record import Key, Record, RecordInfo
-from ._backlog import Backlog, is_mark
+from ._backlog import Backlog, UntilCopied, is_mark, named_like
 from ._base import BaseStore, Claim, Store
 
 _misses_nothing = ContextVar("_misses_nothing", default=False)
@@ -124,10 +124,15 @@ class TieredStore(BaseStore):
             else:
                 self._keep_near([record for record in records if record.key in kept], replace=True)
                 if len(kept) < len(records):
-                    theirs = self._far.get_many([record.key for record in records if record.key not in kept])
-                    self._keep_near(list(theirs.values()), replace=True)
+                    ours = {record.key: record for record in records if record.key not in kept}
+                    theirs = self._far.get_many(list(ours)).values()
+                    self._keep_near([named_like(ours[record.key], record) for record in theirs], replace=True)
                 return kept
-        return self._backlog.save(records, replace=replace)
+        try:
+            return self._backlog.save(records, replace=replace)
+        except StoreError as error:
+            self._near_failed(error)
+        return self._put_far(records, replace=replace)
 
     def _put_far(self, records: Sequence[Record], *, replace: bool) -> set[Key]:
         if len(records) != 1:
@@ -181,7 +186,9 @@ class TieredStore(BaseStore):
                     continue
                 if claim is None:
                     return None
-                claims.enter_context(claim)
+                # In the background, the record comes later than the call ends: nobody else is to run it meanwhile.
+                is_kept = store is self._far and self._in_background
+                claims.enter_context(UntilCopied(key, claim, self._backlog) if is_kept else claim)
             return cast("Claim", claims.pop_all())
 
     def close(self) -> None:
