@@ -53,8 +53,7 @@ class UntilCopied:
         self._backlog = backlog
 
     def __enter__(self) -> None:
-        """Begin to use the claim."""
-        self._claim.__enter__()
+        """Nothing to do: it is in use already."""
 
     def __exit__(self, *_: object) -> None:
         """Give the claim back, or leave that to who copies the record."""
@@ -146,6 +145,11 @@ class Backlog:
                 self._claims[key] = claim
                 return
         claim.__exit__(None, None, None)
+
+    def taken_back(self, key: Key) -> Claim | None:
+        """Return the claim that is about to be given back, for somebody on this machine who wants it meanwhile."""
+        with self._lock:
+            return self._claims.pop(key, None)
 
     def _give_back(self, keys: Collection[Key]) -> None:
         with self._lock:

@@ -178,18 +178,28 @@ class TieredStore(BaseStore):
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`. While one of the two is away, the claim holds among those that share the other."""
         with ExitStack() as claims:
-            for store, failed in ((self._near, self._near_failed), (self._far, self._far_failed)):
+            for claimed, failed in ((self._near.claim, self._near_failed), (self._claim_far, self._far_failed)):
                 try:
-                    claim = store.claim(key)
+                    claim = claimed(key)
                 except StoreError as error:
                     failed(error)
                     continue
                 if claim is None:
                     return None
-                # In the background, the record comes later than the call ends: nobody else is to run it meanwhile.
-                is_kept = store is self._far and self._in_background
-                claims.enter_context(UntilCopied(key, claim, self._backlog) if is_kept else claim)
+                claims.enter_context(claim)
             return cast("Claim", claims.pop_all())
+
+    def _claim_far(self, key: Key) -> Claim | None:
+        if not self._in_background:
+            return self._far.claim(key)
+        # The record comes later than the call ends: nobody else is to run it meanwhile.
+        claim = self._backlog.taken_back(key)
+        if claim is None:
+            claim = self._far.claim(key)
+            if claim is None:
+                return None
+            claim.__enter__()
+        return UntilCopied(key, claim, self._backlog)
 
     def close(self) -> None:
         """See `Store`. The far store gets what it has not got yet, if it answers."""
