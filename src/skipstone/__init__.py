@@ -46,6 +46,7 @@ from ._kinds import (
 )
 from ._opening import init_checkpoint, open_checkpoint
 from ._record import Failure, RecordInfo
+from ._runs import Run, RunningMap
 from ._serializers import Serializer
 from ._stats import Stats
 
@@ -83,6 +84,8 @@ __all__ = [
     "RecordInfo",
     "RedisCheckpoint",
     "ReentrantCallError",
+    "Run",
+    "RunningMap",
     "SaveError",
     "SaveWarning",
     "Serializer",

@@ -11,10 +11,11 @@ from ._call import Call, check_id, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
 from ._function import KnownFunction, known
-from ._items import Plan, batching_of, count_of, items_of, plan_of
+from ._items import Plan, batching_of, count_of, plan_of, source_of
 from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
+from ._runs import Run
 from ._stats import Stats
 from ._streams import stream
 from .stores import Store
@@ -59,6 +60,7 @@ class Checkpoint:
         self.config: CheckpointConfig = resolve(config)
         self._arguments: tuple[object, ...] = (store, self.config, name)
         self._engine: Engine | NullEngine = Engine(store, self.config)
+        self._engine.runs.keep(name)
         self._told: Stats | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Checkpoint], tuple[object, ...]]:
@@ -209,13 +211,13 @@ class Checkpoint:
             )
             raise TypeError(message)
         batching = batching_of(function, batch_size, on_batch_error)
-        items = items_of(method, iterables, id, is_batch=batching is not None)
+        source = source_of(method, iterables, id, is_batch=batching is not None)
         job = Job(self, method, retry, on_error == "raise", batching)
         crew, count = crew_for(executor, workers, job)
         options = options_of(ordered, on_error, window, count, skip_failed_after, batching=batching)
         bar = Progress(function.name, count_of(iterables), shown=progress)
         return MapResults(
-            Window(self._engine, *job.call(), items, crew, options=options, progress=bar), grace_seconds
+            Window(self._engine, *job.call(), source, crew, options=options, progress=bar), grace_seconds
         )
 
     def map_async(
@@ -273,12 +275,12 @@ class Checkpoint:
             message = f"concurrency is {concurrency}, expected at least 1"
             raise ValueError(message)
         batching = batching_of(function, batch_size, on_batch_error)
-        items = items_of(method, iterables, id, is_batch=batching is not None)
+        source = source_of(method, iterables, id, is_batch=batching is not None)
         options = options_of(ordered, on_error, window, concurrency, skip_failed_after, batching=batching)
         job = Job(self, method, retry, options.raises, batching)
         bar = Progress(function.name, count_of(iterables), shown=progress)
         return AsyncMapResults(
-            Window(self._engine, *job.call(), items, TaskCrew(job), options=options, progress=bar), grace_seconds
+            Window(self._engine, *job.call(), source, TaskCrew(job), options=options, progress=bar), grace_seconds
         )
 
     def plan(
@@ -289,7 +291,7 @@ class Checkpoint:
         id: str | Callable[..., object] | None = None,
     ) -> Plan:
         """Tell what `map` would do with these arguments, without running anything. The input is read to its end."""
-        return plan_of(self._engine, known(method)[0], items_of(method, iterables, id))
+        return plan_of(self._engine, known(method)[0], source_of(method, iterables, id))
 
     def _stream(
         self, function: KnownFunction, method: Callable[..., Any], id: object, args: Any, kwargs: Any
@@ -304,7 +306,7 @@ class Checkpoint:
         Args:
             function: Only the results of this function, given itself or by its name.
         """
-        return self._engine.records(_name(function))
+        return self._engine.contents.records(_name(function))
 
     def failures(self, function: FunctionLike = None) -> Iterator[Failure]:
         """Yield the calls that raised and have not succeeded since.
@@ -312,11 +314,19 @@ class Checkpoint:
         Args:
             function: Only the calls of this function, given itself or by its name.
         """
-        return self._engine.failures(_name(function))
+        return self._engine.contents.failures(_name(function))
 
     def stats(self) -> Stats:
         """Return what was done since the checkpoint was opened, in this process."""
         return self._engine.counters.stats()
+
+    def runs(self) -> Iterator[Run]:
+        """Yield what was done at this step, in this run up to this moment and in those before it, the newest last.
+
+        What a run did is told about once a second, and at its end. At least the last thousand are kept; they stay where
+        the records are, or, where those are in a store of your own, in memory.
+        """
+        return self._engine.runs.all()
 
     def clear(self, function: FunctionLike = None, *, id: object = _EVERY_ID) -> int:
         """Remove stored results and failures: of the step, of one function, or of one call.
@@ -329,11 +339,11 @@ class Checkpoint:
             How many results were removed.
         """
         if id is _EVERY_ID:
-            return self._engine.clear(_name(function))
+            return self._engine.contents.clear(_name(function))
         if function is None or isinstance(function, str):
             message = "clear(id=...) needs the function as well: clear(function=embed, id='doc-17')"
             raise TypeError(message)
-        return self._engine.forget([known(function)[0].key(id)])
+        return self._engine.contents.forget([known(function)[0].key(id)])
 
     def export(self, path: Path, function: FunctionLike = None, *, where: Where = None) -> Transfer:
         """Write the step's records, or a part of them, to one file, for a checkpoint elsewhere to import.

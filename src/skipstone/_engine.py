@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final, cast
 
@@ -17,7 +17,7 @@ from ._blame import blame
 from ._call import Attempt, Call, Turn
 from ._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
 from ._config import CheckpointConfig, codec_of
-from ._contents import clear, failures_in, forget, results_in
+from ._contents import Contents
 from ._errors import (
     CodeChangedWarning,
     DamagedRecordWarning,
@@ -40,11 +40,11 @@ from ._record import (
     Origin,
     Payload,
     Record,
-    RecordInfo,
     info_of,
     parts_of,
     size_of,
 )
+from ._runs import Runs
 from ._stats import Counters
 from .stores import Claim, Store
 
@@ -53,6 +53,7 @@ MISS: Final = object()
 
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
+_HIT = "hit: %s for id %r"
 _HOST = os.uname().nodename
 
 
@@ -69,7 +70,8 @@ class Engine:
         self._store = store
         self._config = config
         self._codec = codec_of(config)
-        self._run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
+        self.contents = Contents(store, self._codec)
+        self.runs = Runs(self.counters)
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
         self._saves_quickly: KnownFunction | None = None
@@ -99,10 +101,35 @@ class Engine:
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result that a record holds, or MISS where it cannot or may not be returned."""
+        value = self._result_in(record, function, call_id)
+        if value is not MISS:
+            self.counters.hit(record.duration_seconds, len(record.payload))
+            if _log.is_debugging():
+                _log.debug(_HIT, function.name, shortened(call_id))
+        return value
+
+    def hits(
+        self, records: Sequence[Record | None], function: KnownFunction, ids: Sequence[object]
+    ) -> list[object]:
+        """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
+        values = [
+            MISS if record is None else self._result_in(record, function, call_id)
+            for record, call_id in zip(records, ids, strict=True)
+        ]
+        hits = [record for record, value in zip(records, values, strict=True) if record and value is not MISS]
+        seconds = sum([record.duration_seconds for record in hits])
+        self.counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
+        if _log.is_debugging():
+            for call_id, value in zip(ids, values, strict=True):
+                if value is not MISS:
+                    _log.debug(_HIT, function.name, shortened(call_id))
+        return values
+
+    def _result_in(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if record.origin.code != function.code and not self._accepts(record.origin.code, function, call_id):
             return MISS
         try:
-            value = self._codec.decode(record, function)
+            return self._codec.decode(record, function)
         except (DamagedPayloadError, UnreadableResultError) as error:
             damaged, refused = isinstance(error, DamagedPayloadError), isinstance(error, RefusedResultError)
             self._warn(
@@ -113,10 +140,6 @@ class Engine:
                 once=(function.name, str(error)) if refused else record.key,
             )
             return MISS
-        self.counters.hit(record.duration_seconds, len(record.payload))
-        if _log.is_debugging():
-            _log.debug("hit: %s for id %r", function.name, shortened(call_id))
-        return value
 
     async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if len(record.payload) < _LARGE_BYTES:
@@ -176,7 +199,7 @@ class Engine:
     def failure(self, call: Call, error: Exception) -> Failure:
         """Return the failure of a call that raised just now."""
         noted = self.failures_of({call.key: call.id}).get(call.key)
-        return noted or failure_now(call.function, call.id, error, self._run)
+        return noted or failure_now(call.function, call.id, error, self.runs.id)
 
     def failures_of(self, ids: Mapping[Key, object]) -> dict[Key, Failure]:
         """Return the failures that are noted of these calls, given their ids by key."""
@@ -251,6 +274,7 @@ class Engine:
 
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
         """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""
+        self.runs.tick()
         keys = [(call.key, failure_key(call.key)) for call in calls]
         try:
             there = self._store.present([key for both in keys for key in both])
@@ -360,28 +384,13 @@ class Engine:
     def _origin(self, function: KnownFunction, encoding: str, process: int) -> Origin:
         origin = self._origins.get((function, encoding, process))
         if origin is None:
-            origin = Origin(function.name, function.version, encoding, function.code, self._run, _HOST, process)
+            origin = Origin(function.name, function.version, encoding, function.code, self.runs.id, _HOST, process)
             self._origins[function, encoding, process] = origin
         return origin
 
-    def records(self, function: str | None) -> Iterator[RecordInfo]:
-        """Yield what is known of all results, or those of one function."""
-        return results_in(self._store, self._codec, function)
-
-    def failures(self, function: str | None) -> Iterator[Failure]:
-        """Yield the failures of calls that have not succeeded since."""
-        return failures_in(self._store, self._codec, function)
-
-    def forget(self, keys: list[Key]) -> int:
-        """Remove the results and failures of these calls; return how many results there were."""
-        return forget(self._store, keys)
-
-    def clear(self, function: str | None) -> int:
-        """Remove all results and failures, or those of one function; return how many results there were."""
-        return clear(self._store, function)
-
     def close(self) -> None:
-        """Close the store."""
+        """Close the store, and tell the end of the run."""
+        self.runs.close()
         self._store.close()
 
     def _store_failed(self, error: StoreError) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import ClassVar
 
 from ._checkpoint import Checkpoint
 from ._config import CheckpointConfig, ConfigLike, resolve, serializer_of
 from ._errors import ConfigError, StoreUnavailableError, UnsafeStoreWarning, warn
 from ._null_engine import NullEngine
-from ._places import LOCAL, local_folder, local_store, places_of, scheme_of, store_of
+from ._places import LOCAL, local_folder, local_store, places_of, runs_store, scheme_of, store_of
 from .stores._urls import shown
 
 
@@ -30,6 +31,7 @@ class LocalStorageCheckpoint(Checkpoint):
         super().__init__(store, settings, name=checkpoint_name)
         self.place = self.folder
         self._arguments = (checkpoint_name, _for_other_folders(settings))
+        self._engine.runs.keep(checkpoint_name, partial(runs_store, (LOCAL,), settings, checkpoint_name))
         try:
             store.open()
         except StoreUnavailableError as error:
@@ -58,6 +60,7 @@ class _SharedCheckpoint(Checkpoint):
             )
             raise ConfigError(message)
         super().__init__(store_of(places, settings, checkpoint_name), settings, name=checkpoint_name)
+        self._engine.runs.keep(checkpoint_name, partial(runs_store, places, settings, checkpoint_name))
         self.place = ", then ".join(map(shown, places))
         _warn_of_pickles(self.place, settings)
         self._arguments = (checkpoint_name, _for_other_folders(settings))
@@ -91,6 +94,7 @@ class NullCheckpoint(Checkpoint):
         self.config = resolve(config)
         self._arguments = (checkpoint_name, self.config)
         self._engine = NullEngine()
+        self._engine.runs.keep(checkpoint_name)
         self._told = None
 
 

@@ -56,6 +56,8 @@ class Record(NamedTuple):
     """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out: `scan` tells it."""
     created_at_seconds: float = 0.0
     """Unix time at which the call ended. `Store.get` may leave it out, too."""
+    details: bytes = b""
+    """What else is known of the call: a MessagePack map, or empty. `Store.get` may leave it out, too."""
 
 
 class RecordInfo(NamedTuple):
@@ -73,6 +75,8 @@ class RecordInfo(NamedTuple):
     run: str
     host: str
     process: int
+    details: bytes = b""
+    """What else is known of the call: a MessagePack map, or empty."""
 
 
 class Failure(NamedTuple):
@@ -127,4 +131,5 @@ def info_of(record: Record) -> RecordInfo:
         origin.run,
         origin.host,
         origin.process,
+        record.details,
     )

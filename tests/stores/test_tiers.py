@@ -131,10 +131,10 @@ def test_what_one_machine_saves_another_has(place, in_background):
     place.away.touch()
     assert content_of(other.get(sample_key(1))) == b"first"
     (info,) = place.near("one").scan()
-    assert (info.call_id, info.created_at_seconds) == ("id", 1e9 + 1)
+    assert (info.call_id, info.created_at_seconds, info.details) == ("id", 1e9 + 1, sample(1).details)
     place.away.unlink()
     (info,) = place.far.scan()
-    assert (info.call_id, info.created_at_seconds) == ("id", 1e9 + 1)
+    assert (info.call_id, info.created_at_seconds, info.details) == ("id", 1e9 + 1, sample(1).details)
 
 
 def test_who_was_first_far_is_first_near(place):

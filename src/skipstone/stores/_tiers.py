@@ -175,6 +175,21 @@ class TieredStore(BaseStore):
         except StoreError as error:
             self._far_failed(error)
 
+    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
+        """See `Store`."""
+        try:
+            found = self._near.infos(keys)
+        except StoreError as error:
+            self._near_failed(error)
+            found = {}
+        try:
+            self._backlog.look()
+            rest = [key for key in keys if key not in found and key not in self._backlog.deleted]
+            return found | self._far.infos(rest) if rest else found
+        except StoreError as error:
+            self._far_failed(error)
+            return found
+
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`. While one of the two is away, the claim holds among those that share the other."""
         with ExitStack() as claims:
