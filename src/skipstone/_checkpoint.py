@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from . import _log
-from ._call import Call, check_id, check_takes_id
+from ._call import Call, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
 from ._function import KnownFunction, known
@@ -14,8 +14,10 @@ from ._items import Plan, batching_of, count_of, items_of, plan_of
 from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
+from ._records import Records
 from ._stats import Stats
 from ._streams import stream
+from ._unstable import check_id
 from .stores import Store
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Checkpoint:
         self.place = type(store).__name__
         self.config: CheckpointConfig = resolve(config)
         self._arguments: tuple[object, ...] = (store, self.config, name)
-        self._engine: Engine | NullEngine = Engine(store, self.config)
+        self._engine: Engine | NullEngine = _engine_for(store, self.config)
         self._told: Stats | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Checkpoint], tuple[object, ...]]:
@@ -119,7 +121,7 @@ class Checkpoint:
         if function.is_async:
             message = f"{function.name} is a coroutine function: await load_or_run_async(...) instead"
             raise TypeError(message)
-        check_id(function, id)
+        check_id(function, id, (*args, *kwargs.values()))
         return self._engine.run(Call(function, key, id, method, args, kwargs))
 
     async def _load_or_run_async(
@@ -132,7 +134,7 @@ class Checkpoint:
         if not function.is_async:
             message = f"{function.name} is no coroutine function: call load_or_run(...) instead"
             raise TypeError(message)
-        check_id(function, id)
+        check_id(function, id, (*args, *kwargs.values()))
         return await self._engine.run_async(Call(function, key, id, method, args, kwargs))
 
     def map(
@@ -294,13 +296,50 @@ class Checkpoint:
         check_id(function, id)
         return stream(self._engine, Call(function, key, id, method, args, kwargs))
 
-    def records(self, function: Callable[..., Any] | str | None = None) -> Iterator[RecordInfo]:
-        """Yield what is known of each stored result, in the order of saving; nothing is unpickled.
+    def records(self, function: Callable[..., Any] | str | None = None) -> Records:
+        """Return an iterator over what is known of each stored result, in the order of saving; nothing is unpickled.
+
+        `.to_pandas()` and `.to_arrow()` of what is returned make a table of it.
 
         Args:
             function: Only the results of this function, given itself or by its name.
         """
-        return self._engine.records(_name(function))
+        return Records(self._engine.records(_name(function)))
+
+    def history(self, function: Callable[..., R], id: object) -> Iterator[tuple[RecordInfo, R]]:
+        """Yield what is known of each result of one call, with the result itself: the first one first, the present one last.
+
+        Those before the present one were kept if the config's `keep_history` was set when the call ran again. What
+        cannot be loaded any more is left out. Of generator functions there is none.
+
+        Args:
+            function: The function itself, decorated or not.
+            id: Of the call.
+        """
+        known_function = known(function)[0]
+        if known_function.is_generator:
+            return iter(())
+        return cast("Iterator[tuple[RecordInfo, R]]", self._engine.history(known_function, known_function.key(id)))
+
+    def accept(self, function: Callable[..., Any]) -> int:
+        """Take the present code of a function for as good as all code that made its stored results.
+
+        After a change that changes no result, such as a refactoring: nothing is run again, and nobody is warned. It is
+        noted in the store, for every process.
+
+        Args:
+            function: The function itself, decorated or not.
+
+        Returns:
+            How many results were made by other code that was not accepted before.
+
+        Raises:
+            StoreError: The store does not answer.
+        """
+        if isinstance(function, str):
+            message = f"accept({function!r}) needs the function itself, whose code it is about"
+            raise TypeError(message)
+        return self._engine.accept(known(function)[0])
 
     def failures(self, function: Callable[..., Any] | str | None = None) -> Iterator[Failure]:
         """Yield the calls that raised and have not succeeded since.
@@ -338,6 +377,14 @@ class Checkpoint:
         if stats not in (self._told, Stats()):
             self._told = stats
             _log.info("step %s: %s", self.name, stats)
+
+
+def _engine_for(store: Store, config: CheckpointConfig) -> Engine:
+    if not config.check_calls and not config.audit:
+        return Engine(store, config)
+    from ._checked_engine import CheckedEngine
+
+    return CheckedEngine(store, config)
 
 
 def _name(function: Callable[..., Any] | str | None) -> str | None:

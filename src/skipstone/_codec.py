@@ -12,7 +12,7 @@ from xxhash import xxh3_64, xxh3_64_digest
 from ._canonical import canonical
 from ._digest import blake2b
 from ._errors import MissingExtraError, SkipstoneError
-from ._record import ITEM, Buffer, Payload, Record, parts_of, size_of
+from ._record import HISTORY, ITEM, Buffer, Payload, Record, parts_of, size_of
 from ._serializers import Serializer, serializer_named
 
 _SIGNATURE_BYTES = 32
@@ -122,7 +122,7 @@ class Codec:
             raise UnreadableResultError(message) from error
 
     def _reader(self, encoding: str) -> _Reader:
-        name, _, compression = str(encoding).removeprefix(ITEM).partition("+")
+        name, _, compression = str(encoding).removeprefix(ITEM).removeprefix(HISTORY).partition("+")
         serializer = self.serializer if name == self.serializer.name else serializer_named(name)
         if serializer is None:
             message = f"it was saved by the serializer {name!r}: pass that one as the config's `serializer`"

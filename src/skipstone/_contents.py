@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ._codec import Codec
 from ._failures import failure_key, failure_of
+from ._history import forget_history
 from ._record import FAILURE, Failure, Key, RecordInfo, is_result
 from ._stream_items import forget_items
 from .stores import Store
@@ -29,6 +30,7 @@ def failures_in(store: Store, codec: Codec, function: str | None) -> Iterator[Fa
 def forget(store: Store, keys: list[Key]) -> int:
     """Remove the results and failures of these calls; return how many results there were."""
     forget_items(store, keys)
+    forget_history(store, keys)
     removed = store.delete(keys)
     store.delete([failure_key(key) for key in keys])
     return removed

@@ -15,11 +15,12 @@ from . import _log
 from ._beside import in_thread
 from ._blame import blame
 from ._call import Attempt, Call, Turn
+from ._code_changes import CodeChanges
 from ._codec import Codec, DamagedPayloadError, UnreadableResultError
 from ._config import CheckpointConfig, serializer_of, signing_keys
 from ._contents import clear, failures_in, forget, results_in
+from ._details import arguments_of, told
 from ._errors import (
-    CodeChangedWarning,
     DamagedRecordWarning,
     LoadWarning,
     SaveError,
@@ -30,14 +31,17 @@ from ._errors import (
     warn,
 )
 from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
-from ._function import KnownFunction, is_comparable
+from ._function import KnownFunction
+from ._history import history_in, keep_in_history
 from ._naming import shortened
+from ._origins import Origins
 from ._record import (
+    ARGUMENTS,
     FAILURE,
+    ITEM,
     Buffer,
     Failure,
     Key,
-    Origin,
     Payload,
     Record,
     RecordInfo,
@@ -53,11 +57,14 @@ MISS: Final = object()
 
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
-_HOST = os.uname().nodename
+_MOST_PARTS = 1000  # of an argument, for its digest: about a millisecond
 
 
 class Engine:
     """Runs calls whose result is not stored, and stores it."""
+
+    checks_all = False
+    """Whether nothing is to be looked up without the call."""
 
     def __init__(self, store: Store, config: CheckpointConfig) -> None:
         """Keep results in `store`, as the config says.
@@ -73,7 +80,8 @@ class Engine:
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
         self._saves_quickly: KnownFunction | None = None
-        self._origins: dict[tuple[KnownFunction, str, int], Origin] = {}
+        self.code = CodeChanges(store, self._codec, config.on_code_change, self._run, self._warn)
+        self._origins = Origins(self._run)
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
@@ -99,7 +107,7 @@ class Engine:
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result that a record holds, or MISS where it cannot or may not be returned."""
-        if record.origin.code != function.code and not self._accepts(record.origin.code, function, call_id):
+        if record.origin.code != function.code and not self.code.accepts(record.origin, function, call_id):
             return MISS
         try:
             value = self._codec.decode(record, function)
@@ -123,22 +131,6 @@ class Engine:
             return self.hit(record, function, call_id)
         return cast("object", await in_thread(self.hit, record, function, call_id))
 
-    def _accepts(self, code: bytes, function: KnownFunction, call_id: object) -> bool:
-        """Decide whether a result that was made by other code may be returned."""
-        if not is_comparable(code, function.code):
-            return True
-        policy = function.on_code_change or self._config.on_code_change
-        if policy == "warn" and (CodeChangedWarning, function.name) not in self._warned:
-            self._warn(
-                CodeChangedWarning,
-                f"the code of {function.name} changed since its stored results were made (first met at id "
-                f"{shortened(call_id)!r}); they are returned all the same. To run such calls again, decorate it with "
-                f'on_code_change="rerun" or another version=, or clear(function=...); to accept them, set '
-                f'on_code_change="ignore" there or in the config',
-                once=function.name,
-            )
-        return policy != "rerun"
-
     def is_done(self, function: KnownFunction, key: Key, call_id: object) -> bool:
         """Tell whether a stored result would be returned, without loading it."""
         try:
@@ -148,12 +140,12 @@ class Engine:
             return False
         if record is None or not self._codec.is_intact(record):
             return False
-        return record.origin.code == function.code or self._accepts(record.origin.code, function, call_id)
+        return record.origin.code == function.code or self.code.accepts(record.origin, function, call_id)
 
     def done(self, function: KnownFunction, keys: Sequence[Key]) -> set[Key]:
         """Return those of these keys whose stored results would be returned, as far as one can tell unread."""
         try:
-            if (function.on_code_change or self._config.on_code_change) != "rerun":
+            if self.code.policy_of(function) != "rerun":
                 return self._store.present(keys)
             records = self._store.get_many(keys)
         except StoreError as error:
@@ -162,7 +154,7 @@ class Engine:
         return {
             key
             for key, record in records.items()
-            if record.origin.code == function.code or self._accepts(record.origin.code, function, key)
+            if record.origin.code == function.code or self.code.accepts(record.origin, function, key)
         }
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
@@ -261,12 +253,17 @@ class Engine:
         if any(call.key in found for call in calls):
             self._just_missed = None
         return [
-            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed))))
+            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed)), self._details_of))
             for call, (key, failed) in zip(calls, keys, strict=True)
         ]
 
     def _failures_in(self, record: Record | None) -> int:
         return attempts_of(record) if record is not None and self._codec.is_intact(record) else 0
+
+    def _details_of(self, call: Call) -> dict[str, Any]:
+        """Return what is known of a call that is about to run, and is to stand in its record."""
+        arguments = arguments_of(call.function, call.method, call.args, call.kwargs)
+        return {ARGUMENTS: told(arguments, most=_MOST_PARTS)} if arguments else {}
 
     def claim(self, call: Call) -> Claim | None:
         """Claim a call without waiting; None where somebody else computes it."""
@@ -308,22 +305,34 @@ class Engine:
             return value
         record = self._record(attempt, call.key, encoded.encoding, encoded.payload)
         try:
+            if replace:
+                self._keep_history(call.key)
             if not self._store.put(record, replace=replace):
                 theirs = self._store.get(call.key)
                 result = MISS if theirs is None else self.hit(theirs, call.function, call.id)
                 if result is not MISS:
                     return result
+                self._keep_history(call.key)
                 self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
             if attempt.failures_before:
                 self._store.delete([failure_key(call.key)])
         except StoreError as error:
             self._not_saved(call, value, str(error), error)
         else:
+            self.code.keep(record.origin, call.function)
             size_bytes = size_of(parts_of(encoded.payload))
             self.counters.saved(size_bytes)
             is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
             self._saves_quickly = call.function if is_quick else None
         return value
+
+    def _keep_history(self, key: Key) -> None:
+        if self._config.keep_history:
+            keep_in_history(self._store, self._codec, key)
+
+    def history(self, function: KnownFunction, key: Key) -> Iterator[tuple[RecordInfo, object]]:
+        """Yield what a call returned, one time after the other."""
+        return history_in(self._store, self._codec, function, key)
 
     def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
         self.counters.not_saved()
@@ -345,17 +354,11 @@ class Engine:
 
     def _record(self, attempt: Attempt, key: Key, encoding: str, payload: Buffer | Payload) -> Record:
         function = attempt.call.function
-        origin = self._origin(function, encoding, os.getpid())
+        origin = self._origins.of(function, encoding)
+        details = b"" if encoding.startswith(ITEM) else attempt.packed_details
         call_id = shortened(attempt.call.id, _CALL_ID_CHARACTERS)
-        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time())
+        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), details)
         return self._codec.seal(record)
-
-    def _origin(self, function: KnownFunction, encoding: str, process: int) -> Origin:
-        origin = self._origins.get((function, encoding, process))
-        if origin is None:
-            origin = Origin(function.name, function.version, encoding, function.code, self._run, _HOST, process)
-            self._origins[function, encoding, process] = origin
-        return origin
 
     def records(self, function: str | None) -> Iterator[RecordInfo]:
         """Yield what is known of all results, or those of one function."""
@@ -373,6 +376,10 @@ class Engine:
         """Remove all results and failures, or those of one function; return how many results there were."""
         return clear(self._store, function)
 
+    def accept(self, function: KnownFunction) -> int:
+        """Take the present code of a function for as good as all that made its results; see `CodeChanges`."""
+        return self.code.accept(function)
+
     def close(self) -> None:
         """Close the store."""
         self._store.close()
@@ -384,7 +391,7 @@ class Engine:
             once=StoreUnavailableWarning,
         )
 
-    def _warn(self, category: type[SkipstoneWarning], message: str, *, once: object) -> None:
+    def _warn(self, category: type[SkipstoneWarning], message: str | Callable[[], str], *, once: object) -> None:
         if (category, once) not in self._warned:
             self._warned.add((category, once))
-            warn(message, category)
+            warn(message if isinstance(message, str) else message(), category)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Iterable, Iterator, Sized
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from ._call_id import compile_id, position_of
 from ._function import KnownFunction, known
+from ._unstable import check_id_function, check_repeats
 
 _ITEMS_AT_ONCE = 1000
 _SAMPLED_RECORDS = 10_000
@@ -73,7 +74,10 @@ def items_of(
         )
         raise TypeError(message)
     id_of = id_function(method, id, is_batch=is_batch)
-    return ((id_of(*args), args) for args in zip(*iterables, strict=False))
+    check_id_function(function, id)
+    calls = zip(*iterables, strict=False)
+    first = ((check_repeats(function, id_of, args, {}), args) for args in islice(calls, 1))
+    return chain(first, ((id_of(*args), args) for args in calls))
 
 
 class Batching(NamedTuple):

@@ -19,6 +19,8 @@ from .stores import Claim
 class NullEngine:
     """Runs every call and stores nothing."""
 
+    checks_all = False
+
     def __init__(self) -> None:
         """Count calls, and that is all."""
         self.counters = Counters()
@@ -110,6 +112,14 @@ class NullEngine:
     def clear(self, _function: str | None) -> int:
         """Return 0."""
         return 0
+
+    def accept(self, _function: KnownFunction) -> int:
+        """Return 0."""
+        return 0
+
+    def history(self, _function: KnownFunction, _key: Key) -> Iterator[tuple[RecordInfo, object]]:
+        """Yield nothing."""
+        return iter(())
 
     def close(self) -> None:
         """Do nothing."""

@@ -18,12 +18,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from . import _log
 from ._batch import Outcome, Raised, Stored, alone
-from ._call import Call, check_ids
+from ._call import Call
 from ._function import KnownFunction
 from ._items import Batching
 from ._naming import shortened
 from ._progress import Progress
 from ._record import Key
+from ._unstable import check_ids
 from ._workers import Crew
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 16, 500
