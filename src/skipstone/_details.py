@@ -39,22 +39,23 @@ def arguments_of(function: Any, method: Any, args: tuple[Any, ...], kwargs: dict
     else:  # no Python function; or one that takes a list, of which this call is an item
         names = [function.each] if function.each else map(str, range(len(args)))
         found = {**dict(zip(names, args, strict=False)), **kwargs}
-    return {name: value for name, value in found.items() if name not in function.ignore}
+    ignored = function.ignore
+    return {name: value for name, value in found.items() if name not in ignored} if ignored else found
 
 
 def _by_name(function: types.FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, object]:
     """Return all arguments, defaults included, as far as they fit: else the call says what is wrong."""
     code = function.__code__
-    positional, keyword = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
-    names = code.co_varnames
+    positional, names = code.co_argcount, code.co_varnames
+    found: dict[str, object] = {**dict(zip(names[:positional], args, strict=False)), **kwargs}
     defaults = function.__defaults__ or ()
-    found: dict[str, object] = dict(zip(names[positional - len(defaults) : positional], defaults, strict=True))
-    found |= function.__kwdefaults__ or {}
-    found |= dict(zip(names[:positional], args, strict=False))
-    found |= kwargs
+    for name, default in zip(names[positional - len(defaults) : positional], defaults, strict=True):
+        found.setdefault(name, default)
+    for name, default in (function.__kwdefaults__ or {}).items():
+        found.setdefault(name, default)
     if len(args) > positional and code.co_flags & _VARARGS:
-        found[names[keyword]] = args[positional:]
-    return {name: found[name] for name in dict.fromkeys((*names[:keyword], *found)) if name in found}
+        found[names[positional + code.co_kwonlyargcount]] = args[positional:]
+    return found
 
 
 def told(arguments: dict[str, object], *, most: int | None = None) -> dict[str, list[object]]:

@@ -12,6 +12,7 @@ _Header = tuple[
 _TEXT = (32, 0xA0, b"\xd9", b"\xda", b"\xdb")
 _BYTES = (0, 0, b"\xc4", b"\xc5", b"\xc6")
 _LIST = (16, 0x90, b"", b"\xdc", b"\xdd")
+_ONE_BYTE = [bytes((number,)) for number in range(256)]
 _CONSTANTS = {None: b"\xc0", False: b"\xc2", True: b"\xc3"}
 _MAP = (16, 0x80, b"", b"\xde", b"\xdf")
 
@@ -42,7 +43,10 @@ def map_in(content: bytes) -> dict[str, Any]:
 def _pack(value: Any, parts: list[bytes]) -> None:
     kind = type(value)
     if kind is str:
-        content = value.encode("utf-8", "backslashreplace")
+        try:
+            content = value.encode()
+        except UnicodeEncodeError:  # lone surrogates
+            content = value.encode("utf-8", "backslashreplace")
         parts += (_header(len(content), _TEXT), content)
     elif kind is bytes:
         parts += (_header(len(value), _BYTES), value)
@@ -69,7 +73,7 @@ def _pack(value: Any, parts: list[bytes]) -> None:
 def _header(length: int, header: _Header) -> bytes:
     below, byte, *longer = header
     if length < below:
-        return bytes((byte + length,))
+        return _ONE_BYTE[byte + length]
     for mark, bits in zip(longer, (8, 16, 32), strict=True):
         if mark and length < 1 << bits:
             return mark + length.to_bytes(bits // 8)
