@@ -14,7 +14,7 @@ from typing import Any
 from ._call import Attempt, Call
 from ._codec import DamagedPayloadError, UnreadableResultError
 from ._config import CheckpointConfig
-from ._details import arguments_of, digest_of, told
+from ._details import arguments_of, details_of, digest_of, told
 from ._difference import difference
 from ._engine import MISS, Engine
 from ._errors import (
@@ -106,7 +106,7 @@ class CheckedEngine(Engine):
                 self._store_failed(error)
                 infos = {}
             for key, info in infos.items():
-                self._compare(stored[key], info)
+                self._compare(stored[key], self._codec.shown(info))
         return looked
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
@@ -118,14 +118,14 @@ class CheckedEngine(Engine):
 
     def _details_of(self, call: Call) -> dict[str, Any]:
         if not self.checks_all:
-            return super()._details_of(call)
-        return {ARGUMENTS: told(_arguments_of(call)), _READS: _reads_of(call.function)}
+            return details_of(call)
+        return {ARGUMENTS: told(arguments_of(call)), _READS: _reads_of(call.function)}
 
     def _compare(self, call: Call, info: RecordInfo) -> None:
         """Warn where a call differs from the one whose result it gets."""
         function = call.function
         then = info.arguments
-        for name, (digest, text) in told(_arguments_of(call)).items():
+        for name, (digest, text) in told(arguments_of(call)).items():
             if name in then and digest and then[name].digest and digest != then[name].digest:
                 shown = f" (it was {then[name].text} and is {text})" if text != then[name].text else ""
                 self._found_in(
@@ -151,7 +151,7 @@ class CheckedEngine(Engine):
 
     def _look_for_changes(self, attempt: Attempt) -> None:
         before: dict[str, Any] = attempt.details.get(ARGUMENTS, {})
-        arguments = _arguments_of(attempt.call) if before else {}
+        arguments = arguments_of(attempt.call) if before else {}
         for name, value in arguments.items():
             digest = before[name][0] if name in before else None
             if digest is not None and digest_of(value) != digest:
@@ -208,10 +208,6 @@ class CheckedEngine(Engine):
 
 _found: ContextVar[list[Call]] = ContextVar("skipstone_found")
 """Takes the calls whose results were found, for whoever runs one."""
-
-
-def _arguments_of(call: Call) -> dict[str, object]:
-    return arguments_of(call.function, call.method, call.args, call.kwargs)
 
 
 def _reads_of(function: KnownFunction) -> dict[str, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from . import _log
@@ -10,11 +10,8 @@ from ._call import Call, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
 from ._function import KnownFunction, known
-from ._items import Plan, batching_of, count_of, items_of, plan_of
-from ._naming import storable
-from ._null_engine import NullEngine
-from ._record import Failure, RecordInfo
-from ._records import Records
+from ._holdings import Holdings
+from ._items import Plan, batching_of, count_of, plan_of, source_of
 from ._stats import Stats
 from ._streams import stream
 from ._unstable import check_id
@@ -28,10 +25,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_EVERY_ID: Any = object()
 
-
-class Checkpoint:
+class Checkpoint(Holdings):
     """Runs calls whose result is not stored, and returns the stored results of the others.
 
     May be used from any number of threads and tasks, pickled, and used after `fork`.
@@ -56,7 +51,8 @@ class Checkpoint:
         self.place = type(store).__name__
         self.config: CheckpointConfig = resolve(config)
         self._arguments: tuple[object, ...] = (store, self.config, name)
-        self._engine: Engine | NullEngine = _engine_for(store, self.config)
+        self._engine = _engine_for(store, self.config)
+        self._engine.runs.keep(name)
         self._told: Stats | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Checkpoint], tuple[object, ...]]:
@@ -207,13 +203,13 @@ class Checkpoint:
             )
             raise TypeError(message)
         batching = batching_of(function, batch_size, on_batch_error)
-        items = items_of(method, iterables, id, is_batch=batching is not None)
+        source = source_of(method, iterables, id, is_batch=batching is not None)
         job = Job(self, method, retry, on_error == "raise", batching)
         crew, count = crew_for(executor, workers, job)
         options = options_of(ordered, on_error, window, count, skip_failed_after, batching=batching)
         bar = Progress(function.name, count_of(iterables), shown=progress)
         return MapResults(
-            Window(self._engine, *job.call(), items, crew, options=options, progress=bar), grace_seconds
+            Window(self._engine, *job.call(), source, crew, options=options, progress=bar), grace_seconds
         )
 
     def map_async(
@@ -271,12 +267,12 @@ class Checkpoint:
             message = f"concurrency is {concurrency}, expected at least 1"
             raise ValueError(message)
         batching = batching_of(function, batch_size, on_batch_error)
-        items = items_of(method, iterables, id, is_batch=batching is not None)
+        source = source_of(method, iterables, id, is_batch=batching is not None)
         options = options_of(ordered, on_error, window, concurrency, skip_failed_after, batching=batching)
         job = Job(self, method, retry, options.raises, batching)
         bar = Progress(function.name, count_of(iterables), shown=progress)
         return AsyncMapResults(
-            Window(self._engine, *job.call(), items, TaskCrew(job), options=options, progress=bar), grace_seconds
+            Window(self._engine, *job.call(), source, TaskCrew(job), options=options, progress=bar), grace_seconds
         )
 
     def plan(
@@ -287,7 +283,7 @@ class Checkpoint:
         id: str | Callable[..., object] | None = None,
     ) -> Plan:
         """Tell what `map` would do with these arguments, without running anything. The input is read to its end."""
-        return plan_of(self._engine, known(method)[0], items_of(method, iterables, id))
+        return plan_of(self._engine, known(method)[0], source_of(method, iterables, id))
 
     def _stream(
         self, function: KnownFunction, method: Callable[..., Any], id: object, args: Any, kwargs: Any
@@ -296,79 +292,9 @@ class Checkpoint:
         check_id(function, id)
         return stream(self._engine, Call(function, key, id, method, args, kwargs))
 
-    def records(self, function: Callable[..., Any] | str | None = None) -> Records:
-        """Return an iterator over what is known of each stored result, in the order of saving; nothing is unpickled.
-
-        `.to_pandas()` and `.to_arrow()` of what is returned make a table of it.
-
-        Args:
-            function: Only the results of this function, given itself or by its name.
-        """
-        return Records(self._engine.records(_name(function)))
-
-    def history(self, function: Callable[..., R], id: object) -> Iterator[tuple[RecordInfo, R]]:
-        """Yield what is known of each result of one call, with the result itself: the first one first, the present one last.
-
-        Those before the present one were kept if the config's `keep_history` was set when the call ran again. What
-        cannot be loaded any more is left out. Of generator functions there is none.
-
-        Args:
-            function: The function itself, decorated or not.
-            id: Of the call.
-        """
-        known_function = known(function)[0]
-        if known_function.is_generator:
-            return iter(())
-        return cast("Iterator[tuple[RecordInfo, R]]", self._engine.history(known_function, known_function.key(id)))
-
-    def accept(self, function: Callable[..., Any]) -> int:
-        """Take the present code of a function for as good as all code that made its stored results.
-
-        After a change that changes no result, such as a refactoring: nothing is run again, and nobody is warned. It is
-        noted in the store, for every process.
-
-        Args:
-            function: The function itself, decorated or not.
-
-        Returns:
-            How many results were made by other code that was not accepted before.
-
-        Raises:
-            StoreError: The store does not answer.
-        """
-        if isinstance(function, str):
-            message = f"accept({function!r}) needs the function itself, whose code it is about"
-            raise TypeError(message)
-        return self._engine.accept(known(function)[0])
-
-    def failures(self, function: Callable[..., Any] | str | None = None) -> Iterator[Failure]:
-        """Yield the calls that raised and have not succeeded since.
-
-        Args:
-            function: Only the calls of this function, given itself or by its name.
-        """
-        return self._engine.failures(_name(function))
-
     def stats(self) -> Stats:
         """Return what was done since the checkpoint was opened, in this process."""
         return self._engine.counters.stats()
-
-    def clear(self, function: Callable[..., Any] | str | None = None, *, id: object = _EVERY_ID) -> int:
-        """Remove stored results and failures: of the step, of one function, or of one call.
-
-        Args:
-            function: Given itself or by its name. None: all functions of this step.
-            id: Of the call; needs the function itself.
-
-        Returns:
-            How many results were removed.
-        """
-        if id is _EVERY_ID:
-            return self._engine.clear(_name(function))
-        if function is None or isinstance(function, str):
-            message = "clear(id=...) needs the function as well: clear(function=embed, id='doc-17')"
-            raise TypeError(message)
-        return self._engine.forget([known(function)[0].key(id)])
 
     def close(self) -> None:
         """Let go of files and connections, and log what was done. A later use opens them again."""
@@ -385,9 +311,3 @@ def _engine_for(store: Store, config: CheckpointConfig) -> Engine:
     from ._checked_engine import CheckedEngine
 
     return CheckedEngine(store, config)
-
-
-def _name(function: Callable[..., Any] | str | None) -> str | None:
-    if isinstance(function, str):
-        return storable(function)
-    return None if function is None else known(function)[0].name

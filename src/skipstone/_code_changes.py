@@ -6,7 +6,6 @@ tells the parts of that code, so that one can say what changed, and which other 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,7 +18,7 @@ from ._digest import blake2b
 from ._errors import CodeChangedWarning, SkipstoneWarning, StoreError, UnstableIdError
 from ._function import KnownFunction, is_comparable
 from ._naming import shortened
-from ._origins import HOST
+from ._origins import Origins
 from ._packing import map_in, packed
 from ._record import CODE, Key, Origin, Record, is_result, parts_of
 from .stores import Store
@@ -53,7 +52,7 @@ class CodeChanges:
         store: Store,
         codec: Codec,
         policy: str,
-        run: str,
+        origins: Origins,
         warn: _Warn,
     ) -> None:
         """Look at a store.
@@ -62,13 +61,13 @@ class CodeChanges:
             store: Of the results.
             codec: Signs, as those.
             policy: The config's `on_code_change`.
-            run: The name of this run.
+            origins: Of the records of this run.
             warn: Warns once, with the message that it gets as a function.
         """
         self._store = store
         self._codec = codec
         self._policy = policy
-        self._run = run
+        self._origins = origins
         self._warn = warn
         self._verdicts: dict[tuple[str, str, bytes, bytes], tuple[bool, float]] = {}
         self._kept: dict[str, dict[KnownFunction, Origin]] = {}
@@ -104,7 +103,7 @@ class CodeChanges:
             return  # also where nothing of it is the user's own
         kept[function] = origin
         with suppress(StoreError):  # the next process does it
-            self._store.put(self._record(function, origin, _Kept(function.described.parts, frozenset())))
+            self._store.put(self._record(function, _Kept(function.described.parts, frozenset())))
 
     def accept(self, function: KnownFunction) -> int:
         """Take the present code of a function for as good as all that made its stored results.
@@ -128,8 +127,7 @@ class CodeChanges:
         }
         if others:
             equals = self._read(function, function.code).equals | others
-            origin = Origin(function.name, function.version, CODE, function.code, self._run, HOST, os.getpid())
-            record = self._record(function, origin, _Kept(function.described.parts, equals))
+            record = self._record(function, _Kept(function.described.parts, equals))
             self._store.put(record, replace=True)
             self._verdicts.clear()
         return sum(found[code] for code in others)
@@ -148,14 +146,13 @@ class CodeChanges:
 
     def _read(self, function: KnownFunction, code: bytes) -> _Kept:
         record = self._store.get(_key(function, code))
-        if record is None or record.origin.encoding != CODE or not self._codec.is_intact(record):
-            return _Kept({}, frozenset())
-        told = map_in(b"".join(parts_of(record.payload)))
+        opened = None if record is None else self._codec.opened(record)
+        told = {} if opened is None else map_in(b"".join(parts_of(opened.payload)))
         return _Kept(told.get("parts", {}), frozenset(told.get("equals", ())))
 
-    def _record(self, function: KnownFunction, origin: Origin, kept: _Kept) -> Record:
+    def _record(self, function: KnownFunction, kept: _Kept) -> Record:
         payload = packed({"parts": kept.parts, "equals": sorted(kept.equals)})
-        origin = origin._replace(encoding=CODE)
+        origin = self._origins.of(function, self._codec.sealed(CODE))
         return self._codec.seal(Record(_key(function, function.code), b"", origin, 0.0, payload, "", time.time()))
 
     def _refuse_namesake(self, origin: Origin, function: KnownFunction, call_id: object) -> None:

@@ -6,48 +6,59 @@ from collections.abc import Iterator
 
 from ._codec import Codec
 from ._failures import failure_key, failure_of
-from ._history import forget_history
-from ._record import FAILURE, Failure, Key, RecordInfo, is_result
+from ._function import KnownFunction
+from ._history import forget_history, history_in
+from ._record import Failure, Key, RecordInfo, is_failure, is_result
 from ._stream_items import forget_items
 from .stores import Store
 
 _KEYS_AT_ONCE = 10_000
 
 
-def results_in(store: Store, function: str | None) -> Iterator[RecordInfo]:
-    """Yield what is known of all results, or those of one function."""
-    return (info for info in store.scan(function=function) if is_result(info.encoding))
+class Contents:
+    """The results and failures of one step."""
 
+    def __init__(self, store: Store, codec: Codec) -> None:
+        self._store = store
+        self._codec = codec
 
-def failures_in(store: Store, codec: Codec, function: str | None) -> Iterator[Failure]:
-    """Yield the failures of calls that have not succeeded since."""
-    for info in store.scan(function=function):
-        record = store.get(info.key) if info.encoding == FAILURE else None
-        if record is not None and codec.is_intact(record):
-            yield failure_of(info, record)
+    def records(self, function: str | None) -> Iterator[RecordInfo]:
+        """Yield what is known of all results, or those of one function."""
+        shown = self._codec.shown
+        return (shown(info) for info in self._store.scan(function=function) if is_result(info.encoding))
 
+    def failures(self, function: str | None) -> Iterator[Failure]:
+        """Yield the failures of calls that have not succeeded since."""
+        for info in self._store.scan(function=function):
+            record = self._store.get(info.key) if is_failure(info.encoding) else None
+            opened = None if record is None else self._codec.opened(record)
+            if opened is not None:
+                yield failure_of(self._codec.shown(info), opened)
 
-def forget(store: Store, keys: list[Key]) -> int:
-    """Remove the results and failures of these calls; return how many results there were."""
-    forget_items(store, keys)
-    forget_history(store, keys)
-    removed = store.delete(keys)
-    store.delete([failure_key(key) for key in keys])
-    return removed
+    def forget(self, keys: list[Key]) -> int:
+        """Remove the results and failures of these calls; return how many results there were."""
+        forget_items(self._store, keys)
+        forget_history(self._store, keys)
+        removed = self._store.delete(keys)
+        self._store.delete([failure_key(key) for key in keys])
+        return removed
 
+    def history(self, function: KnownFunction, key: Key) -> Iterator[tuple[RecordInfo, object]]:
+        """Yield what a call returned, one time after the other."""
+        return history_in(self._store, self._codec, function, key)
 
-def clear(store: Store, function: str | None) -> int:
-    """Remove all results and failures, or those of one function; return how many results there were."""
-    removed = 0
-    results: list[Key] = []
-    others: list[Key] = []
-    for info in store.scan(function=function):
-        (results if is_result(info.encoding) else others).append(info.key)
-        if len(results) >= _KEYS_AT_ONCE:
-            removed += store.delete(results)
-            results = []
-        if len(others) >= _KEYS_AT_ONCE:
-            store.delete(others)
-            others = []
-    store.delete(others)
-    return removed + store.delete(results)
+    def clear(self, function: str | None) -> int:
+        """Remove all results and failures, or those of one function; return how many results there were."""
+        removed = 0
+        results: list[Key] = []
+        others: list[Key] = []
+        for info in self._store.scan(function=function):
+            (results if is_result(info.encoding) else others).append(info.key)
+            if len(results) >= _KEYS_AT_ONCE:
+                removed += self._store.delete(results)
+                results = []
+            if len(others) >= _KEYS_AT_ONCE:
+                self._store.delete(others)
+                others = []
+        self._store.delete(others)
+        return removed + self._store.delete(results)

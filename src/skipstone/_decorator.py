@@ -232,7 +232,7 @@ def _add_methods(
         return get_checkpoint()._engine.is_done(known, call.key, call.id)
 
     def forget(*args: Any, **kwargs: Any) -> bool:
-        return get_checkpoint()._engine.forget([call_of(args, kwargs).key]) > 0
+        return get_checkpoint()._engine.contents.forget([call_of(args, kwargs).key]) > 0
 
     decorated.is_done, decorated.rerun, decorated.forget = is_done, rerun, forget
     known.stands_behind(decorated, id_of)

@@ -12,7 +12,9 @@ from xxhash import xxh3_64_digest
 from ._canonical import canonical
 from ._errors import UnstableIdError
 from ._naming import qualified_name, shortened
+from ._record import ARGUMENTS
 
+_MOST_PARTS = 1000  # of an argument, for its digest: about a millisecond
 _TEXT_CHARACTERS = 60
 _MOST_ARGUMENTS = 32
 _VARARGS = 0x04  # inspect.CO_VARARGS: importing inspect costs 10 ms
@@ -20,15 +22,15 @@ _SECRETS = {"password", "passwd", "secret", "secrets", "token", "credential", "c
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
-def arguments_of(function: Any, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, object]:
-    """Return the arguments of a call by the names of the parameters, but for those that do not matter.
+def details_of(call: Any) -> dict[str, Any]:
+    """Return what is known of a call that is about to run, and is to stand in its record."""
+    arguments = arguments_of(call)
+    return {ARGUMENTS: told(arguments, most=_MOST_PARTS)} if arguments else {}
 
-    Args:
-        function: What is known of it.
-        method: What is called: the function, a method or partial of it, or what stands for it.
-        args: Positional arguments.
-        kwargs: The others.
-    """
+
+def arguments_of(call: Any) -> dict[str, object]:
+    """Return the arguments of a call by the names of the parameters, but for those that do not matter."""
+    function, method, args, kwargs = call.function, call.method, call.args, call.kwargs
     while isinstance(method, (functools.partial, types.MethodType)):
         if isinstance(method, functools.partial):
             args, kwargs, method = (*method.args, *args), {**method.keywords, **kwargs}, method.func

@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from ._batch import Outcome, Raised, Returned, Stored, run_batch
+from ._batch import Outcome, Raised, Returned, run_batch
 from ._beside import in_thread
 from ._call import Call, at_once
 from ._call_id import compile_id, position_of
@@ -15,8 +15,8 @@ from ._current import get_checkpoint
 from ._engine import MISS
 from ._function import KnownFunction
 from ._loading import Loader
+from ._pieces import Found
 from ._unstable import check_ids
-from ._window import Item
 
 
 def decorated_each(
@@ -58,7 +58,7 @@ def decorated_each(
         return all(engine.is_done(call.function, call.key, call.id) for call in calls_of(args, kwargs))
 
     def forget(*args: Any, **kwargs: Any) -> bool:
-        return get_checkpoint()._engine.forget([call.key for call in calls_of(args, kwargs)]) > 0
+        return get_checkpoint()._engine.contents.forget([call.key for call in calls_of(args, kwargs)]) > 0
 
     decorated.is_done, decorated.forget = is_done, forget
     known.stands_behind(decorated, id_of)
@@ -124,13 +124,11 @@ async def _outcomes(calls: Sequence[Call], *, replace: bool = False) -> list[Out
 async def _loaded(engine: Any, calls: Sequence[Call]) -> list[object]:
     """Return the stored results, or MISS."""
     function = calls[0].function
-    items = [Item(call.args, call.id, call.key) for call in calls]
-    for item in items:
-        item.outcome = Stored()
-    blocks = Loader(engine, function).load(items)
+    found = Found([call.args for call in calls], [call.id for call in calls], [call.key for call in calls])
+    parts = Loader(engine, function).load(found)
     values: list[object] = []
-    while block := cast("Any", await in_thread(next, blocks, None) if function.is_async else next(blocks, None)):
-        values.extend(value for _, value in block)
+    while part := cast("Any", await in_thread(next, parts, None) if function.is_async else next(parts, None)):
+        values.extend(part[1])
     return values
 
 

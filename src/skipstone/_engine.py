@@ -5,9 +5,8 @@ Sync and async calls differ in who sleeps and who awaits, and in nothing else.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final, cast
 
@@ -16,10 +15,10 @@ from ._beside import in_thread
 from ._blame import blame
 from ._call import Attempt, Call, Turn
 from ._code_changes import CodeChanges
-from ._codec import Codec, DamagedPayloadError, UnreadableResultError
-from ._config import CheckpointConfig, serializer_of, signing_keys
-from ._contents import clear, failures_in, forget, results_in
-from ._details import arguments_of, told
+from ._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
+from ._config import CheckpointConfig, codec_of
+from ._contents import Contents
+from ._details import details_of
 from ._errors import (
     DamagedRecordWarning,
     LoadWarning,
@@ -32,11 +31,10 @@ from ._errors import (
 )
 from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
 from ._function import KnownFunction
-from ._history import history_in, keep_in_history
+from ._history import keep_in_history
 from ._naming import shortened
 from ._origins import Origins
 from ._record import (
-    ARGUMENTS,
     FAILURE,
     ITEM,
     Buffer,
@@ -44,11 +42,11 @@ from ._record import (
     Key,
     Payload,
     Record,
-    RecordInfo,
     info_of,
     parts_of,
     size_of,
 )
+from ._runs import Runs
 from ._stats import Counters
 from .stores import Claim, Store
 
@@ -57,14 +55,14 @@ MISS: Final = object()
 
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
-_MOST_PARTS = 1000  # of an argument, for its digest: about a millisecond
+_HIT = "hit: %s for id %r"
 
 
 class Engine:
     """Runs calls whose result is not stored, and stores it."""
 
-    checks_all = False
-    """Whether nothing is to be looked up without the call."""
+    checks_all = False  # whether nothing is to be looked up without the call
+    _details_of = staticmethod(details_of)
 
     def __init__(self, store: Store, config: CheckpointConfig) -> None:
         """Keep results in `store`, as the config says.
@@ -75,13 +73,14 @@ class Engine:
         self.counters = Counters()
         self._store = store
         self._config = config
-        self._codec = Codec(serializer_of(config), config.compression, signing_keys(config.signing_key))
-        self._run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
+        self._codec = codec_of(config)
+        self.contents = Contents(store, self._codec)
+        self.runs = Runs(self.counters)
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
         self._saves_quickly: KnownFunction | None = None
-        self.code = CodeChanges(store, self._codec, config.on_code_change, self._run, self._warn)
-        self._origins = Origins(self._run)
+        self._origins = Origins(self.runs)
+        self.code = CodeChanges(store, self._codec, config.on_code_change, self._origins, self._warn)
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
@@ -107,24 +106,45 @@ class Engine:
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result that a record holds, or MISS where it cannot or may not be returned."""
+        value = self._result_in(record, function, call_id)
+        if value is not MISS:
+            self.counters.hit(record.duration_seconds, len(record.payload))
+            if _log.is_debugging():
+                _log.debug(_HIT, function.name, shortened(call_id))
+        return value
+
+    def hits(
+        self, records: Sequence[Record | None], function: KnownFunction, ids: Sequence[object]
+    ) -> list[object]:
+        """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
+        values = [
+            MISS if record is None else self._result_in(record, function, call_id)
+            for record, call_id in zip(records, ids, strict=True)
+        ]
+        hits = [record for record, value in zip(records, values, strict=True) if record and value is not MISS]
+        seconds = sum([record.duration_seconds for record in hits])
+        self.counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
+        if _log.is_debugging():
+            for call_id, value in zip(ids, values, strict=True):
+                if value is not MISS:
+                    _log.debug(_HIT, function.name, shortened(call_id))
+        return values
+
+    def _result_in(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if record.origin.code != function.code and not self.code.accepts(record.origin, function, call_id):
             return MISS
         try:
-            value = self._codec.decode(record, function)
+            return self._codec.decode(record, function)
         except (DamagedPayloadError, UnreadableResultError) as error:
-            damaged = isinstance(error, DamagedPayloadError)
+            damaged, refused = isinstance(error, DamagedPayloadError), isinstance(error, RefusedResultError)
             self._warn(
                 DamagedRecordWarning if damaged else LoadWarning,
                 f"the stored result of {function.name} for id {shortened(call_id)!r} "
-                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): the call runs again and its result "
-                f"replaces it",
-                once=record.key,
+                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): the call runs again and "
+                f"{'what is stored stays as it is' if refused else 'its result replaces it'}",
+                once=(function.name, str(error)) if refused else record.key,
             )
             return MISS
-        self.counters.hit(record.duration_seconds, len(record.payload))
-        if _log.is_debugging():
-            _log.debug("hit: %s for id %r", function.name, shortened(call_id))
-        return value
 
     async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if len(record.payload) < _LARGE_BYTES:
@@ -138,7 +158,7 @@ class Engine:
         except StoreError as error:
             self._store_failed(error)
             return False
-        if record is None or not self._codec.is_intact(record):
+        if record is None or not self._codec.is_intact(record) or self._codec.refusal(record):
             return False
         return record.origin.code == function.code or self.code.accepts(record.origin, function, call_id)
 
@@ -168,16 +188,16 @@ class Engine:
     def failure(self, call: Call, error: Exception) -> Failure:
         """Return the failure of a call that raised just now."""
         noted = self.failures_of({call.key: call.id}).get(call.key)
-        return noted or failure_now(call.function, call.id, error, self._run)
+        return noted or failure_now(call.function, call.id, error, self.runs.id)
 
     def failures_of(self, ids: Mapping[Key, object]) -> dict[Key, Failure]:
         """Return the failures that are noted of these calls, given their ids by key."""
         by_failure_key = {failure_key(key): key for key in ids}
         return {
             key: failure_of(info_of(record._replace(call_id=shortened(ids[key]))), record)
-            for record in self.fetch(list(by_failure_key)).values()
+            for record in map(self._codec.opened, self.fetch(list(by_failure_key)).values())
+            if record is not None
             for key in (by_failure_key[record.key],)
-            if self._codec.is_intact(record)
         }
 
     def run(self, call: Call, *, replace: bool = False) -> object:
@@ -243,6 +263,7 @@ class Engine:
 
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
         """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""
+        self.runs.tick()
         keys = [(call.key, failure_key(call.key)) for call in calls]
         try:
             there = self._store.present([key for both in keys for key in both])
@@ -258,12 +279,8 @@ class Engine:
         ]
 
     def _failures_in(self, record: Record | None) -> int:
-        return attempts_of(record) if record is not None and self._codec.is_intact(record) else 0
-
-    def _details_of(self, call: Call) -> dict[str, Any]:
-        """Return what is known of a call that is about to run, and is to stand in its record."""
-        arguments = arguments_of(call.function, call.method, call.args, call.kwargs)
-        return {ARGUMENTS: told(arguments, most=_MOST_PARTS)} if arguments else {}
+        opened = None if record is None else self._codec.opened(record)
+        return 0 if opened is None else attempts_of(opened)
 
     def claim(self, call: Call) -> Claim | None:
         """Claim a call without waiting; None where somebody else computes it."""
@@ -312,6 +329,12 @@ class Engine:
                 result = MISS if theirs is None else self.hit(theirs, call.function, call.id)
                 if result is not MISS:
                     return result
+                if theirs is not None and (refusal := self._codec.refusal(theirs)):
+                    reason = (
+                        f"there is one that may not be loaded, {refusal}; clear it or rerun the call to replace it"
+                    )
+                    self._not_saved(call, value, reason, RefusedResultError(refusal))
+                    return value
                 self._keep_history(call.key)
                 self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
             if attempt.failures_before:
@@ -330,10 +353,6 @@ class Engine:
         if self._config.keep_history:
             keep_in_history(self._store, self._codec, key)
 
-    def history(self, function: KnownFunction, key: Key) -> Iterator[tuple[RecordInfo, object]]:
-        """Yield what a call returned, one time after the other."""
-        return history_in(self._store, self._codec, function, key)
-
     def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
         self.counters.not_saved()
         message = f"cannot keep the result of {call}: {reason}"
@@ -346,7 +365,7 @@ class Engine:
     def _note_failure(self, attempt: Attempt, error: Exception) -> None:
         payload = failure_payload(error, attempt.failures_before + 1)
         key = failure_key(attempt.call.key)
-        record = self._record(attempt, key, FAILURE, payload)
+        record = self._record(attempt, key, self._codec.sealed(FAILURE), payload)
         try:
             self._store.put(record, replace=True)
         except StoreError as store_error:
@@ -360,28 +379,9 @@ class Engine:
         record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), details)
         return self._codec.seal(record)
 
-    def records(self, function: str | None) -> Iterator[RecordInfo]:
-        """Yield what is known of all results, or those of one function."""
-        return results_in(self._store, function)
-
-    def failures(self, function: str | None) -> Iterator[Failure]:
-        """Yield the failures of calls that have not succeeded since."""
-        return failures_in(self._store, self._codec, function)
-
-    def forget(self, keys: list[Key]) -> int:
-        """Remove the results and failures of these calls; return how many results there were."""
-        return forget(self._store, keys)
-
-    def clear(self, function: str | None) -> int:
-        """Remove all results and failures, or those of one function; return how many results there were."""
-        return clear(self._store, function)
-
-    def accept(self, function: KnownFunction) -> int:
-        """Take the present code of a function for as good as all that made its results; see `CodeChanges`."""
-        return self.code.accept(function)
-
     def close(self) -> None:
-        """Close the store."""
+        """Close the store, and tell the end of the run."""
+        self.runs.close()
         self._store.close()
 
     def _store_failed(self, error: StoreError) -> None:

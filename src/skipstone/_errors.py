@@ -27,6 +27,7 @@ SkipstoneWarning(UserWarning)
 │   ├── ChangedGlobalWarning           a global variable that a function reads has another value now
 │   ├── RoundTripWarning               a result does not come back as it was
 │   └── AuditWarning                   a call was run again, and its result differs
+├── UnsafeStoreWarning                 pickles of a shared store are loaded, and nobody vouches for them
 ├── NetworkFileSystemWarning           a local store is on a network file system
 └── StoreUnavailableWarning            the store does not answer; the run goes on without it
 
@@ -144,6 +145,10 @@ class RoundTripWarning(CheckWarning):
 
 class AuditWarning(CheckWarning):
     """A call was run again, and its result is not the stored one."""
+
+
+class UnsafeStoreWarning(SkipstoneWarning):
+    """Pickles are loaded from a store that others may write to: whoever can, can have code run here."""
 
 
 class NetworkFileSystemWarning(SkipstoneWarning):

@@ -8,8 +8,7 @@ from itertools import count
 
 from ._codec import Codec, DamagedPayloadError, Typed, UnreadableResultError
 from ._digest import blake2b
-from ._record import HISTORY, Key, RecordInfo
-from ._stream_items import ITEMS
+from ._record import HISTORY, ITEMS, Key, RecordInfo
 from .stores import Store
 
 _KEYS_AT_ONCE = 32
@@ -22,13 +21,15 @@ def keep_in_history(store: Store, codec: Codec, key: Key) -> None:
         StoreError: The store does not answer.
     """
     record, info = store.get(key), store.infos([key]).get(key)
+    opened = None if record is None else codec.opened(record)
     # Of generators, the items are removed with the record that they belong to.
-    if record is None or info is None or record.origin.encoding == ITEMS or not codec.is_intact(record):
+    if opened is None or info is None or opened.origin.encoding == ITEMS:
         return
+    info = codec.shown(info)
     number = sum(1 for _ in _keys(store, key))
-    past = record._replace(
+    past = opened._replace(
         key=_history_key(key, number),
-        origin=record.origin._replace(encoding=HISTORY + record.origin.encoding),
+        origin=opened.origin._replace(encoding=HISTORY + opened.origin.encoding),
         call_id=info.call_id,
         created_at_seconds=info.created_at_seconds,
         details=info.details,
@@ -43,7 +44,8 @@ def history_in(store: Store, codec: Codec, function: Typed, key: Key) -> Iterato
         if record is not None and info is not None:
             with suppress(DamagedPayloadError, UnreadableResultError):
                 value = codec.decode(record, function)
-                yield info._replace(key=key, encoding=info.encoding.removeprefix(HISTORY)), value
+                shown = codec.shown(info)
+                yield shown._replace(key=key, encoding=shown.encoding.removeprefix(HISTORY)), value
 
 
 def forget_history(store: Store, keys: list[Key]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Iterable, Iterator, Sized
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from typing import Any, NamedTuple
 
 from ._call_id import compile_id, position_of
@@ -50,14 +50,23 @@ class MapSummary(NamedTuple):
     """Calls that raised, or were left alone because they had failed too often."""
 
 
-def items_of(
+class Source(NamedTuple):
+    """Where the calls of a map come from."""
+
+    args: Iterator[tuple[Any, ...]]
+    """The arguments of one call after the other."""
+    id_of: Callable[..., object]
+    """Returns the id of a call, given its arguments."""
+
+
+def source_of(
     method: Callable[..., Any],
     iterables: tuple[Iterable[Any], ...],
     id: str | Callable[..., object] | None,
     *,
     is_batch: bool = False,
-) -> Iterator[tuple[object, tuple[Any, ...]]]:
-    """Yield call id and arguments of each call; nothing is read before it is asked for.
+) -> Source:
+    """Return the arguments of the calls, and their ids; nothing is read before it is asked for.
 
     Raises:
         TypeError: There is nothing to map over.
@@ -76,8 +85,16 @@ def items_of(
     id_of = id_function(method, id, is_batch=is_batch)
     check_id_function(function, id)
     calls = zip(*iterables, strict=False)
-    first = ((check_repeats(function, id_of, args, {}), args) for args in islice(calls, 1))
-    return chain(first, ((id_of(*args), args) for args in calls))
+    return Source(chain(_checked(function, id_of, calls), calls), id_of)
+
+
+def _checked(
+    function: KnownFunction, id_of: Callable[..., object], calls: Iterator[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the first call, whose id is made twice."""
+    for args in islice(calls, 1):
+        check_repeats(function, id_of, args, {})
+        yield args
 
 
 class Batching(NamedTuple):
@@ -108,15 +125,16 @@ def batching_of(function: KnownFunction, batch_size: int | None, on_batch_error:
     return Batching(batch_size, on_batch_error == "split")
 
 
-def plan_of(engine: Any, function: KnownFunction, items: Iterator[tuple[object, tuple[Any, ...]]]) -> Plan:
+def plan_of(engine: Any, function: KnownFunction, source: Source) -> Plan:
     """Look all items up, and estimate from the function's stored results what the missing ones would take."""
     done = missing = failed = 0
-    while block := {function.key(call_id): call_id for call_id, _ in islice(items, _ITEMS_AT_ONCE)}:
+    ids = starmap(source.id_of, source.args)
+    while block := {function.key(call_id): call_id for call_id in islice(ids, _ITEMS_AT_ONCE)}:
         stored = engine.done(function, list(block))
         lacking = {key: call_id for key, call_id in block.items() if key not in stored}
         done, missing = done + len(stored), missing + len(lacking)
         failed += len(engine.failures_of(lacking))
-    known_ones = list(islice(engine.records(function.name), _SAMPLED_RECORDS))
+    known_ones = list(islice(engine.contents.records(function.name), _SAMPLED_RECORDS))
     if not known_ones:
         return Plan(done, missing, failed, None, None)
     seconds = missing * sum(info.duration_seconds for info in known_ones) / len(known_ones)

@@ -6,36 +6,50 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ._batch import Returned, Stored
-from ._engine import MISS, Engine
+from ._engine import Engine
 from ._function import KnownFunction
-from ._record import Key, Record
-from ._window import Item
+from ._pieces import Found, Piece
+from ._record import Key
 
 _MOST_RECORDS, _MOST_BYTES = 500, 4 << 20
 
 
 class Loader:
-    """Turns items with an outcome into results: together, as far as they are small."""
+    """Turns calls with an outcome into results: together, as far as they are small."""
 
     def __init__(self, engine: Engine, function: KnownFunction) -> None:
         self._engine = engine
         self._function = function
         self._at_once = 1
 
-    def load(self, items: Sequence[Item]) -> Iterator[list[tuple[Item, Any]]]:
-        """Yield items in order, some at a time, each with its result, its failure, or MISS where it cannot be loaded."""
-        while items:
-            some, items = items[: self._at_once], items[self._at_once :]
-            keys = [item.key for item in some if type(item.outcome) is Stored]
-            records = self._engine.fetch(keys) if keys else {}
-            loaded_bytes = sum(len(record.payload) for record in records.values())
-            most = min(_MOST_RECORDS, max(1, _MOST_BYTES * len(some) // max(1, loaded_bytes)))
-            self._at_once = min(2 * self._at_once, most)
-            yield [(item, self._result(item, records)) for item in some]
+    def load(self, piece: Piece) -> Iterator[tuple[Piece, list[Any]]]:
+        """Yield the piece in parts, each with results, failures, or MISS where a result cannot be loaded."""
+        start = 0
+        while start < len(piece):
+            part = piece[start : start + self._at_once]
+            start += len(part)
+            yield part, self._results(part)
 
-    def _result(self, item: Item, records: dict[Key, Record]) -> Any:
-        outcome: Any = item.outcome
-        if type(outcome) is Stored:
-            record = records.get(item.key)
-            return MISS if record is None else self._engine.hit(record, self._function, item.id)
-        return outcome.value if type(outcome) is Returned else outcome.failure
+    @staticmethod
+    def reads(piece: Piece) -> bool:
+        """Tell whether a result of this piece has to be read from the store."""
+        return isinstance(piece, Found) or any(type(item.outcome) is Stored for item in piece)
+
+    def _results(self, part: Piece) -> list[Any]:
+        if isinstance(part, Found):
+            return self._stored(part.keys, part.ids)
+        stored = [item for item in part if type(item.outcome) is Stored]
+        loaded = iter(self._stored([item.key for item in stored], [item.id for item in stored]))
+        return [_given(item.outcome) if type(item.outcome) is not Stored else next(loaded) for item in part]
+
+    def _stored(self, keys: Sequence[Key], ids: Sequence[object]) -> list[object]:
+        records = self._engine.fetch(keys) if keys else {}
+        loaded_bytes = sum([len(record.payload) for record in records.values()])
+        most = min(_MOST_RECORDS, max(1, _MOST_BYTES * len(keys) // max(1, loaded_bytes)))
+        self._at_once = min(2 * self._at_once, most)
+        return self._engine.hits(list(map(records.get, keys)), self._function, ids)
+
+
+def _given(outcome: Any) -> Any:
+    """Return the result or the failure that an outcome holds."""
+    return outcome.value if type(outcome) is Returned else outcome.failure

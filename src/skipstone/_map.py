@@ -14,13 +14,14 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from ._engine import MISS
 from ._items import MapSummary
 from ._loading import Loader
-from ._window import Item, Window
+from ._pieces import Item, Piece
+from ._window import Window
 from ._workers import is_unhandled
 
 R = TypeVar("R")
@@ -51,7 +52,8 @@ class MapResults(Iterator[R]):
 
     def __next__(self) -> R:
         """Return the next result; with `on_error="return"`, or of a call that is left alone, a `Failure`."""
-        return cast("R", next(self._results))
+        result: R = next(self._results)
+        return result
 
     def __enter__(self) -> MapResults[R]:
         """Return itself; it is closed at the end of the `with` block."""
@@ -93,7 +95,7 @@ def _stop_all() -> None:
             results.close()
 
 
-def _pieces(window: Window, grace_seconds: float) -> Generator[list[Item]]:
+def _pieces(window: Window, grace_seconds: float) -> Generator[Piece]:
     """Yield items with an outcome, as many as their consumer takes in a moment; when this ends or is closed, so does the work."""
     is_over = is_late = False
     most = 1
@@ -101,7 +103,7 @@ def _pieces(window: Window, grace_seconds: float) -> Generator[list[Item]]:
         with _terminable():
             while (items := window.poll(most)) != "end":
                 if items == "wait":
-                    window.take(window.ended.get())
+                    window.wait()
                 elif items:
                     began = time.monotonic()
                     yield items
@@ -115,13 +117,13 @@ def _pieces(window: Window, grace_seconds: float) -> Generator[list[Item]]:
         window.close(is_over=is_over, is_late=is_late)
 
 
-def _results(window: Window, pieces: Generator[list[Item]]) -> Generator[Any]:
+def _results(window: Window, pieces: Generator[Piece]) -> Generator[Any]:
     loader = Loader(window.engine, window.function)
     try:
         for piece in pieces:
-            for loaded in loader.load(piece):
-                for item, result in loaded:
-                    yield result if result is not MISS else _run_again(window, item)
+            for part, results in loader.load(piece):
+                for number, result in enumerate(results):
+                    yield result if result is not MISS else _run_again(window, part[number])
     finally:
         pieces.close()
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from ._batch import Stored
 from ._beside import in_thread
 from ._engine import MISS
 from ._items import MapSummary
 from ._loading import Loader
-from ._window import Item, Window
+from ._pieces import Item, Piece
+from ._window import MOMENT_SECONDS, Window
 from ._workers import Crew, Job, Task, is_unhandled, run_tasks
 
 R = TypeVar("R")
@@ -92,17 +92,18 @@ class AsyncMapResults(AsyncIterator[R]):
         return self._window.progress.summary()
 
 
-async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[list[Item]]:
+async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[Piece]:
     """Yield items with an outcome; when this ends or is closed, so does the work."""
     is_over = is_late = False
     something_ended = asyncio.Event()
     window.on_end = something_ended.set
     try:
-        with _terminable():
+        with _terminable(), _woken(something_ended.set):
             while (items := window.poll(_LARGEST_PIECE)) != "end":
                 if items == "wait":
                     await something_ended.wait()
                     something_ended.clear()
+                    window.engine.runs.tick()
                 elif items:
                     yield items
         is_over = True
@@ -118,15 +119,15 @@ async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[list[I
         window.close(is_over=is_over, is_late=is_late)
 
 
-async def _results(window: Window, pieces: AsyncGenerator[list[Item]]) -> AsyncGenerator[Any]:
+async def _results(window: Window, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Any]:
     loader = Loader(window.engine, window.function)
     try:
         async for piece in pieces:
-            blocks = loader.load(piece)
-            reads = any(isinstance(item.outcome, Stored) for item in piece)
-            while loaded := cast("Any", await in_thread(next, blocks, None) if reads else next(blocks, None)):
-                for item, result in loaded:
-                    yield result if result is not MISS else await _run_again(window, item)
+            parts, reads = loader.load(piece), loader.reads(piece)
+            while loaded := cast("Any", await in_thread(next, parts, None) if reads else next(parts, None)):
+                part, results = loaded
+                for number, result in enumerate(results):
+                    yield result if result is not MISS else await _run_again(window, part[number])
     finally:
         await pieces.aclose()
 
@@ -137,6 +138,24 @@ async def _run_again(window: Window, item: Item) -> Any:
         return await window.engine.run_async(window.call_of(item))
     except Exception as error:  # noqa: BLE001 - the function raises what it likes
         return window.failed(item, error)
+
+
+@contextmanager
+def _woken(wake: Callable[[], object]) -> Generator[None]:
+    """Call a function every moment, so that how far a map is can be told although nothing ends."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def again() -> None:
+        nonlocal timer
+        wake()
+        timer = loop.call_later(MOMENT_SECONDS, again)
+
+    timer = loop.call_later(MOMENT_SECONDS, again)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from ._call import Attempt, Call
+from ._codec import Codec
+from ._contents import Contents
 from ._engine import MISS
 from ._failures import failure_now
 from ._function import KnownFunction
-from ._record import Failure, Key, Record, RecordInfo
+from ._record import Failure, Key, Record
+from ._runs import Runs
+from ._serializers import PickleSerializer
 from ._stats import Counters
-from .stores import Claim
+from .stores import Claim, MemoryStore
 
 
 class NullEngine:
@@ -24,6 +28,8 @@ class NullEngine:
     def __init__(self) -> None:
         """Count calls, and that is all."""
         self.counters = Counters()
+        self.runs = Runs(self.counters)
+        self.contents = Contents(MemoryStore(), Codec(PickleSerializer()))
 
     def load(self, _function: KnownFunction, _key: Key, _call_id: object) -> object:
         """Return MISS."""
@@ -85,6 +91,12 @@ class NullEngine:
         """Return MISS."""
         return MISS
 
+    def hits(
+        self, records: Sequence[Record | None], _function: KnownFunction, _ids: Sequence[object]
+    ) -> list[object]:
+        """Return MISS for each."""
+        return [MISS] * len(records)
+
     def fetch(self, _keys: Sequence[Key]) -> dict[Key, Record]:
         """Return an empty dictionary."""
         return {}
@@ -97,29 +109,6 @@ class NullEngine:
         """Return an empty dictionary."""
         return {}
 
-    def records(self, _function: str | None) -> Iterator[RecordInfo]:
-        """Yield nothing."""
-        return iter(())
-
-    def failures(self, _function: str | None) -> Iterator[Failure]:
-        """Yield nothing."""
-        return iter(())
-
-    def forget(self, _keys: list[Key]) -> int:
-        """Return 0."""
-        return 0
-
-    def clear(self, _function: str | None) -> int:
-        """Return 0."""
-        return 0
-
-    def accept(self, _function: KnownFunction) -> int:
-        """Return 0."""
-        return 0
-
-    def history(self, _function: KnownFunction, _key: Key) -> Iterator[tuple[RecordInfo, object]]:
-        """Yield nothing."""
-        return iter(())
-
     def close(self) -> None:
-        """Do nothing."""
+        """Tell the end of the run."""
+        self.runs.close()

@@ -6,6 +6,7 @@ import os
 
 from ._function import KnownFunction
 from ._record import Origin
+from ._runs import Runs
 
 HOST = os.uname().nodename
 
@@ -15,8 +16,8 @@ _MOST = 1000  # a function that is made anew for each call has an origin each ti
 class Origins:
     """The origins of the records of one run."""
 
-    def __init__(self, run: str) -> None:
-        self._run = run
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
         self._known: dict[tuple[KnownFunction, str, int], Origin] = {}
 
     def of(self, function: KnownFunction, encoding: str) -> Origin:
@@ -26,6 +27,6 @@ class Origins:
         if origin is None:
             if len(self._known) >= _MOST:
                 self._known.clear()
-            origin = Origin(function.name, function.version, encoding, function.code, self._run, HOST, process)
+            origin = Origin(function.name, function.version, encoding, function.code, self._runs.id, HOST, process)
             self._known[function, encoding, process] = origin
         return origin

@@ -61,10 +61,8 @@ def _pack(value: Any, parts: list[bytes]) -> None:
             _pack(item, parts)
     elif kind is bool or value is None:
         parts.append(_CONSTANTS[value])
-    elif kind is int and -(1 << 63) <= value < 1 << 63:
-        parts.append(bytes((value,)) if 0 <= value < 128 else struct.pack(">Bq", 0xD3, value))  # noqa: PLR2004 - 7 bits
-    elif kind is float:
-        parts.append(struct.pack(">Bd", 0xCB, value))
+    elif kind is int or kind is float:
+        parts.append(struct.pack(">Bq", 0xD3, value) if kind is int else struct.pack(">Bd", 0xCB, value))
     else:
         message = f"a {kind.__name__} is not packed"
         raise TypeError(message)

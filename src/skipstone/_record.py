@@ -25,6 +25,11 @@ CODE = "code"
 
 HISTORY = "history:"
 """What the encoding of a record begins with whose place another one took."""
+ITEMS = "items"
+"""The encoding of the record of a generator's call that was exhausted."""
+
+HEAD = f"{ITEM}head"
+"""The encoding of the record beside it, by which the items of its last run are found."""
 
 MARK = "mark:"
 """What the encoding of a record begins with that says what another store is still to get."""
@@ -118,7 +123,12 @@ class Failure(NamedTuple):
 
 def is_result(encoding: str) -> bool:
     """Tell from the encoding of a record whether it is the one of a finished call."""
-    return encoding not in {FAILURE, CODE} and not encoding.startswith((ITEM, HISTORY, MARK))
+    return encoding.partition("+")[0] not in {FAILURE, CODE} and not encoding.startswith((ITEM, HISTORY, MARK))
+
+
+def is_failure(encoding: str) -> bool:
+    """Tell from the encoding of a record whether it is the one of a call that raised, encrypted or not."""
+    return encoding.partition("+")[0] == FAILURE
 
 
 def parts_of(payload: Buffer | Payload) -> Payload:

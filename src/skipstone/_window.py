@@ -12,18 +12,19 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from itertools import islice
-from queue import SimpleQueue
+from itertools import islice, starmap
+from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from . import _log
-from ._batch import Outcome, Raised, Stored, alone
+from ._batch import Outcome, Raised, alone
 from ._call import Call
 from ._function import KnownFunction
-from ._items import Batching
+from ._items import Batching, Source
 from ._naming import shortened
+from ._pieces import Found, Item, Piece, runs_of
 from ._progress import Progress
-from ._record import Key
+from ._runs import RunningMap
 from ._unstable import check_ids
 from ._workers import Crew
 
@@ -32,19 +33,8 @@ _LONGEST_READ_SECONDS = 0.05
 _ENOUGH_CALLS = 64
 _WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER = 1000, 16
 _QUICK_CALL_SECONDS = 20e-6
-_STORED = Stored()
-
-
-class Item:
-    """One call of a map. Its outcome is None until it ran; where it need not run, it is `Stored` at once."""
-
-    __slots__ = ("args", "id", "key", "outcome")
-
-    def __init__(self, args: tuple[Any, ...], call_id: object, key: Key) -> None:
-        self.args = args
-        self.id = call_id
-        self.key = key
-        self.outcome: Outcome | None = None
+MOMENT_SECONDS = 1.0
+"""How long a map waits until it tells how far it is."""
 
 
 Ended: TypeAlias = tuple[Future[list[Outcome]], list[Item]]
@@ -97,7 +87,7 @@ class Window:
         engine: Any,
         function: KnownFunction,
         method: Callable[..., Any],
-        source: Iterator[tuple[object, tuple[Any, ...]]],
+        source: Source,
         crew: Crew,
         *,
         options: Options,
@@ -110,7 +100,7 @@ class Window:
         self._crew = crew
         self._options = options
         self.progress = progress
-        self._items: deque[Item] = deque()  # in the order of input, or else only those with an outcome
+        self._items: deque[Found | Item] = deque()  # in the order of input, or else only those with an outcome
         self._held = 0
         self._ready: deque[Item] = deque()
         self._in_flight: dict[Future[list[Outcome]], tuple[list[Item], float]] = {}
@@ -123,12 +113,13 @@ class Window:
         self._block = min(_FIRST_BLOCK, options.window)
         self._seconds_per_call = 0.0
         self._before = engine.counters.stats()
+        self._started_at_seconds = time.time()
 
     def drop_results(self) -> None:
         """Nobody wants the results, if none were asked for before: there is no need to keep what is done."""
         self._drops_results = not self._is_begun
 
-    def poll(self, most: int) -> list[Item] | Literal["wait", "end"]:
+    def poll(self, most: int) -> Piece | Literal["wait", "end"]:
         """Go on, and return the next items with an outcome, or what else there is to do.
 
         Returns:
@@ -142,62 +133,69 @@ class Window:
         self._hand_out()
         while not self.ended.empty():
             self.take(self.ended.get())
-        items = self._items
-        ready: list[Item] = []
-        while items and len(ready) < most and items[0].outcome is not None:
-            ready.append(items.popleft())
-        self._held -= len(ready)
-        if ready or self._can_read():
-            return ready
+        piece = self._next(most)
+        self._held -= len(piece)
+        if piece or self._can_read():
+            return piece
         return "wait" if self._held else "end"
+
+    def _next(self, most: int) -> Piece:
+        items = self._items
+        if items and isinstance(items[0], Found):
+            found = items[0]
+            items.popleft()
+            if len(found) > most:
+                items.appendleft(found[most:])
+            return found[:most]
+        ready: list[Item] = []
+        while items and len(ready) < most and isinstance(item := items[0], Item) and item.outcome is not None:
+            ready.append(item)
+            items.popleft()
+        return ready
 
     def _can_read(self) -> bool:
         return not self._is_exhausted and self._held + self._block <= self._options.window
 
     def _read(self) -> None:
         """Read a block of input, and find out what of it is done."""
-        self._is_begun = True
-        block, is_last = self._read_block()
-        ids = [call_id for call_id, _ in block]
+        if not self._is_begun:
+            self._is_begun = True
+            self.engine.runs.begin(self.running)
+        args, ids, is_last = self._read_block()
         check_ids(self.function, ids)
         keys = list(map(self.function.key, ids))
         stored = self.engine.done(self.function, keys)
-        if self._drops_results and len(stored) == len(keys):
-            items: list[Item] = []
-        else:
-            items = [Item(args, call_id, key) for (call_id, args), key in zip(block, keys, strict=True)]
-        missing: list[Item] = []
-        for item in items:
-            if item.key in stored:
-                item.outcome = _STORED
-            else:
-                missing.append(item)
-        self.progress.found(len(block) - len(missing))
+        held = list(runs_of(args, ids, keys, stored))
+        missing = [each for each in held if isinstance(each, Item)]
+        self.progress.found(len(keys) - len(missing))
         for item, outcome in self._left_alone(missing):
             item.outcome = outcome
             self.progress.ran(failed=True)
         to_run = [item for item in missing if item.outcome is None]
         if not self._drops_results:
+            waits = self._options.ordered
             self._items.extend(
-                items if self._options.ordered else (item for item in items if item.outcome is not None)
+                each for each in held if waits or isinstance(each, Found) or each.outcome is not None
             )
         with self._lock:  # at once, or else a worker that asks for a batch would think that this was all
             self._is_exhausted = is_last
-            self._held += len(to_run if self._drops_results else items)
+            self._held += len(to_run if self._drops_results else keys)
             self._block = min(2 * self._block, _LARGEST_BLOCK, self._options.window)
             self._ready.extend(to_run)
 
-    def _read_block(self) -> tuple[list[tuple[object, tuple[Any, ...]]], bool]:
-        """Read some input; tell whether that was the last of it."""
-        block: list[tuple[object, tuple[Any, ...]]] = []
+    def _read_block(self) -> tuple[list[tuple[Any, ...]], list[object], bool]:
+        """Read some input: arguments and ids; tell whether that was the last of it."""
+        block: list[tuple[Any, ...]] = []
+        ids: list[object] = []
         until, at_once = time.monotonic() + _LONGEST_READ_SECONDS, 1
         while len(block) < self._block and time.monotonic() < until:
             at_once = min(2 * at_once, self._block - len(block))
-            some = list(islice(self._source, at_once))
+            some = list(islice(self._source.args, at_once))
+            ids.extend(starmap(self._source.id_of, some))
             block.extend(some)
             if len(some) < at_once:
-                return block, True
-        return block, False
+                return block, ids, True
+        return block, ids, False
 
     def _left_alone(self, items: list[Item]) -> Iterator[tuple[Item, Raised]]:
         """Yield those items that have failed too often to be tried again, and their failures."""
@@ -284,6 +282,26 @@ class Window:
             raise self._noted(error, item) from None
         return self.engine.failure(self.call_of(item), error)
 
+    def wait(self) -> None:
+        """Wait for a chunk to end, or for a moment."""
+        try:
+            self.take(self.ended.get(timeout=MOMENT_SECONDS))
+        except Empty:
+            self.engine.runs.tick()
+
+    def running(self) -> RunningMap:
+        """Return how far it is."""
+        told = self.progress
+        return RunningMap(
+            self.function.name,
+            told.total,
+            told.before,
+            told.now,
+            told.failed,
+            self._options.workers,
+            self._started_at_seconds,
+        )
+
     def stop(self) -> list[Future[list[Outcome]]]:
         """Hand nothing out any more; return what is in flight."""
         with self._lock:
@@ -303,6 +321,7 @@ class Window:
         """Let the workers go, and tell how far it came."""
         self._crew.end(at_once=is_late)
         self.progress.close()
+        self.engine.runs.end(self.running)
         self.is_over = True
         if is_over:
             _log.info("%s: %s", self.function.name, self.progress)

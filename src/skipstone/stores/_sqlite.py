@@ -152,8 +152,8 @@ class SqliteStore(BaseStore):
         found: dict[Key, Record] = {}
         with self._connection as connection:
             for known, looked_up in self._in_bulk(connection, keys, self._ahead, by_keys):
-                for key in known:
-                    found[key] = self._record_of(self._ahead.rows[key])
+                rows, record_of = self._ahead.rows, self._record_of
+                found |= {key: record_of(rows[key]) for key in known}
                 for row in looked_up:
                     record = self._record(connection, row)
                     if record is not None:
@@ -168,7 +168,7 @@ class SqliteStore(BaseStore):
         ahead: ReadAhead[Any] = self._ahead if self._ahead.rows else self._keys_ahead
         with self._connection as connection:
             for known, looked_up in self._in_bulk(connection, keys, ahead, present):
-                found.update(known)
+                found |= known
                 found.update(row[-1] for row in looked_up)
         return found
 
@@ -178,25 +178,27 @@ class SqliteStore(BaseStore):
         keys: Sequence[Key],
         ahead: ReadAhead[Any],
         query: Callable[[int], str],
-    ) -> Iterator[tuple[list[Key], list[tuple[Any, ...]]]]:
+    ) -> Iterator[tuple[set[Key], list[tuple[Any, ...]]]]:
         """Yield those keys that were read ahead, and the rows, ending in sequence and key, that a query finds for others.
 
         It asks for some of them, and then reads ahead from there, so that a reader in order looks few of them up.
         """
         if len(keys) <= FEW_KEYS:  # who holds a claim and looks again must know of the last moment
-            yield [], connection.execute(query(len(keys)), keys).fetchall() if keys else []
+            yield set(), connection.execute(query(len(keys)), keys).fetchall() if keys else []
             return
         self._look_for_changes()
         at_once = FEW_KEYS
         looked_up: list[tuple[Any, ...]] = []
         while True:
-            known = [key for key in keys if key in ahead.rows]
+            known = ahead.rows.keys() & keys  # at the speed of C: the way of all that is done
             yield known, looked_up
             if len(known) == len(keys):
                 return
             if known:
-                keys, at_once = [key for key in keys if key not in ahead.rows], FEW_KEYS
+                keys, at_once = [key for key in keys if key not in known], FEW_KEYS
             some, keys = keys[:at_once], keys[at_once:]
+            if not some:  # one key was there twice
+                return
             looked_up = connection.execute(query(len(some)), some).fetchall()
             if looked_up:
                 numbers = [row[-2] for row in looked_up]
