@@ -41,7 +41,7 @@ clean:  ## delete what this Makefile made, but no checkpoints
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[zstd,examples]" --group test --group lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[zstd,postgres,redis,examples]" --group test --group lint
 	@touch $@
 
 .PHONY: help run test test_slow torture lint bench clear_checkpoints clean
