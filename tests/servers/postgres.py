@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
@@ -95,19 +94,10 @@ class Postgres:
         self.process.wait()
         psutil.wait_procs(all_, timeout=20)
 
-    def restart(self, how="immediate"):
-        """Stop it in one of the ways of pg_ctl, and start it again."""
-        self.stop(how)
-        self.start()
-
-    def stop(self, how="immediate"):
-        """Stop it: "immediate", without a checkpoint; "fast", in order, but without waiting for its clients."""
+    def stop(self):
+        """Stop it for good."""
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal({"immediate": signal.SIGQUIT, "fast": signal.SIGINT}[how])
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.kill()
+            self.kill()
 
     def url(self, database, port=None, password=_ESCAPED, user="postgres"):
         """Return the URL of a database, with the password in it."""

@@ -13,13 +13,14 @@ import select
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
-from weakref import WeakSet
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
+
+from ._forks import begin_in_children
 
 MOST_CONNECTIONS = 8
 
@@ -65,21 +66,26 @@ class Connections:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._begin()
-        _all.add(self)
-
-    def _begin(self) -> None:
-        # Reentrant: where a generator is dropped while the lock is held, what it leaves is tidied up then and there.
-        self._changed = threading.Condition(threading.RLock())
         self._open: set[Connection] = set()
+        begin_in_children(self)
+
+    def begin(self) -> None:
+        """Begin as in a new process. What is inherited is closed without a word: a session ends with its own process."""
+        for connection in self._open:
+            with suppress(OSError, psycopg.Error):
+                os.close(connection.fileno())
+        # Reentrant: where a generator is dropped while the lock is held, what it leaves is tidied up then and there.
+        self._lock = threading.RLock()
+        self._one_is_free = threading.Condition(self._lock)
+        self._session_is_free = threading.Condition(self._lock)
+        self._open = set()
         self._idle: list[Connection] = []
         self._session: Connection | None = None
         self._opening = 0
         self._most = MOST_CONNECTIONS
 
-    @contextmanager
-    def lent(self, *, session: bool = False) -> Generator[Connection]:
-        """Lend a connection, in autocommit mode; where it is given back in the middle of something, it is closed.
+    def take(self, *, session: bool = False) -> Connection:
+        """Take a connection, in autocommit mode, which is to be given back.
 
         Args:
             session: The one that is the same each time, for as long as it lives. One asks for it at a time.
@@ -87,41 +93,33 @@ class Connections:
         Raises:
             psycopg.Error: None can be opened.
         """
-        connection = self._taken(session=session)
-        try:
-            yield connection
-        finally:
-            self._give_back(connection)
-
-    def _taken(self, *, session: bool) -> Connection:
         while True:
-            with self._changed:
+            with self._lock:
                 connection = self._idle_one(session=session)
                 if connection is None:
                     self._opening += 1
             connection = connection or self._opened()
-            if connection is None:
-                continue
-            if session:
-                self._session = connection
-            return connection
+            if connection is not None:
+                if session:
+                    self._session = connection
+                return connection
 
     def _idle_one(self, *, session: bool) -> Connection | None:
         """Wait for a connection that nobody uses; return None where another one may be opened."""
+        while session and self._session is not None:
+            if self._session in self._idle:
+                self._idle.remove(self._session)
+                return self._session
+            self._session_is_free.wait()
         while True:
-            if session and self._session is not None:
-                if self._session in self._idle:
-                    self._idle.remove(self._session)
-                    return self._session
-            else:
-                while self._idle:
-                    connection = self._idle.pop()
-                    if connection is self._session or not _is_readable(connection):
-                        return connection
-                    self._drop(connection)
-                if len(self._open) + self._opening < self._most:
-                    return None
-            self._changed.wait()
+            while self._idle:
+                connection = self._idle.pop()
+                if connection is self._session or not _is_readable(connection):
+                    return connection
+                self._drop(connection)
+            if len(self._open) + self._opening < self._most:
+                return None
+            self._one_is_free.wait()
 
     def _opened(self) -> Connection | None:
         """Open a connection; return None where that is refused and there are others: these must do."""
@@ -129,27 +127,29 @@ class Connections:
             settings = make_conninfo("", **(_SETTINGS | conninfo_to_dict(self._url)))
             connection = Connection.connect(settings, autocommit=True)
         except BaseException as error:
-            with self._changed:
+            with self._lock:
                 self._opening -= 1
                 self._most = len(self._open) or MOST_CONNECTIONS
-                self._changed.notify_all()
+                self._one_is_free.notify_all()
                 if self._open and isinstance(error, psycopg.OperationalError):
                     return None
             raise
-        with self._changed:
+        with self._lock:
             self._opening -= 1
             self._open.add(connection)
         return connection
 
-    def _give_back(self, connection: Connection) -> None:
-        with self._changed:
-            if connection.info.transaction_status != TransactionStatus.IDLE:
+    def give_back(self, connection: Connection) -> None:
+        """Give a connection back; where it is in the middle of something, it is closed."""
+        with self._lock:
+            if connection.pgconn.transaction_status != TransactionStatus.IDLE:
                 self._drop(connection)
             elif connection is self._session:
                 self._idle.insert(0, connection)  # the last to be used for something else
             else:
                 self._idle.append(connection)
-            self._changed.notify_all()
+            self._session_is_free.notify()
+            self._one_is_free.notify()
 
     def _drop(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -159,19 +159,12 @@ class Connections:
 
     def close(self, *, but_session: bool) -> None:
         """Close those that nobody uses just now."""
-        with self._changed:
+        with self._lock:
             kept = [each for each in self._idle if but_session and each is self._session]
             for connection in self._idle:
                 if connection not in kept:
                     self._drop(connection)
             self._idle = kept
-
-    def _leave_to_parent(self) -> None:
-        """Close what a child has inherited, without a word to the server: a session ends with its own process."""
-        for connection in self._open:
-            with suppress(OSError, psycopg.Error):
-                os.close(connection.fileno())
-        self._begin()
 
 
 def _is_readable(connection: Connection) -> bool:
@@ -182,14 +175,3 @@ def _is_readable(connection: Connection) -> bool:
         return bool(poll.poll(0))
     except psycopg.Error:
         return True
-
-
-_all: WeakSet[Connections] = WeakSet()
-
-
-def _after_fork() -> None:
-    for connections in _all:
-        connections._leave_to_parent()
-
-
-os.register_at_fork(after_in_child=_after_fork)

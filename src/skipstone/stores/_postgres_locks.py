@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from weakref import WeakSet
+from typing import NamedTuple
 
 import psycopg
 
@@ -21,8 +20,10 @@ from .._digest import blake2b
 from .._errors import StoreUnavailableError
 from .._record import Key
 from ._base import Claim, HeldClaim, ThreadClaims
+from ._forks import begin_in_children
 from ._postgres_connections import Connection, Connections
 from ._remote import Remote
+from ._together import Together
 
 _CHANGE = """
     SELECT CASE WHEN takes THEN pg_try_advisory_lock(number) ELSE pg_advisory_unlock(number) END
@@ -38,17 +39,11 @@ _SETTINGS = """
 """
 
 
-class _Change:
-    """A lock that is to be taken or given back, and whether it was."""
+class _Change(NamedTuple):
+    """A lock that is to be taken or given back."""
 
-    __slots__ = ("error", "is_done", "number", "succeeded", "takes")
-
-    def __init__(self, number: int, *, takes: bool) -> None:
-        self.number = number
-        self.takes = takes
-        self.is_done = False
-        self.succeeded = False
-        self.error: psycopg.Error | None = None
+    number: int
+    takes: bool
 
 
 class Locks:
@@ -58,19 +53,16 @@ class Locks:
         self._scope = scope.encode()
         self._connections = connections
         self._remote = remote
-        self._begin()
-        _all.add(self)
+        self._changes = Together(self._make, at_once=1)
+        begin_in_children(self)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Hold nothing: this is a new process."""
         self._claims = ThreadClaims()
         self._held: set[int] = set()
+        self._left: list[_Change] = []
         self._session: Connection | None = None
-        self._waiting: list[_Change] = []
-        # Reentrant: a generator may be dropped, and its claim with it, at any time.
-        self._turn = threading.RLock()
-        self._is_at_work = False
-        self._is_behind = False
+        self._at_work: int | None = None
 
     @property
     def are_held(self) -> bool:
@@ -88,84 +80,71 @@ class Locks:
         claim = self._claims.claim(word)  # not of the key: two keys of one number are one lock
         if claim is None:
             return None
+        process = os.getpid()
         try:
-            is_taken = self._remote.answer(lambda _: self._change(_Change(number, takes=True)))
+            is_taken = self._remote.answer(lambda _: self._take(number))
         except BaseException:
-            claim.__exit__()
+            self._give_back(number, claim, process)
             raise
         if not is_taken:
             claim.__exit__()
             return None
-        process = os.getpid()
         return HeldClaim(key, lambda _: self._give_back(number, claim, process))
+
+    def _take(self, number: int) -> bool:
+        if self._at_work == threading.get_ident():
+            message = "a generator was dropped while a claim was taken, and asks for one itself"
+            raise StoreUnavailableError(message)
+        return self._changes.ask(_Change(number, takes=True))
 
     def _give_back(self, number: int, claim: HeldClaim, process: int) -> None:
         if process != os.getpid():
             return
+        change = _Change(number, takes=False)
         try:
-            # Also while the database is said to be away: where this fails, the session ends, and the lock with it.
-            if number in self._held:
-                self._change(_Change(number, takes=False))
+            if self._at_work == threading.get_ident():  # a generator was dropped just now
+                self._left.append(change)
+            elif number in self._held:
+                # Also while the database is said to be away: where this fails, the session ends, and the lock with it.
+                self._changes.ask(change)
         except psycopg.Error as error:
             _log.debug("cannot give back a claim: %s", self._remote.without_secrets(str(error)))
         finally:
             claim.__exit__()
 
-    def _change(self, change: _Change) -> bool:
-        """Make a change, together with those of others who have come meanwhile."""
-        self._waiting.append(change)
-        with self._turn:
-            if self._is_at_work:  # on another change, in this very thread
-                if change.takes:
-                    self._waiting.remove(change)
-                    message = "a generator was dropped while a claim was taken, and claims something itself"
-                    raise StoreUnavailableError(message)
-                self._is_behind = True
-                return True
-            self._is_at_work = True
-            try:
-                while not change.is_done or self._is_behind:
-                    self._is_behind = False
-                    self._make(change)
-            finally:
-                self._is_at_work = False
-        if change.error is not None:
-            raise change.error
-        return change.succeeded
-
-    def _make(self, mine: _Change) -> None:
-        changes, self._waiting = self._waiting, []
+    def _make(self, changes: list[_Change]) -> list[bool]:
+        """Make the changes of all who ask; they may be joined meanwhile by some of this very thread."""
+        self._at_work = threading.get_ident()
         try:
-            answers = self._answers(changes)
-        except psycopg.Error as error:
-            for each in changes:
-                each.error, each.is_done = error, True
-                if not each.takes:
-                    self._held.discard(each.number)  # with its session
-        except BaseException:  # Ctrl-C is meant for this thread alone
-            self._waiting[:0] = [each for each in changes if each is not mine]
-            raise
-        else:
-            for each, succeeded in zip(changes, answers, strict=True):
-                (self._held.add if each.takes and succeeded else self._held.discard)(each.number)
-                each.succeeded, each.is_done = succeeded, True
+            answers = self._request(changes)
+            while self._left:
+                left, self._left = self._left, []
+                self._request(left)
+        finally:
+            self._at_work = None
+        return answers
 
-    def _answers(self, changes: Sequence[_Change]) -> list[bool]:
-        numbers, takes = [each.number for each in changes], [each.takes for each in changes]
-        with self._connections.lent(session=True) as connection:
-            try:
-                if connection is not self._session:
-                    self._begin_session(connection)
-                rows = connection.execute(_CHANGE, (numbers, takes), binary=True).fetchall()
-            except BaseException:
-                connection.close()  # nobody knows what it holds
-                raise
-        answers = [succeeded for (succeeded,) in rows]
-        if any(
-            each.number in self._held and not succeeded for each, succeeded in zip(changes, answers, strict=True)
-        ):
+    def _request(self, changes: list[_Change]) -> list[bool]:
+        numbers, takes = zip(*changes, strict=True)
+        self._held -= {change.number for change in changes if not change.takes}  # or else with the session
+        connection = self._connections.take(session=True)
+        try:
+            is_new = connection is not self._session
+            if is_new:
+                self._begin_session(connection)
+            rows = connection.execute(_CHANGE, ([*numbers], [*takes]), binary=True).fetchall()
+        except BaseException:
+            connection.close()  # nobody knows what it holds
+            raise
+        finally:
+            self._connections.give_back(connection)
+        answers = [is_so for (is_so,) in rows]
+        self._held |= {
+            change.number for change, is_so in zip(changes, answers, strict=True) if is_so and change.takes
+        }
+        if not is_new and not all(is_so or change.takes for change, is_so in zip(changes, answers, strict=True)):
             _log.warning(
-                "claims at %s are lost: where a pooler stands in front of the database, it must keep sessions",
+                "claims at %s were lost: where a pooler stands in front of the database, it must keep sessions",
                 self._remote.shown_url,
             )
         return answers
@@ -176,15 +155,3 @@ class Locks:
         if held:
             self._held = {number for (number,) in connection.execute(_TAKE_AGAIN, (held,), binary=True)}
         self._session = connection
-
-
-_all: WeakSet[Locks] = WeakSet()
-
-
-def _after_fork() -> None:
-    """The locks are the parent's."""
-    for locks in _all:
-        locks._begin()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -26,6 +26,7 @@ from ._leases import LEASE_SECONDS, Leases
 from ._portions import batches, in_pieces, joined, portions
 from ._redis_server import OTHER_TYPE, Server
 from ._remote import Remote
+from ._together import Together
 from ._urls import received, sendable, shown
 
 _PART_BYTES = 1 << 20  # larger payloads are in parts of this size: neither side holds them twice
@@ -83,6 +84,8 @@ class RedisStore(BaseStore):
                 f"config.store is {shown(url)!r}, which redis-py refuses: {remote.without_secrets(str(error))}"
             )
             raise ConfigError(message) from None
+        self._gets = Together(self._get_all)
+        self._puts = Together(self._put_all)
         self._leases = Leases(_Cells(self._server, self._prefix), lease_seconds)
 
     def __reduce__(self) -> tuple[Callable[..., RedisStore], tuple[str, str, float]]:
@@ -94,6 +97,14 @@ class RedisStore(BaseStore):
 
     def get(self, key: Key, /) -> Record | None:
         """See `Store`."""
+        return self._gets.ask(key)
+
+    def _get_all(self, keys: Sequence[Key]) -> Sequence[Record | None]:
+        if len(keys) == 1:
+            return [self._get(keys[0])]
+        return [*map(self.get_many(keys).get, keys)]
+
+    def _get(self, key: Key) -> Record | None:
         name = self._name(key)
         for _ in range(_CHANGES_WHILE_READ):
             content = self._server.ask("GET", name)
@@ -133,7 +144,7 @@ class RedisStore(BaseStore):
             )
         # What is no string is not told by MGET.
         for key in self.present([key for key in keys if key not in found]):
-            record = self.get(key)
+            record = self._get(key)
             if record is not None:
                 found[key] = record
         return found
@@ -148,7 +159,15 @@ class RedisStore(BaseStore):
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        return bool(self.put_many([record], replace=replace))
+        if replace or size_of(parts_of(record.payload)) > _PART_BYTES:
+            return bool(self.put_many([record], replace=replace))
+        return self._puts.ask(record)
+
+    def _put_all(self, records: Sequence[Record]) -> list[bool]:
+        """Keep records that threads put at the same time; of those of one key, the first."""
+        first = {record.key: record for record in reversed(records)}
+        kept = self.put_many([*first.values()])
+        return [record.key in kept and first[record.key] is record for record in records]
 
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
         """See `Store`."""
