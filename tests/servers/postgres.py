@@ -26,12 +26,13 @@ class Postgres:
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": "",
+            "shared_buffers": "16MB",
             "fsync": "off",  # its processes are killed here, not the machine
             **settings,
         }
         self._is_root = os.geteuid() == 0
         self._programs = self._find_programs()
-        self._databases = 0
+        self._places = 0
         self.process = None
         if self._is_root:
             nobody = pwd.getpwnam("nobody")
@@ -77,7 +78,7 @@ class Postgres:
 
     def _answers(self):
         try:
-            psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+            psycopg.connect(self.url("public"), connect_timeout=5).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -99,19 +100,20 @@ class Postgres:
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
-    def url(self, database, port=None, password=_ESCAPED, user="postgres"):
-        """Return the URL of a database, with the password in it."""
-        return f"postgresql://{user}{password and f':{password}'}@127.0.0.1:{port or self.port}/{database}"
-
-    def new_database(self):
-        """Create a database, and return its name."""
-        self._databases += 1
-        name = f"test{self._databases}"
-        self.execute(f"CREATE DATABASE {name}", "postgres")
+    def new_place(self):
+        """Create a schema, and return its name: it has tables of its own."""
+        self._places += 1
+        name = f"test{self._places}"
+        self.execute(f"CREATE SCHEMA {name}", "public")
         return name
 
-    def execute(self, query, database, parameters=None):
+    def url(self, place, port=None, password=_ESCAPED, user="postgres"):
+        """Return the URL of a schema, with the password in it."""
+        user = f"{user}:{password}" if password else user
+        return f"postgresql://{user}@127.0.0.1:{port or self.port}/postgres?options=-csearch_path%3D{place}"
+
+    def execute(self, query, place, parameters=None):
         """Do something as somebody else, and return the rows."""
-        with psycopg.connect(self.url(database), autocommit=True) as connection:
+        with psycopg.connect(self.url(place), autocommit=True) as connection:
             cursor = connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []

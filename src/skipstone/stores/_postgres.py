@@ -42,7 +42,8 @@ _INSERT_ONE = """
 _INSERT_PART = "INSERT INTO skipstone_parts (record, number, content) VALUES (%b, %b, %b)"
 _MINE = """
     SELECT there.key FROM skipstone_records AS there
-    JOIN unnest(%b::bytea[], %b::bytea[]) AS mine(key, head) ON mine.key = there.key AND mine.head = there.head
+    JOIN unnest(%b::bytea[], %b::bytea[], %b::bytea[]) AS mine(key, head, payload)
+    ON mine.key = there.key AND mine.head = there.head AND mine.payload IS NOT DISTINCT FROM there.payload
     WHERE scope = %b
 """
 _DELETE = "DELETE FROM skipstone_records WHERE scope = %b AND key = ANY(%b) RETURNING sequence, payload IS NULL"
@@ -196,7 +197,7 @@ class PostgresStore(BaseStore):
                     for number, part in enumerate(in_pieces(parts_of(record.payload), _PART_BYTES)):
                         connection.execute(_INSERT_PART, (kept[record.key], number, part))
         if is_again and len(kept) < len(keys):
-            mine = connection.execute(_MINE, (keys, heads, self._scope_bytes), binary=True)
+            mine = connection.execute(_MINE, (keys, heads, payloads, self._scope_bytes), binary=True)
             return kept.keys() | {key for (key,) in mine}
         return set(kept)
 
