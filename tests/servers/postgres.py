@@ -93,7 +93,7 @@ class Postgres:
             except psutil.NoSuchProcess:
                 pass
         self.process.wait()
-        psutil.wait_procs(all_, timeout=20)
+        wait_for(lambda: not any(map(_runs, all_)), "its end")
 
     def stop(self):
         """Stop it for good."""
@@ -117,3 +117,10 @@ class Postgres:
         with psycopg.connect(self.url(place), autocommit=True) as connection:
             cursor = connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
+
+
+def _runs(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
