@@ -112,7 +112,9 @@ class Proxy:
             self._flows.set()
             for writer in self._writers:
                 writer.transport.abort()
-            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()} or {asyncio.create_task(asyncio.sleep(0))})
+            await asyncio.wait(
+                asyncio.all_tasks() - {asyncio.current_task()} or {asyncio.create_task(asyncio.sleep(0))}
+            )
 
         self._do(close())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -124,7 +124,9 @@ def test_a_newer_format_is_refused_and_not_touched(postgres, store, open_store, 
     """The error says what to do; the run goes on without the store."""
     store.put(sample(1))
     postgres.execute("UPDATE skipstone_format SET format = 99", place)
-    with pytest.raises(StoreFormatError, match=r"format 99, and this skipstone knows formats up to 1: install a newer"):
+    with pytest.raises(
+        StoreFormatError, match=r"format 99, and this skipstone knows formats up to 1: install a newer"
+    ):
         open_store().put(sample(2))
     assert postgres.execute("SELECT format FROM skipstone_format", place) == [(99,)]
     assert count(postgres, place, "skipstone_records") == 1
@@ -150,7 +152,9 @@ def test_a_scan_is_in_the_order_of_saving(store):
         store.put(sample(number, function="app.even" if number % 2 == 0 else "app.odd"))
     store.put_many([sample(n, function="app.even" if n % 2 == 0 else "app.odd") for n in order[100:]])
     assert [int.from_bytes(info.key) for info in store.scan()] == order
-    assert [int.from_bytes(info.key) for info in store.scan(function="app.even")] == [n for n in order if n % 2 == 0]
+    assert [int.from_bytes(info.key) for info in store.scan(function="app.even")] == [
+        n for n in order if n % 2 == 0
+    ]
     store.put(sample(order[0]), replace=True)
     assert int.from_bytes([*store.scan()][-1].key) == order[0]
 
@@ -238,7 +242,7 @@ def test_a_thread_alone_has_one_connection_and_many_have_few(postgres, store):
     wait_for_no_sessions(postgres)
 
 
-def test_a_server_that_refuses_connections(postgres, place, open_store):
+def test_a_server_that_refuses_connections(postgres, place, open_store, monkeypatch):
     """The connections that there are must do; where there is none, that is told."""
     role = f"few_{place}"
     postgres.execute(
@@ -254,6 +258,7 @@ def test_a_server_that_refuses_connections(postgres, place, open_store):
         assert all(threads.map(work, range(100)))
     assert 1 <= len(sessions(postgres)) <= 2
     postgres.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0", place)
+    monkeypatch.setattr(_remote, "_PATIENCE_SECONDS", 0.1)
     with pytest.raises(StoreUnavailableError, match="too many connections"):
         open_store(user=role, password="few").get(sample_key(1))
     assert store.get(sample_key(1)) is not None

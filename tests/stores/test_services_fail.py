@@ -196,9 +196,7 @@ def test_many_threads_while_connections_are_cut(server, open_store, proxies):
     kept = []
 
     def put(name):
-        for number in range(60):
-            if store.put(sample(number, name)):
-                kept.append((number, name))
+        kept.extend((number, name) for number in range(60) if store.put(sample(number, name)))
 
     threads = [threading.Thread(target=put, args=(b"%d" % name,)) for name in range(6)]
 
