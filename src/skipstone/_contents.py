@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ._codec import Codec
 from ._failures import failure_key, failure_of
-from ._record import FAILURE, Failure, Key, RecordInfo, is_result
+from ._record import FAILURE, Failure, Key, Record, RecordInfo, is_result
 from ._stream_items import forget_items
 from .stores import Store
 
@@ -30,6 +30,18 @@ class Contents:
             record = self._store.get(info.key) if info.encoding == FAILURE else None
             if record is not None and self._codec.is_intact(record):
                 yield failure_of(info, record)
+
+    def keep(self, records: Sequence[Record]) -> None:
+        """Store records that were made elsewhere; a success removes the failure that was noted before."""
+        failures = [record for record in records if record.origin.encoding == FAILURE]
+        self._store.put_many([record for record in records if record.origin.encoding != FAILURE])
+        self._store.put_many(failures, replace=True)
+        failed = {record.key for record in failures}
+        self._store.delete({failure_key(record.key) for record in records} - failed)
+
+    def all_records(self) -> list[Record]:
+        """Return the records themselves: of a store that is small."""
+        return [record for record in map(self._store.get, [info.key for info in self._store.scan()]) if record]
 
     def forget(self, keys: list[Key]) -> int:
         """Remove the results and failures of these calls; return how many results there were."""

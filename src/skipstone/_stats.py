@@ -33,11 +33,6 @@ class Stats(NamedTuple):
         )
 
 
-def difference(now: Stats, before: Stats) -> Stats:
-    """Return what was done between two moments."""
-    return Stats(*(one - other for one, other in zip(now, before, strict=True)))  # type: ignore[arg-type]
-
-
 def _counted(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
@@ -48,12 +43,13 @@ _FOLD_AFTER_HITS = 4096
 class Counters:
     """Counts from many threads."""
 
-    __slots__ = ("_counts", "_hits", "_lock")
+    __slots__ = ("_counts", "_hits", "_lock", "_told")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = [0, 0, 0, 0.0, 0.0, 0, 0, 0]
         self._hits: list[tuple[float, int]] = []
+        self._told = Stats()
 
     def hit(self, seconds: float, size_bytes: int) -> None:
         """Count a hit."""
@@ -110,3 +106,10 @@ class Counters:
         self._fold()
         with self._lock:
             return Stats(*self._counts)  # type: ignore[arg-type]
+
+    def news(self) -> Stats:
+        """Return what was counted since this was asked last: each count is told once, whichever thread asks."""
+        self._fold()
+        with self._lock:
+            before, self._told = self._told, Stats(*self._counts)  # type: ignore[arg-type]
+            return Stats(*(now - then for now, then in zip(self._counts, before, strict=True)))  # type: ignore[arg-type]
