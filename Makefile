@@ -9,6 +9,11 @@ help:  ## this list
 run: $(READY)  ## the example: killed part-way, resumed, run again
 	$(BIN)/python examples/retrieval/kill_and_resume.py
 
+examples: $(READY)  ## the other examples, killed and run again
+	$(BIN)/python examples/llm/kill_and_resume.py
+	$(BIN)/python examples/crawl/kill_and_resume.py
+	cd "$$(mktemp -d)" && "$(CURDIR)/$(BIN)/python" "$(CURDIR)/examples/sweep/sweep.py"
+
 test: $(READY)  ## all but the slow tests, under 5 minutes
 	$(BIN)/python -m pytest -m "not slow"
 
@@ -44,4 +49,4 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[zstd,examples]" --group test --group lint
 	@touch $@
 
-.PHONY: help run test test_slow torture lint bench clear_checkpoints clean
+.PHONY: help run examples test test_slow torture lint bench clear_checkpoints clean

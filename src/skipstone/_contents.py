@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ._codec import Codec
 from ._failures import failure_key, failure_of
-from ._record import FAILURE, Failure, Key, Record, RecordInfo, is_result
+from ._record import Failure, Key, Record, RecordInfo, is_failure, is_result
 from ._stream_items import forget_items
 from .stores import Store
 
@@ -22,19 +22,21 @@ class Contents:
 
     def records(self, function: str | None) -> Iterator[RecordInfo]:
         """Yield what is known of all results, or those of one function."""
-        return (info for info in self._store.scan(function=function) if is_result(info.encoding))
+        shown = self._codec.shown
+        return (shown(info) for info in self._store.scan(function=function) if is_result(info.encoding))
 
     def failures(self, function: str | None) -> Iterator[Failure]:
         """Yield the failures of calls that have not succeeded since."""
         for info in self._store.scan(function=function):
-            record = self._store.get(info.key) if info.encoding == FAILURE else None
-            if record is not None and self._codec.is_intact(record):
-                yield failure_of(info, record)
+            record = self._store.get(info.key) if is_failure(info.encoding) else None
+            opened = None if record is None else self._codec.opened(record)
+            if opened is not None:
+                yield failure_of(self._codec.shown(info), opened)
 
     def keep(self, records: Sequence[Record]) -> None:
         """Store records that were made elsewhere; a success removes the failure that was noted before."""
-        failures = [record for record in records if record.origin.encoding == FAILURE]
-        self._store.put_many([record for record in records if record.origin.encoding != FAILURE])
+        failures = [record for record in records if is_failure(record.origin.encoding)]
+        self._store.put_many([record for record in records if not is_failure(record.origin.encoding)])
         self._store.put_many(failures, replace=True)
         failed = {record.key for record in failures}
         self._store.delete({failure_key(record.key) for record in records} - failed)

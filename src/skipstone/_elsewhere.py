@@ -31,6 +31,8 @@ class Sent(NamedTuple):
     """A checkpoint on its way to another process."""
 
     pickled: bytes
+    run: str
+    """That it is part of."""
     place: str
     machine: str
     """The only one that sees its store; empty: all do."""
@@ -44,7 +46,11 @@ class Sent(NamedTuple):
 
     def open(self) -> Checkpoint:
         """Return the checkpoint, or one in memory where the store is not seen."""
-        return opened(self.pickled) if self.is_seen else self.in_memory()
+        if self.is_seen:
+            return _opened(self.pickled, self.run)
+        checkpoint = self.in_memory()
+        checkpoint._engine.runs.join(self.run)
+        return checkpoint
 
     def open_here(self) -> Checkpoint:
         """Return the checkpoint.
@@ -53,7 +59,7 @@ class Sent(NamedTuple):
             StoreUnavailableError: This machine does not see its store.
         """
         if self.is_seen:
-            return opened(self.pickled)
+            return _opened(self.pickled, self.run)
         message = (
             f"the records of this step are on the disk of {host_of(self.machine)} ({self.place}), which "
             f"{os.uname().nodename} does not see: set the config's `store` to a place that all machines see, such as "
@@ -66,7 +72,8 @@ def sent(checkpoint: Checkpoint, dumps: Callable[[object], bytes] = _by_value.du
     """Return a checkpoint as it travels."""
     is_local = isinstance(getattr(checkpoint._engine, "_store", None), SqliteStore)
     in_memory = functools.partial(checkpoint._in_memory, checkpoint.name, checkpoint.config)
-    return Sent(dumps(checkpoint), checkpoint.place, machine() if is_local else "", in_memory)
+    run = checkpoint._engine.runs.id
+    return Sent(dumps(checkpoint), run, checkpoint.place, machine() if is_local else "", in_memory)
 
 
 @functools.cache
@@ -83,9 +90,9 @@ def host_of(machine: str) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def opened(pickled: bytes) -> Checkpoint:
-    """Return a checkpoint, opened once in this process."""
+def _opened(pickled: bytes, run: str) -> Checkpoint:
     checkpoint: Checkpoint = pickle.loads(pickled)
+    checkpoint._engine.runs.join(run)
     return checkpoint
 
 

@@ -18,6 +18,12 @@ FAILURE = "failure"
 ITEM = "item:"
 """What the encoding of a record begins with that is a part of a generator's result."""
 
+ITEMS = "items"
+"""The encoding of the record of a generator's call that was exhausted."""
+
+HEAD = f"{ITEM}head"
+"""The encoding of the record beside it, by which the items of its last run are found."""
+
 MARK = "mark:"
 """What the encoding of a record begins with that says what another store is still to get."""
 
@@ -50,6 +56,8 @@ class Record(NamedTuple):
     """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out: `scan` tells it."""
     created_at_seconds: float = 0.0
     """Unix time at which the call ended. `Store.get` may leave it out, too."""
+    details: bytes = b""
+    """What else is known of the call: a MessagePack map, or empty. `Store.get` may leave it out, too."""
 
 
 class RecordInfo(NamedTuple):
@@ -67,6 +75,8 @@ class RecordInfo(NamedTuple):
     run: str
     host: str
     process: int
+    details: bytes = b""
+    """What else is known of the call: a MessagePack map, or empty."""
 
 
 class Failure(NamedTuple):
@@ -87,7 +97,12 @@ class Failure(NamedTuple):
 
 def is_result(encoding: str) -> bool:
     """Tell from the encoding of a record whether it is the one of a finished call."""
-    return encoding != FAILURE and not encoding.startswith((ITEM, MARK))
+    return not is_failure(encoding) and not encoding.startswith((ITEM, MARK))
+
+
+def is_failure(encoding: str) -> bool:
+    """Tell from the encoding of a record whether it is the one of a call that raised, encrypted or not."""
+    return encoding.partition("+")[0] == FAILURE
 
 
 def parts_of(payload: Buffer | Payload) -> Payload:
@@ -116,4 +131,5 @@ def info_of(record: Record) -> RecordInfo:
         origin.run,
         origin.host,
         origin.process,
+        record.details,
     )

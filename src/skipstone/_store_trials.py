@@ -22,7 +22,16 @@ def sample_key(number: int) -> Key:
 def sample(number: int, payload: Any = b"value", function: str = "app.embed", call_id: str = "id") -> Record:
     """Return a record."""
     origin = Origin(function, "", "pickle", b"12345678", "run", "host", 1)
-    return Record(sample_key(number), b"checksum", origin, 1.5, payload, call_id, 1e9 + number)
+    return Record(
+        sample_key(number),
+        b"checksum",
+        origin,
+        1.5,
+        payload,
+        call_id,
+        1e9 + number,
+        b"\x81\xa1n%c" % (number % 128),
+    )
 
 
 def content_of(record: Record | None) -> bytes:

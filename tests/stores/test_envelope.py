@@ -15,7 +15,7 @@ KEY = bytes(range(16))
 
 def record(payload=b"a payload", call_id="doc-17"):
     origin = Origin("app.embed", "2", "pickle", b"12345678", "a run", "a host", 99)
-    return CODEC.seal(Record(KEY, b"", origin, 1.5, payload, call_id, 1e9))
+    return CODEC.seal(Record(KEY, b"", origin, 1.5, payload, call_id, 1e9, b"\x80"))
 
 
 @given(payload=st.lists(st.binary(max_size=300)), call_id=st.text(st.characters(exclude_categories=["Cs"])))

@@ -128,10 +128,10 @@ def test_what_one_machine_saves_another_has(place, in_background):
     place.away.touch()
     assert content_of(other.get(sample_key(1))) == b"first"
     (info,) = place.near("one").scan()
-    assert (info.call_id, info.created_at_seconds) == ("id", 1e9 + 1)
+    assert (info.call_id, info.created_at_seconds, info.details) == ("id", 1e9 + 1, sample(1).details)
     place.away.unlink()
     (info,) = place.far.scan()
-    assert (info.call_id, info.created_at_seconds) == ("id", 1e9 + 1)
+    assert (info.call_id, info.created_at_seconds, info.details) == ("id", 1e9 + 1, sample(1).details)
 
 
 def test_who_was_first_far_is_first_near(place):
@@ -229,6 +229,7 @@ def test_from_the_config(tmp_path):
         "artifacts_dir": tmp_path / "near",
         "store": ["local", f"file://{tmp_path}/far"],
         "background_saves": True,
+        "signing_key": "secret",
     }
     with open_checkpoint("step", config) as checkpoint:
         assert checkpoint.load_or_run(abs, "id", -3) == 3

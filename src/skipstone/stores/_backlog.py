@@ -37,11 +37,14 @@ class Mark(NamedTuple):
     action: str
     call_id: str
     created_at_seconds: float
+    details: bytes = b""
 
     def as_record(self) -> Record:
         """Return the record that tells of it."""
         origin = Origin(_FUNCTION, "", f"{MARK}{self.action}", b"", "", "", 0)
-        return Record(_marked(self.key), b"", origin, 0.0, b"", self.call_id, self.created_at_seconds)
+        return Record(
+            _marked(self.key), b"", origin, 0.0, b"", self.call_id, self.created_at_seconds, self.details
+        )
 
 
 class Backlog:
@@ -102,6 +105,7 @@ class Backlog:
                 REPLACE if replace or record.key in self.deleted else SAVE,
                 record.call_id,
                 record.created_at_seconds,
+                record.details,
             )
             for record in records
         ]
@@ -227,7 +231,9 @@ class Backlog:
         others: set[Key] = set()
         for action in (SAVE, REPLACE):
             records = [
-                found[mark.key]._replace(call_id=mark.call_id, created_at_seconds=mark.created_at_seconds)
+                found[mark.key]._replace(
+                    call_id=mark.call_id, created_at_seconds=mark.created_at_seconds, details=mark.details
+                )
                 for mark in marks
                 if mark.action == action and mark.key in found
             ]
@@ -262,7 +268,9 @@ def is_mark(info: RecordInfo) -> bool:
 
 
 def _mark_of(info: RecordInfo) -> Mark:
-    return Mark(_marked(info.key), info.encoding.removeprefix(MARK), info.call_id, info.created_at_seconds)
+    return Mark(
+        _marked(info.key), info.encoding.removeprefix(MARK), info.call_id, info.created_at_seconds, info.details
+    )
 
 
 def _marked(key: Key) -> Key:

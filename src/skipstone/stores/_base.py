@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol
 
-from .._record import Key, Record, RecordInfo
+from .._record import Key, Record, RecordInfo, info_of
 
 
 class Claim(Protocol):
@@ -83,6 +83,10 @@ class Store(Protocol):
         """
         ...
 
+    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
+        """Return what `scan` would tell of these keys."""
+        ...
+
     def claim(self, key: Key, /) -> Claim | None:
         """Take the right to compute a key, or return None at once where somebody has it.
 
@@ -127,6 +131,10 @@ class BaseStore:
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
         """See `Store`."""
         return {record.key for record in records if self.put(record, replace=replace)}
+
+    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
+        """See `Store`; a store whose `get` leaves something out overrides it."""
+        return {key: info_of(record) for key, record in self.get_many(keys).items()}
 
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`."""

@@ -21,7 +21,7 @@ from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from .._record import Buffer, Key, Origin, Record, RecordInfo, info_of, parts_of, size_of
 
-HEAD_BYTES = 1024
+HEAD_BYTES = 2048
 """As much as to read of a record to have its whole head, nearly always."""
 
 _PREFIX = struct.Struct("<4sI8s")
@@ -40,6 +40,7 @@ class _Header(msgspec.Struct, array_like=True, frozen=True):
     created_at_seconds: float
     size_bytes: int
     value: str = ""
+    details: bytes = b""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -82,6 +83,7 @@ def packed(record: Record, *, value: str = "") -> list[Buffer]:
             record.created_at_seconds,
             size_of(payload),
             value,
+            record.details,
         )
     )
     head = _PREFIX.pack(_MAGIC, len(header), _digest(record.key, header)) + header
@@ -121,6 +123,7 @@ def read_head(key: Key, start: Buffer) -> Head:
         b"",
         header.call_id,
         header.created_at_seconds,
+        header.details,
     )
     return Head(record, header.size_bytes, 0 if header is _DAMAGED else starts_at, header.value)
 

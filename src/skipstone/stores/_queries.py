@@ -19,13 +19,15 @@ BY_KEY = f"{FOUND} WHERE found.key = ?"
 ORIGIN = "function, version, encoding, code, run, host, process"
 IN_RANGE = "FROM records WHERE sequence > ? AND sequence <= ?"
 INSERT = (
-    f"INSERT INTO records ({ROW}, file, size, call_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    f"INSERT INTO records ({ROW}, file, size, call_id, created_at, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (key) DO NOTHING"
 )
-SCAN = """
+_INFO = """
     SELECT records.sequence, records.key, function, version, call_id, encoding, code, size, created_at, duration,
-           run, host, process
+           run, host, process, details
     FROM records JOIN origins ON origins.id = records.origin
+"""
+SCAN = f"""{_INFO}
     WHERE records.sequence > ? AND (?2 IS NULL OR function = ?2) ORDER BY records.sequence LIMIT ?3
 """
 IS_KNOWN = "SELECT 1 FROM origins WHERE function = ? LIMIT 1"
@@ -42,6 +44,10 @@ def chunks(keys: Sequence[_T]) -> Iterable[Sequence[_T]]:
 @lru_cache(maxsize=8)
 def by_keys(count: int) -> str:
     return f"{FOUND} WHERE found.key IN ({', '.join('?' * count)})"
+
+
+def infos(count: int) -> str:
+    return f"{_INFO} WHERE records.key IN ({', '.join('?' * count)})"
 
 
 @lru_cache(maxsize=8)

@@ -35,6 +35,7 @@ CREATE TABLE records (
 CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 INSERT INTO state VALUES ('epoch', 0);
 """
+_DETAILS = "ALTER TABLE records ADD COLUMN details BLOB NOT NULL DEFAULT x''"
 
 
 class Migration(NamedTuple):
@@ -45,7 +46,7 @@ class Migration(NamedTuple):
     statements: str
 
 
-_MIGRATIONS = (Migration("0.1.0", _FIRST),)
+_MIGRATIONS = (Migration("0.1.0", _FIRST), Migration("0.1.0", _DETAILS))
 """The n-th leads from format n to n + 1; a new database has format 0.
 
 A migration only adds: tables, and columns behind the others, whose default is right for the rows that are there. Then

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from .. import _log
@@ -11,6 +12,18 @@ from .._errors import StoreError, StoreUnavailableWarning, warn
 from .._record import Key, Record, RecordInfo
 from ._backlog import Backlog, is_mark
 from ._base import BaseStore, Claim, Store
+
+_misses_nothing = ContextVar("_misses_nothing", default=False)
+
+
+@contextmanager
+def missing_nothing() -> Generator[None]:
+    """Surround what would be wrong with only a part of the records: a store that is away is an error meanwhile."""
+    token = _misses_nothing.set(True)
+    try:
+        yield
+    finally:
+        _misses_nothing.reset(token)
 
 
 class TieredStore(BaseStore):
@@ -157,6 +170,21 @@ class TieredStore(BaseStore):
         except StoreError as error:
             self._far_failed(error)
 
+    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
+        """See `Store`."""
+        try:
+            found = self._near.infos(keys)
+        except StoreError as error:
+            self._near_failed(error)
+            found = {}
+        try:
+            self._backlog.look()
+            rest = [key for key in keys if key not in found and key not in self._backlog.deleted]
+            return found | self._far.infos(rest) if rest else found
+        except StoreError as error:
+            self._far_failed(error)
+            return found
+
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`. While one of the two is away, the claim holds among those that share the other."""
         with ExitStack() as claims:
@@ -182,6 +210,8 @@ class TieredStore(BaseStore):
         self._far.close()
 
     def _far_failed(self, error: StoreError) -> None:
+        if _misses_nothing.get():
+            raise error
         self._backlog.fall_behind()
         self._warn_once(
             "far",
@@ -189,6 +219,8 @@ class TieredStore(BaseStore):
         )
 
     def _near_failed(self, error: StoreError) -> None:
+        if _misses_nothing.get():
+            raise error
         self._warn_once("near", f"{error}. The run goes on with the store behind it")
 
     def _warn_once(self, which: str, message: str) -> None:

@@ -123,8 +123,10 @@ class OneProcessStoreConformance:
         assert (info.encoding, info.code, info.size_bytes) == ("pickle", b"12345678", 5)
         assert (info.created_at_seconds, info.duration_seconds) == (1e9 + 1, 1.5)
         assert (info.run, info.host, info.process) == record.origin[4:]
+        assert info.details == record.details
         assert {info.key for info in store.scan()} == {sample_key(1), sample_key(2)}
         assert list(store.scan(function="app")) == []
+        assert store.infos([sample_key(1), sample_key(3)]) == {sample_key(1): info}
 
     def test_records_may_change_while_they_are_scanned(self, store: Store) -> None:
         """Deleting and saving during a scan disturbs neither."""
