@@ -65,7 +65,8 @@ def test_its_results_come_back(client, tmp_path):
 
 def test_a_shared_folder_is_seen(client, tmp_path):
     """Then it writes its results itself."""
-    with open_checkpoint("step", {"store": f"file://{tmp_path}"}) as checkpoint, use_checkpoint(checkpoint):
+    config = {"store": f"file://{tmp_path}", "signing_key": "secret"}
+    with open_checkpoint("step", config) as checkpoint, use_checkpoint(checkpoint):
         results = list(checkpoint.map(work, range(5), executor="dask"))
         assert results == [(number * number, "elsewhere") for number in range(5)]
         assert {record.host for record in checkpoint.records()} == {"elsewhere"}
