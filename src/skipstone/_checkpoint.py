@@ -369,17 +369,12 @@ class Checkpoint:
         return self._engine.contents.forget([known(function)[0].key(id)])
 
     def export(self, path: Path, function: FunctionLike = None, *, where: Where = None) -> Transfer:
-        """Write the step's records, or a part of them, to one file, for a checkpoint elsewhere to import.
-
-        The file has its name when it is whole. Where this was killed, doing it again goes on from there.
+        """Write the step's records, or a part of them, to one file; killed and done again, it goes on where it was.
 
         Args:
-            path: Of the file; one of this name is replaced.
+            path: Of the file, which has this name when it is whole; one of this name is replaced.
             function: Only the records of this function, given itself or by its name.
             where: Only the records of which this says True: it gets their `RecordInfo`.
-
-        Raises:
-            StoreError: The store does not answer, or somebody else writes this file just now.
         """
         from ._transfer import export
 
@@ -388,10 +383,9 @@ class Checkpoint:
     def import_from(
         self, path: Path, function: FunctionLike = None, *, where: Where = None, replace: bool = False
     ) -> Transfer:
-        """Take over the records of a file that `export` has written, from whichever step and store. Nothing is unpickled.
+        """Take over the records of a file that `export` has written. Nothing is unpickled.
 
-        Damaged records are left out, with a warning, and so are those that do not bear the config's signing_key or
-        encryption_key, if it has one.
+        Left out, with a warning, are damaged records and those without the signature or encryption of the config.
 
         Args:
             path: Of the file.

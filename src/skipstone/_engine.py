@@ -32,18 +32,7 @@ from ._errors import (
 from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
 from ._function import KnownFunction, is_comparable
 from ._naming import shortened
-from ._record import (
-    FAILURE,
-    Buffer,
-    Failure,
-    Key,
-    Origin,
-    Payload,
-    Record,
-    info_of,
-    parts_of,
-    size_of,
-)
+from ._record import FAILURE, Buffer, Failure, Key, Origin, Payload, Record, info_of, parts_of, size_of
 from ._runs import Runs
 from ._stats import Counters
 from .stores import Claim, Store
