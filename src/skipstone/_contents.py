@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ._codec import Codec
 from ._failures import failure_key, failure_of
-from ._record import Failure, Key, RecordInfo, is_failure, is_result
+from ._function import KnownFunction
+from ._history import forget_history, history_in
+from ._record import Failure, Key, Record, RecordInfo, is_failure, is_result
 from ._stream_items import forget_items
 from .stores import Store
 
@@ -33,12 +35,29 @@ class Contents:
             if opened is not None:
                 yield failure_of(self._codec.shown(info), opened)
 
+    def keep(self, records: Sequence[Record]) -> None:
+        """Store records that were made elsewhere; a success removes the failure that was noted before."""
+        failures = [record for record in records if is_failure(record.origin.encoding)]
+        self._store.put_many([record for record in records if not is_failure(record.origin.encoding)])
+        self._store.put_many(failures, replace=True)
+        failed = {record.key for record in failures}
+        self._store.delete({failure_key(record.key) for record in records} - failed)
+
+    def all_records(self) -> list[Record]:
+        """Return the records themselves: of a store that is small."""
+        return [record for record in map(self._store.get, [info.key for info in self._store.scan()]) if record]
+
     def forget(self, keys: list[Key]) -> int:
         """Remove the results and failures of these calls; return how many results there were."""
         forget_items(self._store, keys)
+        forget_history(self._store, keys)
         removed = self._store.delete(keys)
         self._store.delete([failure_key(key) for key in keys])
         return removed
+
+    def history(self, function: KnownFunction, key: Key) -> Iterator[tuple[RecordInfo, object]]:
+        """Yield what a call returned, one time after the other."""
+        return history_in(self._store, self._codec, function, key)
 
     def clear(self, function: str | None) -> int:
         """Remove all results and failures, or those of one function; return how many results there were."""
