@@ -12,6 +12,7 @@ PAGES = {
     "README.md": "1 hit, 1 miss, 0 failures",
     "docs/stores.md": "1 ['12']",
     "docs/costs.md": "running 0 hits, 100 misses",
+    "docs/right-results.md": "True True",
 }
 
 
