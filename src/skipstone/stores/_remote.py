@@ -63,7 +63,8 @@ class Remote:
         except StoreError:
             raise
         except self._errors as error:
-            text = f"{type(error).__name__}: {error}"
+            # One line, without what some clients tell of their own structures behind an empty one.
+            text = " ".join(f"{type(error).__name__}: {error}".partition("\n\n")[0].split())
             reason = f"the store at {self.shown_url} does not work: {self.without_secrets(text)}"
             if not isinstance(error, self._refusals):
                 self._is_away(reason)
