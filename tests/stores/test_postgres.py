@@ -191,7 +191,7 @@ def test_a_process_that_is_killed_while_it_saves_leaves_nothing(postgres, store,
         PostgresStore(os.environ["URL"], "index/step").put(large_sample(1 << 30))
         """,
     )
-    store.get(sample_key(1))
+    store.put(sample(2))
     process = script.start("put.py", environment={"URL": postgres.url(place)})
     size = "SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE oid = 'skipstone_parts'::regclass"
     wait_until(lambda: postgres.execute(size, place)[0][0] > 20 << 20, 60)

@@ -241,5 +241,5 @@ def test_a_place_tells_which_steps_it_has(server):
     for index, step in names:
         with open_checkpoint(step, {**settings, "index_name": index}) as checkpoint:
             checkpoint.load_or_run(str, 1, 1)
-    assert [(name.index, name.step) for name in Catalogue(settings).steps()] == names
-    assert [summary.totals.results for summary in Catalogue(settings).overview()] == [1, 1, 1]
+    assert [(name.index_name, name.step) for name in Catalogue(settings).steps()] == names
+    assert [summary.totals.records for summary in Catalogue(settings).overview()] == [1, 1, 1]
