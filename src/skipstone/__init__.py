@@ -23,6 +23,7 @@ from ._errors import (
     LoadWarning,
     MissingExtraError,
     NetworkFileSystemWarning,
+    NoteWarning,
     ReentrantCallError,
     SaveError,
     SaveWarning,
@@ -43,6 +44,7 @@ from ._kinds import (
     PostgresCheckpoint,
     RedisCheckpoint,
 )
+from ._notes import note
 from ._opening import init_checkpoint, open_checkpoint
 from ._record import Failure, RecordInfo
 from ._runs import Run, RunningMap
@@ -75,6 +77,7 @@ __all__ = [
     "MapSummary",
     "MissingExtraError",
     "NetworkFileSystemWarning",
+    "NoteWarning",
     "NullCheckpoint",
     "ObjectStorageCheckpoint",
     "Plan",
@@ -99,6 +102,7 @@ __all__ = [
     "cache_with_checkpoint",
     "get_checkpoint",
     "init_checkpoint",
+    "note",
     "open_checkpoint",
     "use_checkpoint",
 ]

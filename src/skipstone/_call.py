@@ -17,6 +17,9 @@ from .stores import Claim, Store
 
 R = TypeVar("R")
 
+NOTES = "notes"
+"""What the numbers that a call noted are called in the details of its record."""
+
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.03
 _LONGEST_REMOTE_PAUSE_SECONDS = 0.5  # each try is a request
 
@@ -83,6 +86,19 @@ class Attempt:
         self.failures_before = failures_before
         self.is_over = False
         self.duration_seconds = 0.0
+        self.notes: dict[str, float] = {}
+        """Numbers that the call adds to its own record."""
+        self.together: Sequence[Attempt] = ()
+        """Those that are one run of a function, where there are several."""
+
+    @property
+    def packed_details(self) -> bytes:
+        """What else is known of the call, as a record has it."""
+        if not self.notes:
+            return b""
+        import msgspec
+
+        return msgspec.msgpack.encode({NOTES: self.notes})
 
     def again(self) -> Attempt:
         """Return another attempt of the same call."""
@@ -102,6 +118,8 @@ class Attempt:
 @contextmanager
 def all_under_way(attempts: Sequence[Attempt]) -> Generator[None]:
     """Attempts that are one run of a function: each takes its part of the time."""
+    for attempt in attempts:
+        attempt.together = attempts
     token = _under_way.set((*_under_way.get(), *attempts))
     started = time.perf_counter()
     try:
@@ -109,12 +127,19 @@ def all_under_way(attempts: Sequence[Attempt]) -> Generator[None]:
     finally:
         seconds = (time.perf_counter() - started) / len(attempts)
         for attempt in attempts:
-            attempt.duration_seconds, attempt.is_over = seconds, True
+            attempt.duration_seconds, attempt.is_over, attempt.together = seconds, True, ()
         _under_way.reset(token)
 
 
 _NO_CLAIM: Claim = nullcontext()
 _under_way: ContextVar[tuple[Attempt, ...]] = ContextVar("skipstone_attempts", default=())
+
+
+def under_way() -> Sequence[Attempt]:
+    """Return the innermost call that is under way in this context, or all that are one run with it; none elsewhere."""
+    return next(
+        (attempt.together or (attempt,) for attempt in reversed(_under_way.get()) if not attempt.is_over), ()
+    )
 
 
 class Turn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _operator import _compare_digest as compare_digest  # what hmac has, without its imports
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from ._digest import blake2b
 from ._errors import MissingExtraError, SkipstoneError
 from ._record import ITEM, Buffer, Payload, Record, parts_of, size_of
 from ._serializers import Serializer, serializer_named
+from ._trailer import NOTED, with_notes, without_notes
 
 _SIGNATURE_BYTES = 32
 _ZSTD = "+zstd"
@@ -46,7 +47,8 @@ class Typed(Protocol):
 
 class _Reader(NamedTuple):
     loads: Callable[[Buffer, Any], Any]
-    decompress: Callable[[Buffer], Buffer] | None
+    unwrap: Callable[[Buffer], tuple[Buffer, Mapping[str, float]]] | None
+    """Takes off what is around what the serializer made, and returns what the call noted; None where there is nothing."""
     salt: int
 
 
@@ -67,8 +69,8 @@ class Codec:
         self._keys = [blake2b(key).digest() for key in signing_keys]
         self._readers: dict[str, _Reader] = {}
 
-    def encode(self, value: object, function: Typed) -> Encoded:
-        """Serialize a result.
+    def encode(self, value: object, function: Typed, notes: Mapping[str, float] | None = None) -> Encoded:
+        """Serialize a result, and the numbers that its call noted.
 
         Raises:
             Exception: Whatever the serializer raises.
@@ -76,7 +78,9 @@ class Codec:
         parts = self.serializer.dumps(value, function.result_type)
         encoding = self.serializer.name
         if self._compress is not None and size_of(parts_of(parts)) >= _COMPRESSED_FROM_BYTES:
-            return Encoded(self._compress(_joined(parts_of(parts))), encoding + _ZSTD)
+            parts, encoding = (self._compress(_joined(parts_of(parts))),), encoding + _ZSTD
+        if notes:
+            parts, encoding = with_notes(parts_of(parts), notes), encoding + NOTED
         return Encoded(parts[0] if len(parts) == 1 else parts, encoding)
 
     def seal(self, record: Record) -> Record:
@@ -89,8 +93,15 @@ class Codec:
             return _checksum(record) == record.checksum
         return any(compare_digest(_signature(record, key), record.checksum) for key in self._keys)
 
-    def decode(self, record: Record, function: Typed) -> object:
+    def decode(
+        self, record: Record, function: Typed, tell: Callable[[Mapping[str, float]], object] | None = None
+    ) -> object:
         """Return the result that a record holds: a fresh object.
+
+        Args:
+            record: Its payload in one part.
+            function: That it belongs to.
+            tell: Called with the numbers that the call noted, if it did.
 
         Raises:
             DamagedPayloadError: The checksum does not fit.
@@ -114,15 +125,19 @@ class Codec:
             message = "it is signed, and the config has no signing_key" if signed else "its checksum does not fit"
             raise DamagedPayloadError(message)
         try:
-            if reader.decompress is not None:
-                payload = reader.decompress(payload)
-            return reader.loads(payload, function.result_type)
+            if reader.unwrap is None:
+                return reader.loads(payload, function.result_type)
+            payload, notes = reader.unwrap(payload)
+            value = reader.loads(payload, function.result_type)
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             raise UnreadableResultError(message) from error
+        if notes and tell is not None:
+            tell(notes)
+        return value
 
     def _reader(self, encoding: str) -> _Reader:
-        name, _, compression = str(encoding).removeprefix(ITEM).partition("+")
+        name, _, compression = str(encoding).removeprefix(ITEM).removesuffix(NOTED).partition("+")
         serializer = self.serializer if name == self.serializer.name else serializer_named(name)
         if serializer is None:
             message = f"it was saved by the serializer {name!r}: pass that one as the config's `serializer`"
@@ -131,8 +146,19 @@ class Codec:
             decompress = _zstd_decompressor() if compression else None
         except MissingExtraError as error:
             raise UnreadableResultError(str(error)) from error
-        self._readers[encoding] = reader = _Reader(serializer.loads, decompress, _salt(encoding))
+        unwrap = _unwrapping(decompress, is_noted=encoding.endswith(NOTED))
+        self._readers[encoding] = reader = _Reader(serializer.loads, unwrap, _salt(encoding))
         return reader
+
+
+def _unwrapping(
+    decompress: Callable[[Buffer], Buffer] | None, *, is_noted: bool
+) -> Callable[[Buffer], tuple[Buffer, Mapping[str, float]]] | None:
+    def unwrap(payload: Buffer) -> tuple[Buffer, Mapping[str, float]]:
+        content, notes = without_notes(payload) if is_noted else (payload, {})
+        return decompress(content) if decompress else content, notes
+
+    return unwrap if is_noted or decompress else None
 
 
 def _checksum(record: Record) -> bytes:

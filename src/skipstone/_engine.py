@@ -45,7 +45,7 @@ from ._record import (
     size_of,
 )
 from ._runs import Runs
-from ._stats import Counters
+from ._stats import Counters, Notes
 from .stores import Claim, Store
 
 MISS: Final = object()
@@ -101,7 +101,7 @@ class Engine:
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result that a record holds, or MISS where it cannot or may not be returned."""
-        value = self._result_in(record, function, call_id)
+        value = self._result_in(record, function, call_id, self.counters.notes_saved)
         if value is not MISS:
             self.counters.hit(record.duration_seconds, len(record.payload))
             if _log.is_debugging():
@@ -112,10 +112,7 @@ class Engine:
         self, records: Sequence[Record | None], function: KnownFunction, ids: Sequence[object]
     ) -> list[object]:
         """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
-        values = [
-            MISS if record is None else self._result_in(record, function, call_id)
-            for record, call_id in zip(records, ids, strict=True)
-        ]
+        values = self.results(records, function, ids, self.counters.notes_saved)
         hits = [record for record, value in zip(records, values, strict=True) if record and value is not MISS]
         seconds = sum([record.duration_seconds for record in hits])
         self.counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
@@ -125,11 +122,30 @@ class Engine:
                     _log.debug(_HIT, function.name, shortened(call_id))
         return values
 
-    def _result_in(self, record: Record, function: KnownFunction, call_id: object) -> object:
+    def results(
+        self,
+        records: Sequence[Record | None],
+        function: KnownFunction,
+        ids: Sequence[object],
+        tell: Callable[[Notes], object] | None = None,
+    ) -> list[object]:
+        """Return the same, of calls that are no hits: they ran just now, elsewhere."""
+        return [
+            MISS if record is None else self._result_in(record, function, call_id, tell)
+            for record, call_id in zip(records, ids, strict=True)
+        ]
+
+    def _result_in(
+        self,
+        record: Record,
+        function: KnownFunction,
+        call_id: object,
+        tell: Callable[[Notes], object] | None,
+    ) -> object:
         if record.origin.code != function.code and not self._accepts(record.origin.code, function, call_id):
             return MISS
         try:
-            return self._codec.decode(record, function)
+            return self._codec.decode(record, function, tell)
         except (DamagedPayloadError, UnreadableResultError) as error:
             damaged = isinstance(error, DamagedPayloadError)
             self._warn(
@@ -302,13 +318,13 @@ class Engine:
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
         """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
-        self.counters.miss(attempt.duration_seconds)
+        self.counters.miss(attempt.duration_seconds, attempt.notes)
         _log.debug("ran: %s", attempt.call)
         return self._save(attempt, value, replace)
 
     def failed(self, attempt: Attempt, error: Exception) -> None:
         """Count and note the failure of an attempt that is over."""
-        self.counters.failure(attempt.duration_seconds)
+        self.counters.failure(attempt.duration_seconds, attempt.notes)
         self._note_failure(attempt, error)
         _log.debug("raised %s: %s", type(error).__name__, attempt.call)
 
@@ -325,7 +341,7 @@ class Engine:
         """Store a result, and return it, or the one that somebody else stored first."""
         call = attempt.call
         try:
-            encoded = self._codec.encode(value, call.function)
+            encoded = self._codec.encode(value, call.function, attempt.notes)
         except Exception as error:  # noqa: BLE001 - a serializer raises what it likes
             reason = blame(value, error, self._codec.serializer)
             self._not_saved(call, value, f"{reason}; return plain data to have it kept", error)
@@ -371,7 +387,9 @@ class Engine:
         function = attempt.call.function
         origin = self._origin(function, encoding, os.getpid())
         call_id = shortened(attempt.call.id, _CALL_ID_CHARACTERS)
-        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time())
+        record = Record(
+            key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), attempt.packed_details
+        )
         return self._codec.seal(record)
 
     def _origin(self, function: KnownFunction, encoding: str, process: int) -> Origin:

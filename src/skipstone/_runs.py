@@ -236,7 +236,7 @@ def _run_of(run: str, started_at_seconds: float, record: Record) -> Run:
     return Run(
         run,
         told["step"],
-        Stats(**{name: told["stats"][name] for name in Stats._fields if name in told["stats"]}),
+        Stats(**told["stats"]),
         started_at_seconds,
         updated,
         state,

@@ -107,12 +107,12 @@ class Run:
 
     def finish(self, _value: object) -> None:
         """Keep what the generator returned, and that it is exhausted."""
-        self.counters.miss(self.attempt.duration_seconds)
+        self.counters.miss(self.attempt.duration_seconds, self.attempt.notes)
         _log.debug("ran: %s", self.call)
 
     def fail(self, error: Exception) -> None:
         """Note that it raised."""
-        self.counters.failure(self.attempt.duration_seconds)
+        self.counters.failure(self.attempt.duration_seconds, self.attempt.notes)
         _log.debug("raised %s: %s", type(error).__name__, self.call)
 
     def drop(self) -> None:
@@ -167,7 +167,7 @@ class KeptRun(Run):
             return
         try:
             self._begin()
-            self._close(Items(self._token, count, self._size_bytes, value is not None))
+            self._close(Items(self._token, count, self._size_bytes, value is not None, self.attempt.notes))
         except StoreError as error:
             self._lose(value, str(error), error)
 
