@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from . import _log
 from ._call import Call, check_id, check_takes_id
@@ -22,10 +23,13 @@ from .stores import Store
 if TYPE_CHECKING:
     from ._map import MapResults
     from ._map_async import AsyncMapResults  # they import much, and many never map
+    from ._transfer import Transfer, Where
     from ._workers import ExecutorLike, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Path: TypeAlias = "str | os.PathLike[str]"
+FunctionLike: TypeAlias = "Callable[..., Any] | str | None"
 
 _EVERY_ID: Any = object()
 
@@ -296,7 +300,7 @@ class Checkpoint:
         check_id(function, id)
         return stream(self._engine, Call(function, key, id, method, args, kwargs))
 
-    def records(self, function: Callable[..., Any] | str | None = None) -> Iterator[RecordInfo]:
+    def records(self, function: FunctionLike = None) -> Iterator[RecordInfo]:
         """Yield what is known of each stored result, in the order of saving; nothing is unpickled.
 
         Args:
@@ -304,7 +308,7 @@ class Checkpoint:
         """
         return self._engine.contents.records(_name(function))
 
-    def failures(self, function: Callable[..., Any] | str | None = None) -> Iterator[Failure]:
+    def failures(self, function: FunctionLike = None) -> Iterator[Failure]:
         """Yield the calls that raised and have not succeeded since.
 
         Args:
@@ -324,7 +328,7 @@ class Checkpoint:
         """
         return self._engine.runs.all()
 
-    def clear(self, function: Callable[..., Any] | str | None = None, *, id: object = _EVERY_ID) -> int:
+    def clear(self, function: FunctionLike = None, *, id: object = _EVERY_ID) -> int:
         """Remove stored results and failures: of the step, of one function, or of one call.
 
         Args:
@@ -341,6 +345,52 @@ class Checkpoint:
             raise TypeError(message)
         return self._engine.contents.forget([known(function)[0].key(id)])
 
+    def export(self, path: Path, function: FunctionLike = None, *, where: Where = None) -> Transfer:
+        """Write the step's records, or a part of them, to one file, for a checkpoint elsewhere to import.
+
+        The file has its name when it is whole. Where this was killed, doing it again goes on from there.
+
+        Args:
+            path: Of the file; one of this name is replaced.
+            function: Only the records of this function, given itself or by its name.
+            where: Only the records of which this says True: it gets their `RecordInfo`.
+
+        Raises:
+            StoreError: The store does not answer, or somebody else writes this file just now.
+        """
+        from ._transfer import export
+
+        return export(self._engine, os.fspath(path), _name(function), where)
+
+    def import_from(
+        self, path: Path, function: FunctionLike = None, *, where: Where = None, replace: bool = False
+    ) -> Transfer:
+        """Take over the records of a file that `export` has written, from whichever step and store. Nothing is unpickled.
+
+        Damaged records are left out, with a warning, and so are those that do not bear the config's signing_key or
+        encryption_key, if it has one.
+
+        Args:
+            path: Of the file.
+            function: See `export`.
+            where: See `export`.
+            replace: If False, a record that is there already stays.
+
+        Raises:
+            StoreFormatError: The file is no export, or a newer skipstone wrote it.
+        """
+        from ._transfer import import_
+
+        return import_(self._engine, os.fspath(path), _name(function), where, replace=replace)
+
+    def copy_to(
+        self, other: Checkpoint, function: FunctionLike = None, *, where: Where = None, replace: bool = False
+    ) -> Transfer:
+        """Write the step's records, or a part of them, to another checkpoint, as if exported and imported there."""
+        from ._transfer import copy
+
+        return copy(self._engine, other._engine, _name(function), where, replace=replace)
+
     def close(self) -> None:
         """Let go of files and connections, and log what was done. A later use opens them again."""
         self._engine.close()
@@ -350,7 +400,7 @@ class Checkpoint:
             _log.info("step %s: %s", self.name, stats)
 
 
-def _name(function: Callable[..., Any] | str | None) -> str | None:
+def _name(function: FunctionLike) -> str | None:
     if isinstance(function, str):
         return storable(function)
     return None if function is None else known(function)[0].name

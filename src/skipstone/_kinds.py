@@ -7,8 +7,8 @@ from functools import partial
 from typing import ClassVar
 
 from ._checkpoint import Checkpoint
-from ._config import CheckpointConfig, ConfigLike, resolve
-from ._errors import ConfigError, StoreUnavailableError
+from ._config import CheckpointConfig, ConfigLike, resolve, serializer_of
+from ._errors import ConfigError, StoreUnavailableError, UnsafeStoreWarning, warn
 from ._null_engine import NullEngine
 from ._places import LOCAL, local_folder, local_store, places_of, runs_store, scheme_of, store_of
 from .stores._urls import shown
@@ -62,6 +62,7 @@ class _SharedCheckpoint(Checkpoint):
         super().__init__(store_of(places, settings, checkpoint_name), settings, name=checkpoint_name)
         self._engine.runs.keep(checkpoint_name, partial(runs_store, places, settings, checkpoint_name))
         self.place = ", then ".join(map(shown, places))
+        _warn_of_pickles(self.place, settings)
         self._arguments = (checkpoint_name, _for_other_folders(settings))
 
 
@@ -95,6 +96,24 @@ class NullCheckpoint(Checkpoint):
         self._engine = NullEngine()
         self._engine.runs.keep(checkpoint_name)
         self._told = None
+
+
+_warned_of: set[str] = set()
+
+
+def _warn_of_pickles(place: str, config: CheckpointConfig) -> None:
+    """Say once of each place that whoever can write there can have code run here."""
+    is_safe = config.signing_key or config.encryption_key or config.trust_store
+    if is_safe or serializer_of(config).name != "pickle" or place in _warned_of:
+        return
+    _warned_of.add(place)
+    warn(
+        f"results are pickled to {place}: a pickle runs code when it is loaded, so whoever can write there can have code "
+        f"run here. Set a signing_key (or an encryption_key), which all who share it have and nobody else; or "
+        f'serializer="msgpack" or "json", which run no code; or trust_store=True where only those can write there whom '
+        f"you would let run code",
+        UnsafeStoreWarning,
+    )
 
 
 _KINDS = (ObjectStorageCheckpoint, PostgresCheckpoint, RedisCheckpoint)

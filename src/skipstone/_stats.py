@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-Notes: TypeAlias = "Mapping[str, float]"
+from ._trailer import Notes
 
 _NONE: Notes = {}
 

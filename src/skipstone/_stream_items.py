@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from ._digest import blake2b
 from ._function import KnownFunction
-from ._record import ITEM, Key, Payload, Record, parts_of
-from ._trailer import with_notes, without_notes
+from ._record import ITEMS, Key, Payload, Record, parts_of
+from ._trailer import Notes, with_notes, without_notes
 from .stores import Store
-
-ITEMS = "items"
-"""The encoding of the record of a call that was exhausted."""
-HEAD = f"{ITEM}head"
 
 _TOKEN_BYTES = 8
 _FORMAT = struct.Struct(f"<{_TOKEN_BYTES}sQQ?")
@@ -38,7 +34,7 @@ class Items(NamedTuple):
     """Of the payloads of all items."""
     has_value: bool
     """Whether the generator returned something: it is kept as if it were one more item."""
-    notes: Mapping[str, float]
+    notes: Notes
     """Numbers that the call noted."""
 
     def payload(self) -> Payload:
@@ -89,7 +85,15 @@ def parts_of_function(function: KnownFunction) -> tuple[Part, Part]:
     return Part(yielded), Part(returned)
 
 
-def remove_items(store: Store, key: Key, token: bytes) -> None:
+class Deletes(Protocol):
+    """What items are removed from."""
+
+    def delete(self, keys: Iterable[Key], /) -> int:
+        """See `Store`."""
+        ...
+
+
+def remove_items(store: Deletes, key: Key, token: bytes) -> None:
     """Remove the items of one run of a call, however many there are."""
     start = 0
     while store.delete([item_key(key, token, number) for number in range(start, start + _KEYS_AT_ONCE)]):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from ._record import Buffer, Payload
+
+Notes: TypeAlias = "Mapping[str, float]"
 
 NOTED = "+notes"
 """What the encoding of a payload with numbers behind it ends with."""
@@ -13,7 +15,7 @@ NOTED = "+notes"
 _LENGTH_BYTES = 4
 
 
-def with_notes(payload: Payload, notes: Mapping[str, float]) -> Payload:
+def with_notes(payload: Payload, notes: Notes) -> Payload:
     """Return a payload with numbers behind it: as JSON, and how long that is."""
     import json
 
@@ -21,7 +23,7 @@ def with_notes(payload: Payload, notes: Mapping[str, float]) -> Payload:
     return [*payload, text + len(text).to_bytes(_LENGTH_BYTES, "little")]
 
 
-def without_notes(payload: Buffer) -> tuple[Buffer, dict[str, float]]:
+def without_notes(payload: Buffer) -> tuple[Buffer, Notes]:
     """Take the numbers off a payload.
 
     Raises:

@@ -229,6 +229,7 @@ def test_from_the_config(tmp_path):
         "artifacts_dir": tmp_path / "near",
         "store": ["local", f"file://{tmp_path}/far"],
         "background_saves": True,
+        "signing_key": "secret",
     }
     with open_checkpoint("step", config) as checkpoint:
         assert checkpoint.load_or_run(abs, "id", -3) == 3

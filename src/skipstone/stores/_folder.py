@@ -34,6 +34,21 @@ def folder_name(name: str) -> str:
     return f"{encoded[:_LONGEST_NAME_CHARACTERS]}~{digest}"
 
 
+def name_in(folder: str) -> str:
+    """Return the text that `folder_name` made this of, or the folder's name where that was too long to be kept."""
+    from urllib.parse import unquote_to_bytes
+
+    name = unquote_to_bytes(folder.partition("~")[0]).decode("utf-8", "surrogatepass")
+    return name if folder_name(name) == folder else folder
+
+
+def scopes_below(root: str, sign: str) -> list[str]:
+    """Return `<index>/<step>` of each folder two levels below a folder that has something of this name in it."""
+    from glob import glob
+
+    return sorted(os.path.dirname(path) for path in glob(f"*/*/{sign}", root_dir=root))
+
+
 def step_folder(artifacts_dir: str, index_name: str, step: str) -> str:
     """Return the folder of one step of one index, absolute."""
     root = os.path.join(os.path.abspath(artifacts_dir), CHECKPOINT_FOLDER)

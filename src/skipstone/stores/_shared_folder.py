@@ -20,7 +20,7 @@ from .._errors import UnsafeStoreError
 from .._record import Key, Record, RecordInfo
 from ._base import BaseStore, Claim
 from ._envelope import HEAD_BYTES, head_bytes, packed, read_head, unpacked
-from ._folder import unsafe
+from ._folder import scopes_below, unsafe
 from ._leases import LEASE_SECONDS, Leases
 from ._remote import Remote
 from ._shared_files import SharedFiles
@@ -145,6 +145,11 @@ class SharedFolderStore(BaseStore):
                 )
                 raise UnsafeStoreError(message)
         self._is_safe = os.path.isdir(self.folder)
+
+
+def scopes(root: str) -> list[str]:
+    """Return the `<index>/<step>` that there are below a folder, as their folders are called."""
+    return scopes_below(root, "records")
 
 
 class _Cells:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from .. import _log
@@ -11,6 +12,18 @@ from .._errors import StoreError, StoreUnavailableWarning, warn
 from .._record import Key, Record, RecordInfo
 from ._backlog import Backlog, is_mark
 from ._base import BaseStore, Claim, Store
+
+_misses_nothing = ContextVar("_misses_nothing", default=False)
+
+
+@contextmanager
+def missing_nothing() -> Generator[None]:
+    """Surround what would be wrong with only a part of the records: a store that is away is an error meanwhile."""
+    token = _misses_nothing.set(True)
+    try:
+        yield
+    finally:
+        _misses_nothing.reset(token)
 
 
 class TieredStore(BaseStore):
@@ -197,6 +210,8 @@ class TieredStore(BaseStore):
         self._far.close()
 
     def _far_failed(self, error: StoreError) -> None:
+        if _misses_nothing.get():
+            raise error
         self._backlog.fall_behind()
         self._warn_once(
             "far",
@@ -204,6 +219,8 @@ class TieredStore(BaseStore):
         )
 
     def _near_failed(self, error: StoreError) -> None:
+        if _misses_nothing.get():
+            raise error
         self._warn_once("near", f"{error}. The run goes on with the store behind it")
 
     def _warn_once(self, which: str, message: str) -> None:
