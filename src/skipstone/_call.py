@@ -19,6 +19,8 @@ R = TypeVar("R")
 
 NOTES = "notes"
 """What the numbers that a call noted are called in the details of its record."""
+EXPIRES = "expires_seconds"
+"""What a function's own `expires_seconds` is called there."""
 
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.03
 _LONGEST_REMOTE_PAUSE_SECONDS = 0.5  # each try is a request
@@ -94,11 +96,13 @@ class Attempt:
     @property
     def packed_details(self) -> bytes:
         """What else is known of the call, as a record has it."""
-        if not self.notes:
+        known = {NOTES: self.notes or None, EXPIRES: self.call.function.expires_seconds}
+        told = {name: value for name, value in known.items() if value is not None}
+        if not told:
             return b""
         import msgspec
 
-        return msgspec.msgpack.encode({NOTES: self.notes})
+        return msgspec.msgpack.encode(told)
 
     def again(self) -> Attempt:
         """Return another attempt of the same call."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, c
 from . import _log
 from ._call import Call, check_id, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
-from ._engine import MISS, Engine
+from ._engine import Engine
 from ._function import KnownFunction, known
-from ._items import Plan, batching_of, count_of, plan_of, source_of
+from ._hits import MISS
+from ._items import MapSettings, Plan, batching_of, plan_of, source_of
 from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
@@ -196,29 +197,13 @@ class Checkpoint:
             TypeError: `method` is a coroutine function, or cannot be sent to another process.
             ValueError: A setting has a wrong value.
         """
-        from ._map import MapResults
-        from ._progress import Progress
-        from ._window import Window, options_of
-        from ._workers import Job, crew_for
+        from ._map import mapped
 
-        function, _ = known(method)
-        if function.is_async:
-            message = f"{function.name} is a coroutine function: use map_async(...) instead"
-            raise TypeError(message)
-        if function.is_generator:
-            message = (
-                f"{function.name} is a generator function: call it for each item, and loop over what it yields"
-            )
-            raise TypeError(message)
-        batching = batching_of(function, batch_size, on_batch_error)
-        source = source_of(method, iterables, id, is_batch=batching is not None)
-        job = Job(self, method, retry, on_error == "raise", batching)
-        crew, count = crew_for(executor, workers, job)
-        options = options_of(ordered, on_error, window, count, skip_failed_after, batching=batching)
-        bar = Progress(function.name, count_of(iterables), shown=progress)
-        return MapResults(
-            Window(self._engine, *job.call(), source, crew, options=options, progress=bar), grace_seconds
+        batching = batching_of(known(method)[0], batch_size, on_batch_error)
+        settings = MapSettings(
+            ordered, on_error, retry, window, progress, skip_failed_after, batching, grace_seconds
         )
+        return mapped(self, method, iterables, id, settings=settings, executor=executor, workers=workers)
 
     def map_async(
         self,
@@ -262,26 +247,13 @@ class Checkpoint:
             TypeError: `method` is no coroutine function.
             ValueError: A setting has a wrong value.
         """
-        from ._map_async import AsyncMapResults, TaskCrew
-        from ._progress import Progress
-        from ._window import Window, options_of
-        from ._workers import Job
+        from ._map_async import mapped_async
 
-        function, _ = known(method)
-        if not function.is_async:
-            message = f"{function.name} is no coroutine function: use map(...) instead"
-            raise TypeError(message)
-        if concurrency < 1:
-            message = f"concurrency is {concurrency}, expected at least 1"
-            raise ValueError(message)
-        batching = batching_of(function, batch_size, on_batch_error)
-        source = source_of(method, iterables, id, is_batch=batching is not None)
-        options = options_of(ordered, on_error, window, concurrency, skip_failed_after, batching=batching)
-        job = Job(self, method, retry, options.raises, batching)
-        bar = Progress(function.name, count_of(iterables), shown=progress)
-        return AsyncMapResults(
-            Window(self._engine, *job.call(), source, TaskCrew(job), options=options, progress=bar), grace_seconds
+        batching = batching_of(known(method)[0], batch_size, on_batch_error)
+        settings = MapSettings(
+            ordered, on_error, retry, window, progress, skip_failed_after, batching, grace_seconds
         )
+        return mapped_async(self, method, iterables, id, settings=settings, concurrency=concurrency)
 
     def plan(
         self,

@@ -50,6 +50,11 @@ class CheckpointConfig(NamedTuple):
     first encrypts, and all decrypt."""
     wait_timeout: float | None = None
     """Seconds to wait while somebody else computes the same call; None: as long as it takes."""
+    expires_seconds: float | None = None
+    """How old a stored result may be to be returned; None: as old as it is."""
+    max_bytes: float | None = None
+    """How much the stored results of a step may take: when it is closed, those that were used least recently go. None: as
+    much as they take."""
 
     def __repr__(self) -> str:
         """Show no secrets."""
@@ -74,6 +79,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
 _SECRET = ("signing_key", "encryption_key")
 _SHORTEST_ENCRYPTION_KEY_BYTES = 16
 _SWITCHES = ("use_checkpoints", "background_saves", "trust_store")
+_NUMBERS = {"wait_timeout": "seconds", "expires_seconds": "seconds", "max_bytes": "bytes"}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -141,12 +147,12 @@ def _from_text(name: str, text: str) -> object:
     word = text.strip().lower()
     if name in _SWITCHES and word in _TRUE + _FALSE:
         return word in _TRUE
-    if name in ("compression", *_SECRET, "wait_timeout") and word in ("", "none"):
+    if name in ("compression", *_SECRET, *_NUMBERS) and word in ("", "none"):
         return None
     if name == "store":
         tiers = tiers_in(text)
         return tiers[0] if len(tiers) == 1 else tiers
-    if name == "wait_timeout":
+    if name in _NUMBERS:
         try:
             return float(word)
         except ValueError:
@@ -191,9 +197,9 @@ def _expected(name: str, value: object) -> str | None:
         return None if isinstance(value, str) and value else "a path (str or os.PathLike)"
     if name == "store":
         return problem_with(value)
-    if name == "wait_timeout":
+    if name in _NUMBERS:
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
-        return None if value is None or number else "a number of seconds or None"
+        return None if value is None or number else f"a number of {_NUMBERS[name]} or None"
     if isinstance(value, Serializer) or (isinstance(value, str) and serializer_named(value)):
         return None
     return "'pickle', 'msgpack', 'json' or an object with name, dumps and loads"

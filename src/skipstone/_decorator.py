@@ -73,6 +73,7 @@ def cache_with_checkpoint(
     name: str | None = None,
     version: str | int | None = None,
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
+    expires_seconds: float | None = None,
 ) -> Callable[[Callable[P, R]], CheckpointedFunction[P, R]]: ...
 @overload
 def cache_with_checkpoint(
@@ -82,6 +83,7 @@ def cache_with_checkpoint(
     name: str | None = None,
     version: str | int | None = None,
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
+    expires_seconds: float | None = None,
 ) -> EachDecorator: ...
 def cache_with_checkpoint(
     function: Any = None,
@@ -92,6 +94,7 @@ def cache_with_checkpoint(
     name: str | None = None,
     version: str | int | None = None,
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
+    expires_seconds: float | None = None,
 ) -> Any:
     """Keep a function's results at the current checkpoint: a call that is done is not run again.
 
@@ -114,6 +117,8 @@ def cache_with_checkpoint(
             move or rename.
         version: Results of different versions do not mix.
         on_code_change: Overrides the config's setting for this function.
+        expires_seconds: How old a stored result may be to be returned; overrides the config's setting. An older one is
+            replaced.
 
     Raises:
         IdExpressionError: The expression has a syntax error, or names something that is no parameter; or it does not
@@ -123,6 +128,9 @@ def cache_with_checkpoint(
     if on_code_change not in (None, "warn", "rerun", "ignore"):
         message = f"on_code_change is {on_code_change!r}, expected 'warn', 'rerun' or 'ignore'"
         raise ValueError(message)
+    if expires_seconds is not None and not expires_seconds >= 0:
+        message = f"expires_seconds is {expires_seconds!r}, expected a number of seconds or None"
+        raise ValueError(message)
 
     def decorate(function: Any) -> Any:
         if isinstance(function, (classmethod, staticmethod)):
@@ -131,6 +139,7 @@ def cache_with_checkpoint(
         known = KnownFunction(
             function, name=name, version=None if version is None else str(version), on_code_change=on_code_change
         )
+        known.expires_seconds = expires_seconds
         id_of = compile_id(function, id, each=each)
         if each is None:
             return _wrapped(function, known, id_of)

@@ -9,19 +9,16 @@ import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from . import _log
 from ._beside import in_thread
 from ._blame import blame
 from ._call import Attempt, Call, Turn
-from ._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
+from ._codec import RefusedResultError
 from ._config import CheckpointConfig, codec_of
 from ._contents import Contents
 from ._errors import (
-    CodeChangedWarning,
-    DamagedRecordWarning,
-    LoadWarning,
     SaveError,
     SaveWarning,
     SkipstoneWarning,
@@ -30,7 +27,8 @@ from ._errors import (
     warn,
 )
 from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
-from ._function import KnownFunction, is_comparable
+from ._function import KnownFunction
+from ._hits import MISS, Hits
 from ._naming import shortened
 from ._record import (
     FAILURE,
@@ -46,15 +44,10 @@ from ._record import (
 )
 from ._runs import Runs
 from ._stats import Counters
-from ._trailer import Notes
 from .stores import Claim, Store
-
-MISS: Final = object()
-"""No stored result. Not None: that is a result like any other."""
 
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
-_HIT = "hit: %s for id %r"
 _HOST = os.uname().nodename
 
 
@@ -76,6 +69,9 @@ class Engine:
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
         self._saves_quickly: KnownFunction | None = None
+        self._hits = Hits(self._codec, config, self.counters, self._warn)
+        self.hit, self.hits, self.results = self._hits.hit, self._hits.hits, self._hits.results
+        self.accepts = self._hits.accepts
         self._origins: dict[tuple[KnownFunction, str, int], Origin] = {}
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
@@ -100,84 +96,10 @@ class Engine:
             self._just_missed = function
         return record
 
-    def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
-        """Return the result that a record holds, or MISS where it cannot or may not be returned."""
-        value = self._result_in(record, function, call_id, self.counters.notes_saved)
-        if value is not MISS:
-            self.counters.hit(record.duration_seconds, len(record.payload))
-            if _log.is_debugging():
-                _log.debug(_HIT, function.name, shortened(call_id))
-        return value
-
-    def hits(
-        self, records: Sequence[Record | None], function: KnownFunction, ids: Sequence[object]
-    ) -> list[object]:
-        """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
-        values = self.results(records, function, ids, self.counters.notes_saved)
-        hits = [record for record, value in zip(records, values, strict=True) if record and value is not MISS]
-        seconds = sum([record.duration_seconds for record in hits])
-        self.counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
-        if _log.is_debugging():
-            for call_id, value in zip(ids, values, strict=True):
-                if value is not MISS:
-                    _log.debug(_HIT, function.name, shortened(call_id))
-        return values
-
-    def results(
-        self,
-        records: Sequence[Record | None],
-        function: KnownFunction,
-        ids: Sequence[object],
-        tell: Callable[[Notes], object] | None = None,
-    ) -> list[object]:
-        """Return the same, of calls that are no hits: they ran just now, elsewhere."""
-        return [
-            MISS if record is None else self._result_in(record, function, call_id, tell)
-            for record, call_id in zip(records, ids, strict=True)
-        ]
-
-    def _result_in(
-        self,
-        record: Record,
-        function: KnownFunction,
-        call_id: object,
-        tell: Callable[[Notes], object] | None,
-    ) -> object:
-        if record.origin.code != function.code and not self._accepts(record.origin.code, function, call_id):
-            return MISS
-        try:
-            return self._codec.decode(record, function, tell)
-        except (DamagedPayloadError, UnreadableResultError) as error:
-            damaged, refused = isinstance(error, DamagedPayloadError), isinstance(error, RefusedResultError)
-            self._warn(
-                DamagedRecordWarning if damaged else LoadWarning,
-                f"the stored result of {function.name} for id {shortened(call_id)!r} "
-                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): the call runs again and "
-                f"{'what is stored stays as it is' if refused else 'its result replaces it'}",
-                once=(function.name, str(error)) if refused else record.key,
-            )
-            return MISS
-
     async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if len(record.payload) < _LARGE_BYTES:
             return self.hit(record, function, call_id)
         return cast("object", await in_thread(self.hit, record, function, call_id))
-
-    def _accepts(self, code: bytes, function: KnownFunction, call_id: object) -> bool:
-        """Decide whether a result that was made by other code may be returned."""
-        if not is_comparable(code, function.code):
-            return True
-        policy = function.on_code_change or self._config.on_code_change
-        if policy == "warn" and (CodeChangedWarning, function.name) not in self._warned:
-            self._warn(
-                CodeChangedWarning,
-                f"the code of {function.name} changed since its stored results were made (first met at id "
-                f"{shortened(call_id)!r}); they are returned all the same. To run such calls again, decorate it with "
-                f'on_code_change="rerun" or another version=, or clear(function=...); to accept them, set '
-                f'on_code_change="ignore" there or in the config',
-                once=function.name,
-            )
-        return policy != "rerun"
 
     def is_done(self, function: KnownFunction, key: Key, call_id: object) -> bool:
         """Tell whether a stored result would be returned, without loading it."""
@@ -188,21 +110,19 @@ class Engine:
             return False
         if record is None or not self._codec.is_intact(record) or self._codec.refusal(record):
             return False
-        return record.origin.code == function.code or self._accepts(record.origin.code, function, call_id)
+        return self.accepts(record.origin, record.created_at_seconds, function, call_id)
 
     def done(self, function: KnownFunction, keys: Sequence[Key]) -> set[Key]:
         """Return those of these keys whose stored results would be returned, as far as one can tell unread."""
         try:
-            if (function.on_code_change or self._config.on_code_change) != "rerun":
+            if not self._hits.chooses(function):
                 return self._store.present(keys)
-            records = self._store.get_many(keys)
+            infos = self._store.infos(keys)
         except StoreError as error:
             self._store_failed(error)
             return set()
         return {
-            key
-            for key, record in records.items()
-            if record.origin.code == function.code or self._accepts(record.origin.code, function, key)
+            key for key, info in infos.items() if self.accepts(info.origin, info.created_at_seconds, function, key)
         }
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:

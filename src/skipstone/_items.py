@@ -49,6 +49,19 @@ class MapSummary(NamedTuple):
     """Calls that raised, or were left alone because they had failed too often."""
 
 
+class MapSettings(NamedTuple):
+    """How a map is done, as `Checkpoint.map` is told."""
+
+    ordered: bool
+    on_error: str
+    retry: Callable[..., Any] | None
+    window: int | None
+    progress: bool | None
+    skip_failed_after: int | None
+    batching: Batching | None
+    grace_seconds: float
+
+
 class Source(NamedTuple):
     """Where the calls of a map come from."""
 

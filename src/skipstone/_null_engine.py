@@ -9,9 +9,9 @@ from typing import Any
 from ._call import Attempt, Call
 from ._codec import Codec
 from ._contents import Contents
-from ._engine import MISS
 from ._failures import failure_now
 from ._function import KnownFunction
+from ._hits import MISS
 from ._record import Failure, Key, Record
 from ._runs import Runs
 from ._serializers import PickleSerializer

@@ -55,7 +55,7 @@ class Record(NamedTuple):
     call_id: str = ""
     """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out: `scan` tells it."""
     created_at_seconds: float = 0.0
-    """Unix time at which the call ended. `Store.get` may leave it out, too."""
+    """Unix time at which the call ended."""
     details: bytes = b""
     """What else is known of the call: a MessagePack map, or empty. `Store.get` may leave it out, too."""
 
@@ -77,6 +77,11 @@ class RecordInfo(NamedTuple):
     process: int
     details: bytes = b""
     """What else is known of the call: a MessagePack map, or empty."""
+
+    @property
+    def origin(self) -> Origin:
+        """What it has in common with others."""
+        return Origin(self.function, self.version, self.encoding, self.code, self.run, self.host, self.process)
 
 
 class Failure(NamedTuple):

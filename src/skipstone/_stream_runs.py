@@ -55,9 +55,7 @@ class Stored(NamedTuple):
 def usable(engine: Engine, call: Call, record: Record | None, refused: bytes) -> Stored | None:
     """Return what the record of an exhausted call holds, or None where it may not or cannot be used."""
     function = call.function
-    if record is None or (
-        record.origin.code != function.code and not engine._accepts(record.origin.code, function, call.id)
-    ):
+    if record is None or (not engine.accepts(record.origin, record.created_at_seconds, function, call.id)):
         return None
     damaged = not engine._codec.is_intact(record)
     if damaged or record.origin.encoding != ITEMS:

@@ -23,8 +23,9 @@ from . import _log
 from ._beside import in_thread
 from ._call import Call, Turn
 from ._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
-from ._engine import _LARGE_BYTES, MISS, Engine
+from ._engine import _LARGE_BYTES, Engine
 from ._errors import DamagedRecordWarning, LoadWarning, StoreError
+from ._hits import MISS
 from ._null_engine import NullEngine
 from ._record import Record, parts_of, size_of
 from ._stream_items import Items, item_key, parts_of_function

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .._codec import Codec
-from .._config import CheckpointConfig, ConfigLike, resolve, serializer_of, signing_keys
+from .._config import CheckpointConfig, ConfigLike, codec_of, resolve
 from .._errors import StoreError
 from .._places import LOCAL, checkpoint_folder, places_of, scopes_at, shared_store
 from ..stores._folder import name_in
@@ -28,7 +27,7 @@ class Catalogue:
         """
         self.config: CheckpointConfig = resolve(config)
         self.place = places_of(self.config.store)[-1]
-        self._codec = Codec(serializer_of(self.config), signing_keys=signing_keys(self.config.signing_key))
+        self._codec = codec_of(self.config)
 
     @property
     def shown_place(self) -> str:
