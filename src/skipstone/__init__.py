@@ -51,6 +51,7 @@ from ._record import Failure, RecordInfo
 from ._runs import Run, RunningMap
 from ._serializers import Serializer
 from ._stats import Stats
+from ._upkeep import Cleanup
 
 if _typing.TYPE_CHECKING:
     from ._map import MapResults
@@ -67,6 +68,7 @@ __all__ = [
     "CheckpointNotInitializedError",
     "CheckpointedFunction",
     "ClaimTimeoutError",
+    "Cleanup",
     "CodeChangedWarning",
     "ConfigError",
     "DamagedRecordWarning",

@@ -19,6 +19,7 @@ from ._record import Failure, RecordInfo
 from ._runs import Run
 from ._stats import Stats
 from ._streams import stream
+from ._upkeep import Cleanup
 from .stores import Store
 
 if TYPE_CHECKING:
@@ -299,6 +300,22 @@ class Checkpoint:
         the records are, or, where those are in a store of your own, in memory.
         """
         return self._engine.runs.all()
+
+    def gc(self, *, max_bytes: float | None = None, compact: bool = False, dry_run: bool = False) -> Cleanup:
+        """Remove what is of no use any more: results that expired, and what killed processes left behind.
+
+        Nothing else goes, unless `max_bytes` is given or set in the config; then results that were used least recently do.
+
+        Args:
+            max_bytes: How much the results may take; None: as the config says.
+            compact: Give room that is free in the store back to the file system, too, which may take long.
+            dry_run: Remove nothing, and tell what would be removed.
+
+        Raises:
+            StoreError: The store does not work.
+        """
+        most = self.config.max_bytes if max_bytes is None else max_bytes
+        return self._engine.clean(most, compact=compact, dry_run=dry_run)
 
     def clear(self, function: FunctionLike = None, *, id: object = _EVERY_ID) -> int:
         """Remove stored results and failures: of the step, of one function, or of one call.

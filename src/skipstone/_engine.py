@@ -44,6 +44,9 @@ from ._record import (
 )
 from ._runs import Runs
 from ._stats import Counters
+from ._stream_items import Items
+from ._upkeep import Cleanup, Upkeep
+from ._uses import Uses
 from .stores import Claim, Store
 
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
@@ -69,7 +72,8 @@ class Engine:
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
         self._saves_quickly: KnownFunction | None = None
-        self._hits = Hits(self._codec, config, self.counters, self._warn)
+        self.uses = None if config.max_bytes is None else Uses()
+        self._hits = Hits(self._codec, config, self.counters, self._warn, self.uses)
         self.hit, self.hits, self.results = self._hits.hit, self._hits.hits, self._hits.results
         self.accepts = self._hits.accepts
         self._origins: dict[tuple[KnownFunction, str, int], Origin] = {}
@@ -95,6 +99,13 @@ class Engine:
         if record is None:
             self._just_missed = function
         return record
+
+    def replays(self, call: Call, items: Items, duration_seconds: float) -> None:
+        """Count the replay of a generator."""
+        self.counters.hit(duration_seconds, items.size_bytes)
+        self.counters.notes_saved(items.notes)
+        if self.uses is not None:
+            self.uses.note(call.key)
 
     async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if len(record.payload) < _LARGE_BYTES:
@@ -327,8 +338,21 @@ class Engine:
             self._origins[function, encoding, process] = origin
         return origin
 
+    def clean(self, max_bytes: float | None, *, compact: bool = False, dry_run: bool = False) -> Cleanup:
+        """Remove what is of no use; see `Upkeep`."""
+        upkeep = Upkeep(self._store, self._codec, self.runs, self.uses)
+        return upkeep.clean(self._config.expires_seconds, max_bytes, compact=compact, dry_run=dry_run)
+
     def close(self) -> None:
-        """Close the store, and tell the end of the run."""
+        """Keep to `max_bytes`, tell the end of the run, and close the store."""
+        if self.uses is not None:
+            try:
+                if self.counters.stats().bytes_saved:
+                    _log.info("to keep to max_bytes: %s", self.clean(self._config.max_bytes))
+                else:
+                    self.uses.tell(self.runs.store())
+            except StoreError as error:
+                self._store_failed(error)
         self.runs.close()
         self._store.close()
 

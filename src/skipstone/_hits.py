@@ -15,6 +15,7 @@ from ._naming import shortened
 from ._record import Origin, Record
 from ._stats import Counters
 from ._trailer import Notes
+from ._uses import Uses
 
 MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
@@ -26,14 +27,21 @@ class Hits:
     """Turns records into results, where they may be returned, and counts them."""
 
     def __init__(
-        self, codec: Codec, config: CheckpointConfig, counters: Counters, warn: Callable[..., None]
+        self,
+        codec: Codec,
+        config: CheckpointConfig,
+        counters: Counters,
+        warn: Callable[..., None],
+        uses: Uses | None,
     ) -> None:
-        """Decide as the config says; `warn` tells each thing once."""
+        """Decide as the config says; `warn` tells each thing once, and `uses` is told what was used, if it is there."""
         self._codec = codec
         self._config = config
         self._counters = counters
         self._warn = warn
         self._warned: set[str] = set()
+        self._decode = codec.decode if uses is None else self._decode_used
+        self._uses = uses
         self._expires = config.expires_seconds is not None
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
@@ -83,7 +91,7 @@ class Hits:
         if may_differ and not self.accepts(record.origin, record.created_at_seconds, function, call_id):
             return MISS
         try:
-            return self._codec.decode(record, function, tell)
+            return self._decode(record, function, tell)
         except (DamagedPayloadError, UnreadableResultError) as error:
             damaged, refused = isinstance(error, DamagedPayloadError), isinstance(error, RefusedResultError)
             self._warn(
@@ -94,6 +102,13 @@ class Hits:
                 once=(function.name, str(error)) if refused else record.key,
             )
             return MISS
+
+    def _decode_used(
+        self, record: Record, function: KnownFunction, tell: Callable[[Notes], object] | None
+    ) -> object:
+        assert self._uses is not None
+        self._uses.note(record.key)
+        return self._codec.decode(record, function, tell)
 
     def chooses(self, function: KnownFunction) -> bool:
         """Tell whether `accepts` may say no to some of a function's results."""

@@ -16,6 +16,7 @@ from ._record import Failure, Key, Record
 from ._runs import Runs
 from ._serializers import PickleSerializer
 from ._stats import Counters
+from ._upkeep import Cleanup
 from .stores import Claim, MemoryStore
 
 
@@ -108,6 +109,10 @@ class NullEngine:
     def failures_of(self, _ids: Mapping[Key, object]) -> dict[Key, Failure]:
         """Return an empty dictionary."""
         return {}
+
+    def clean(self, _max_bytes: float | None, *, compact: bool = False, dry_run: bool = False) -> Cleanup:  # noqa: ARG002
+        """Remove nothing."""
+        return Cleanup(0, 0, 0, 0, 0)
 
     def close(self) -> None:
         """Tell the end of the run."""

@@ -122,8 +122,7 @@ def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace
                     )
                     return (yield from exhaust(run, given))
         if given == 0:
-            engine.counters.hit(stored.duration_seconds, stored.items.size_bytes)
-            engine.counters.notes_saved(stored.items.notes)
+            engine.replays(call, stored.items, stored.duration_seconds)
             _log.debug("hit: %s", call)
         reader = _Reader(engine, call, stored.items)
         while given < stored.items.number:

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 from .._record import Buffer, Key, Origin, Record, RecordInfo, parts_of, size_of
 from ._base import BaseStore, Claim
 from ._connection import Connection, again_when_mended
+from ._leftovers import Leftovers
+from ._origins import Origins
 from ._queries import (
     BY_KEY,
     FEW_KEYS,
@@ -39,8 +41,6 @@ _ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or a
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
 _ROWS_PER_PAGE = 1000
 _ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
-
-_NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # of a record whose origin cannot be read
 
 _Row: TypeAlias = tuple[Key, bytes, int, float, Buffer, float]
 """Key, checksum, origin's number, duration in seconds, payload, when the call ended. The garbage collector ignores such a tuple."""
@@ -74,7 +74,7 @@ class SqliteStore(BaseStore):
         self._fresh_until = 0.0
         self._data_version, self._epoch = -1, None
         self._origin_ids: dict[Origin, int] = {}
-        self._origins = _Origins(self._read_origin)
+        self._origins = Origins(self._read_origin)
 
     def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[str, dict[str, Any]]]:
         """Pickle the settings, not the connection."""
@@ -362,26 +362,25 @@ class SqliteStore(BaseStore):
             found.update((key, RecordInfo(key, *info)) for _, key, *info in rows)
         return found
 
+    def remove_leftovers(self, *, older_than_seconds: float, dry_run: bool) -> Leftovers:
+        """See `HasLeftovers`."""
+        with self._connection as connection:
+            named = {file for (file,) in connection.execute("SELECT file FROM records WHERE file IS NOT NULL")}
+        with self._connection.translating():
+            return self._values.remove_all_but(named, older_than_seconds=older_than_seconds, dry_run=dry_run)
+
+    def compact(self) -> None:
+        """See `HasLeftovers`."""
+        with self._connection:
+            connection = self._connection.in_place()
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     @again_when_mended
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`."""
         with self._connection:
             return self._connection.locks().claim(key)
-
-
-class _Origins(dict[int, Origin]):
-    """Origins by number, read when they are first asked for."""
-
-    def __init__(self, read: Callable[[int], Origin | None]) -> None:
-        super().__init__()
-        self._read = read
-
-    def __missing__(self, number: int) -> Origin:
-        origin = self._read(number)
-        if origin is None:
-            return _NO_ORIGIN
-        self[number] = origin
-        return origin
 
 
 @contextmanager
