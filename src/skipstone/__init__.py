@@ -37,6 +37,7 @@ from ._errors import (
     UnsafeStoreWarning,
     UnstableIdError,
 )
+from ._failures import Failures
 from ._items import MapSummary, Plan
 from ._kinds import (
     LocalStorageCheckpoint,
@@ -74,6 +75,7 @@ __all__ = [
     "DamagedRecordWarning",
     "DamagedStoreWarning",
     "Failure",
+    "Failures",
     "IdExpressionError",
     "LoadWarning",
     "LocalStorageCheckpoint",

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from . import _log
 from ._call import Call, check_id, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import Engine
+from ._failures import Failures
 from ._function import KnownFunction, known
 from ._hits import MISS
+from ._html import facts
 from ._items import MapSettings, Plan, batching_of, plan_of, source_of
 from ._naming import storable
 from ._null_engine import NullEngine
-from ._record import Failure, RecordInfo
+from ._record import RecordInfo
 from ._runs import Run
 from ._stats import Stats
 from ._streams import stream
@@ -72,6 +75,9 @@ class Checkpoint:
     def __repr__(self) -> str:
         """Name the step, where its records are, and what was done so far."""
         return f"<{type(self).__name__} {self.name!r} in {self.place}: {self.stats()}>"
+
+    def _repr_html_(self) -> str:
+        return facts(f"{type(self).__name__} {self.name!r}", [("in", self.place), *self.stats().rows()])
 
     def __enter__(self) -> Checkpoint:
         """Return itself; it is closed at the end of the `with` block."""
@@ -281,13 +287,13 @@ class Checkpoint:
         """
         return self._engine.contents.records(_name(function))
 
-    def failures(self, function: FunctionLike = None) -> Iterator[Failure]:
-        """Yield the calls that raised and have not succeeded since.
+    def failures(self, function: FunctionLike = None) -> Failures:
+        """Return the calls that raised and have not succeeded since.
 
         Args:
             function: Only the calls of this function, given itself or by its name.
         """
-        return self._engine.contents.failures(_name(function))
+        return Failures(partial(self._engine.contents.failures, _name(function)))
 
     def stats(self) -> Stats:
         """Return what was done since the checkpoint was opened, in this process."""
@@ -296,8 +302,7 @@ class Checkpoint:
     def runs(self) -> Iterator[Run]:
         """Yield what was done at this step, in this run up to this moment and in those before it, the newest last.
 
-        What a run did is told about once a second, and at its end. At least the last thousand are kept; they stay where
-        the records are, or, where those are in a store of your own, in memory.
+        What a run did is told about once a second, and at its end. At least the last thousand are kept.
         """
         return self._engine.runs.all()
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ._html import facts
 from ._trailer import Notes
 
 _NONE: Notes = {}
@@ -42,6 +43,20 @@ class Stats(NamedTuple):
             f"{_counted(self.failures, 'failure')}{lost}; ran {_cost(self.seconds_run, self.notes_spent)}{between} "
             f"saved {_cost(self.seconds_saved, self.notes_saved)}"
         )
+
+    def rows(self) -> list[tuple[str, object]]:
+        """Return what there is to tell, for a table."""
+        counts = {"hits": self.hits, "misses": self.misses, "failures": self.failures, "not saved": self.not_saved}
+        told: list[tuple[str, object]] = [
+            (name, f"{count:,}") for name, count in counts.items() if count or name != "not saved"
+        ]
+        told.append(("ran", _cost(self.seconds_run, self.notes_spent)))
+        told.append(("saved", _cost(self.seconds_saved, self.notes_saved)))
+        told.append(("bytes loaded, saved", f"{self.bytes_loaded:,}, {self.bytes_saved:,}"))
+        return told
+
+    def _repr_html_(self) -> str:
+        return facts("done so far", self.rows())
 
 
 def difference(now: Stats, before: Stats) -> Stats:

@@ -45,6 +45,9 @@ class Transfer(NamedTuple):
     """Of the results that were written."""
 
 
+Transfer.__module__ = "skipstone"  # it is imported when it is asked for
+
+
 class Source(Protocol):
     """What records come from: a store or an export."""
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from ._call import EXPIRES
 from ._codec import Codec
 from ._contents import Contents
+from ._html import facts
 from ._record import ITEM, ITEMS, Key, RecordInfo, is_result
 from ._runs import Runs, prune, runs_in
 from ._stream_items import head_key, item_key, items_of
@@ -46,6 +47,9 @@ class Cleanup(NamedTuple):
             f"{self.expired:,} expired, {self.evicted:,} evicted, {self.orphans:,} orphans, {self.runs:,} old runs: "
             f"{self.size_bytes:,} bytes"
         )
+
+    def _repr_html_(self) -> str:
+        return facts("removed", [(name.replace("_", " "), f"{count:,}") for name, count in self._asdict().items()])
 
 
 class _Result(NamedTuple):

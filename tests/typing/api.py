@@ -13,7 +13,7 @@ from skipstone import (
     Checkpoint,
     CheckpointConfig,
     CheckpointedFunction,
-    Failure,
+    Failures,
     LocalStorageCheckpoint,
     MapResults,
     NullCheckpoint,
@@ -205,7 +205,7 @@ assert_type(checkpoint.map(shout, ["a"]), MapResults[list[str]])
 assert_type(checkpoint.map_async(later, [1]), AsyncMapResults[bytes])
 assert_type(checkpoint.records(), Iterator[RecordInfo])
 assert_type(checkpoint.records(shout), Iterator[RecordInfo])
-assert_type(checkpoint.failures("app.shout"), Iterator[Failure])
+assert_type(checkpoint.failures("app.shout"), Failures)
 assert_type(checkpoint.stats(), Stats)
 assert_type(checkpoint.stats().hits, int)
 assert_type(checkpoint.clear(), int)
