@@ -64,6 +64,14 @@ def ids(checkpoint):
     return {record.call_id for record in checkpoint.records()}
 
 
+def held(folder):
+    """Return all records of a step, but for those that tell of code."""
+    store = SqliteStore(folder)
+    found = [info for info in store.scan() if not info.encoding.startswith("code")]
+    store.close()
+    return found
+
+
 def test_nothing_goes_that_is_of_use(folder):
     """Without `expires_seconds` and `max_bytes`, no result goes, however old and large."""
     with checkpoint_in(folder) as checkpoint, use_checkpoint(checkpoint):
@@ -94,7 +102,7 @@ def test_what_expired_goes(folder):
         assert ids(checkpoint) == {"1", "2", "3", "4", "5"}
         assert checkpoint.gc() == told
         assert ids(checkpoint) == {"4", "5"}
-        assert len(list(SqliteStore(folder).scan())) == 2
+        assert len(held(folder)) == 2
         assert not [names for _, _, names in os.walk(f"{folder}/values") if names]
         assert checkpoint.gc() == NOTHING
 
@@ -150,7 +158,7 @@ def test_what_a_killed_process_left_behind(script):
         assert told.orphans >= 7  # five items, the head and the file
         assert checkpoint.gc() == told
         assert checkpoint.gc() == NOTHING
-    assert list(SqliteStore(folder).scan()) == []
+    assert held(folder) == []
     assert [name for _, _, names in os.walk(f"{folder}/values") for name in names] == ["notes.txt"]
 
 
@@ -183,7 +191,7 @@ def test_generators_count_with_their_items(folder):
         assert (cleanup.evicted, cleanup.expired, cleanup.orphans) == (1, 0, 0)
         assert cleanup.size_bytes >= 5000
         assert ids(checkpoint) == {"small"}
-        assert len(list(SqliteStore(folder).scan())) == 1
+        assert len(held(folder)) == 1
 
 
 def test_max_bytes_only_where_it_is_asked_for(folder):
@@ -241,7 +249,7 @@ def test_stores_of_ones_own():
         work(2)
         assert checkpoint.gc().expired == 1
         assert checkpoint.gc(max_bytes=1).evicted == 1
-    assert list(store.scan()) == []
+    assert list(checkpoint.records()) == []
     with NullCheckpoint() as checkpoint:
         assert checkpoint.gc() == NOTHING
 

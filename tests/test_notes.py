@@ -9,7 +9,6 @@ import pytest
 
 from skipstone import Checkpoint, NoteWarning, NullCheckpoint, Stats, cache_with_checkpoint, note, open_checkpoint
 from skipstone import use_checkpoint as use
-from skipstone._notes import notes_in
 from skipstone.stores import MemoryStore
 
 
@@ -106,7 +105,7 @@ def test_arrays_come_back_in_place(tmp_path):
 def test_listings_tell_them(checkpoint):
     """The record of a call tells what it noted, without its result being loaded."""
     ask("what?", 5)
-    assert {record.call_id: notes_in(record) for record in checkpoint.records()} == {
+    assert {record.call_id: record.notes for record in checkpoint.records()} == {
         "what?": {"tokens": 6, "usd": 0.25}
     }
 
@@ -138,7 +137,7 @@ def test_the_innermost_call_has_them(checkpoint):
         return x
 
     outer("a")
-    assert {record.function.rpartition(".")[2]: notes_in(record) for record in checkpoint.records()} == {
+    assert {record.function.rpartition(".")[2]: record.notes for record in checkpoint.records()} == {
         "ask": {"tokens": 101, "usd": 0.25},
         "outer": {"outer": 3},
     }
@@ -159,7 +158,7 @@ def test_lists_of_items(checkpoint):
     """Of calls that run together, a number is divided among them, and a list has one for each."""
     embed_all(["a", "bb"])
     assert spent(checkpoint) == {"calls": 1, "tokens": 3}
-    assert {record.call_id: notes_in(record) for record in checkpoint.records()} == {
+    assert {record.call_id: record.notes for record in checkpoint.records()} == {
         "a": {"calls": 0.5, "tokens": 1},
         "bb": {"calls": 0.5, "tokens": 2},
     }

@@ -7,24 +7,31 @@ if _sys.platform == "win32":  # fcntl is not there, and its absence would be tol
     _message = "skipstone runs on Linux and macOS; on Windows, use it in WSL"
     raise ImportError(_message)
 
+from ._canonical import register_id
 from ._checkpoint import Checkpoint
 from ._config import CheckpointConfig
 from ._current import get_checkpoint, use_checkpoint
 from ._decorator import CheckpointedFunction, cache_with_checkpoint
 from ._errors import (
+    AuditWarning,
     BatchLengthError,
+    ChangedArgumentWarning,
+    ChangedGlobalWarning,
     CheckpointNotInitializedError,
+    CheckWarning,
     ClaimTimeoutError,
     CodeChangedWarning,
     ConfigError,
     DamagedRecordWarning,
     DamagedStoreWarning,
+    DifferentArgumentsWarning,
     IdExpressionError,
     LoadWarning,
     MissingExtraError,
     NetworkFileSystemWarning,
     NoteWarning,
     ReentrantCallError,
+    RoundTripWarning,
     SaveError,
     SaveWarning,
     SkipstoneError,
@@ -48,7 +55,8 @@ from ._kinds import (
 )
 from ._notes import note
 from ._opening import init_checkpoint, open_checkpoint
-from ._record import Failure, RecordInfo
+from ._record import Argument, Failure, RecordInfo
+from ._records import Records
 from ._runs import Run, RunningMap
 from ._serializers import Serializer
 from ._stats import Stats
@@ -62,8 +70,13 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Argument",
     "AsyncMapResults",
+    "AuditWarning",
     "BatchLengthError",
+    "ChangedArgumentWarning",
+    "ChangedGlobalWarning",
+    "CheckWarning",
     "Checkpoint",
     "CheckpointConfig",
     "CheckpointNotInitializedError",
@@ -74,6 +87,7 @@ __all__ = [
     "ConfigError",
     "DamagedRecordWarning",
     "DamagedStoreWarning",
+    "DifferentArgumentsWarning",
     "Failure",
     "Failures",
     "IdExpressionError",
@@ -89,8 +103,10 @@ __all__ = [
     "Plan",
     "PostgresCheckpoint",
     "RecordInfo",
+    "Records",
     "RedisCheckpoint",
     "ReentrantCallError",
+    "RoundTripWarning",
     "Run",
     "RunningMap",
     "SaveError",
@@ -112,6 +128,7 @@ __all__ = [
     "init_checkpoint",
     "note",
     "open_checkpoint",
+    "register_id",
     "use_checkpoint",
 ]
 

@@ -5,7 +5,6 @@ Sync and async calls differ in who sleeps and who awaits, and in nothing else.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,9 +14,11 @@ from . import _log
 from ._beside import in_thread
 from ._blame import blame
 from ._call import Attempt, Call, Turn
+from ._code_changes import CodeChanges
 from ._codec import RefusedResultError
 from ._config import CheckpointConfig, codec_of
 from ._contents import Contents
+from ._details import details_of
 from ._errors import (
     SaveError,
     SaveWarning,
@@ -28,14 +29,16 @@ from ._errors import (
 )
 from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
 from ._function import KnownFunction
+from ._history import keep_in_history
 from ._hits import MISS, Hits
 from ._naming import shortened
+from ._origins import Origins
 from ._record import (
     FAILURE,
+    ITEM,
     Buffer,
     Failure,
     Key,
-    Origin,
     Payload,
     Record,
     info_of,
@@ -51,11 +54,13 @@ from .stores import Claim, Store
 
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
-_HOST = os.uname().nodename
 
 
 class Engine:
     """Runs calls whose result is not stored, and stores it."""
+
+    checks_all = False  # whether nothing is to be looked up without the call
+    _details_of = staticmethod(details_of)
 
     def __init__(self, store: Store, config: CheckpointConfig) -> None:
         """Keep results in `store`, as the config says.
@@ -72,11 +77,14 @@ class Engine:
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
         self._saves_quickly: KnownFunction | None = None
+        self._origins = Origins(self.runs)
+        self.code = CodeChanges(store, self._codec, config.on_code_change, self._origins, self._warn)
         self.uses = None if config.max_bytes is None else Uses()
-        self._hits = Hits(self._codec, config, self.counters, self._warn, self.uses)
+        self._hits = Hits(
+            self._codec, self.code, self.counters, self._warn, config.expires_seconds, uses=self.uses
+        )
         self.hit, self.hits, self.results = self._hits.hit, self._hits.hits, self._hits.results
         self.accepts = self._hits.accepts
-        self._origins: dict[tuple[KnownFunction, str, int], Origin] = {}
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
@@ -233,7 +241,7 @@ class Engine:
         if any(call.key in found for call in calls):
             self._just_missed = None
         return [
-            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed))))
+            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed)), self._details_of))
             for call, (key, failed) in zip(calls, keys, strict=True)
         ]
 
@@ -281,6 +289,8 @@ class Engine:
             return value
         record = self._record(attempt, call.key, encoded.encoding, encoded.payload)
         try:
+            if replace:
+                self._keep_history(call.key)
             if not self._store.put(record, replace=replace):
                 theirs = self._store.get(call.key)
                 result = MISS if theirs is None else self.hit(theirs, call.function, call.id)
@@ -292,17 +302,23 @@ class Engine:
                     )
                     self._not_saved(call, value, reason, RefusedResultError(refusal))
                     return value
+                self._keep_history(call.key)
                 self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
             if attempt.failures_before:
                 self._store.delete([failure_key(call.key)])
         except StoreError as error:
             self._not_saved(call, value, str(error), error)
         else:
+            self.code.keep(record.origin, call.function)
             size_bytes = size_of(parts_of(encoded.payload))
             self.counters.saved(size_bytes)
             is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
             self._saves_quickly = call.function if is_quick else None
         return value
+
+    def _keep_history(self, key: Key) -> None:
+        if self._config.keep_history:
+            keep_in_history(self._store, self._codec, key)
 
     def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
         self.counters.not_saved()
@@ -324,31 +340,24 @@ class Engine:
 
     def _record(self, attempt: Attempt, key: Key, encoding: str, payload: Buffer | Payload) -> Record:
         function = attempt.call.function
-        origin = self._origin(function, encoding, os.getpid())
+        origin = self._origins.of(function, encoding)
+        details = b"" if encoding.startswith(ITEM) else attempt.packed_details
         call_id = shortened(attempt.call.id, _CALL_ID_CHARACTERS)
-        record = Record(
-            key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), attempt.packed_details
-        )
+        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), details)
         return self._codec.seal(record)
-
-    def _origin(self, function: KnownFunction, encoding: str, process: int) -> Origin:
-        origin = self._origins.get((function, encoding, process))
-        if origin is None:
-            origin = Origin(function.name, function.version, encoding, function.code, self.runs.id, _HOST, process)
-            self._origins[function, encoding, process] = origin
-        return origin
 
     def clean(self, max_bytes: float | None, *, compact: bool = False, dry_run: bool = False) -> Cleanup:
         """Remove what is of no use; see `Upkeep`."""
         upkeep = Upkeep(self._store, self._codec, self.runs, self.uses)
-        return upkeep.clean(self._config.expires_seconds, max_bytes, compact=compact, dry_run=dry_run)
+        most = self._config.max_bytes if max_bytes is None else max_bytes
+        return upkeep.clean(self._config.expires_seconds, most, compact=compact, dry_run=dry_run)
 
     def close(self) -> None:
         """Keep to `max_bytes`, tell the end of the run, and close the store."""
         if self.uses is not None:
             try:
                 if self.counters.stats().bytes_saved:
-                    _log.info("to keep to max_bytes: %s", self.clean(self._config.max_bytes))
+                    _log.info("to keep to max_bytes: %s", self.clean(None))
                 else:
                     self.uses.tell(self.runs.store())
             except StoreError as error:
@@ -363,7 +372,7 @@ class Engine:
             once=StoreUnavailableWarning,
         )
 
-    def _warn(self, category: type[SkipstoneWarning], message: str, *, once: object) -> None:
+    def _warn(self, category: type[SkipstoneWarning], message: str | Callable[[], str], *, once: object) -> None:
         if (category, once) not in self._warned:
             self._warned.add((category, once))
-            warn(message, category)
+            warn(message if isinstance(message, str) else message(), category)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from . import _log
+from ._code_changes import CodeChanges
 from ._codec import Codec, DamagedPayloadError, RefusedResultError, UnreadableResultError
-from ._config import CheckpointConfig
-from ._errors import CodeChangedWarning, DamagedRecordWarning, LoadWarning
-from ._function import KnownFunction, is_comparable
+from ._errors import DamagedRecordWarning, LoadWarning
+from ._function import KnownFunction
 from ._naming import shortened
 from ._record import Origin, Record
 from ._stats import Counters
@@ -29,20 +29,31 @@ class Hits:
     def __init__(
         self,
         codec: Codec,
-        config: CheckpointConfig,
+        code: CodeChanges,
         counters: Counters,
         warn: Callable[..., None],
+        expires_seconds: float | None,
+        *,
         uses: Uses | None,
     ) -> None:
-        """Decide as the config says; `warn` tells each thing once, and `uses` is told what was used, if it is there."""
+        """Decide about records.
+
+        Args:
+            codec: Makes results of them.
+            code: Decides about those that were made by other code.
+            counters: Count hits.
+            warn: Tells each thing once.
+            expires_seconds: The config's.
+            uses: Is told what was used, if it is there.
+        """
         self._codec = codec
-        self._config = config
+        self._code = code
         self._counters = counters
         self._warn = warn
-        self._warned: set[str] = set()
-        self._decode = codec.decode if uses is None else self._decode_used
+        self._expires_seconds = expires_seconds
+        self._expires = expires_seconds is not None
         self._uses = uses
-        self._expires = config.expires_seconds is not None
+        self._decode = codec.decode if uses is None else self._decode_used
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result that a record holds, or MISS where it cannot or may not be returned."""
@@ -112,34 +123,14 @@ class Hits:
 
     def chooses(self, function: KnownFunction) -> bool:
         """Tell whether `accepts` may say no to some of a function's results."""
-        policy = function.on_code_change or self._config.on_code_change
-        return policy == "rerun" or self.expires_seconds(function) is not None
-
-    def expires_seconds(self, function: KnownFunction) -> float | None:
-        """Return how old a result of a function may be, or None: as old as it is."""
-        seconds = function.expires_seconds
-        return self._config.expires_seconds if seconds is None else seconds
+        return self._code.policy_of(function) == "rerun" or self._expires_after(function) is not None
 
     def accepts(self, origin: Origin, created_at_seconds: float, function: KnownFunction, call_id: object) -> bool:
         """Decide whether a result may be returned: it is not too old, and was made by the same code, or that is all right."""
-        seconds = self.expires_seconds(function)
+        seconds = self._expires_after(function)
         if seconds is not None and time.time() - created_at_seconds > seconds:
             return False
-        return origin.code == function.code or self._accepts_code(origin.code, function, call_id)
+        return origin.code == function.code or self._code.accepts(origin, function, call_id)
 
-    def _accepts_code(self, code: bytes, function: KnownFunction, call_id: object) -> bool:
-        """Decide whether a result that was made by other code may be returned."""
-        if not is_comparable(code, function.code):
-            return True
-        policy = function.on_code_change or self._config.on_code_change
-        if policy == "warn" and function.name not in self._warned:
-            self._warned.add(function.name)
-            self._warn(
-                CodeChangedWarning,
-                f"the code of {function.name} changed since its stored results were made (first met at id "
-                f"{shortened(call_id)!r}); they are returned all the same. To run such calls again, decorate it with "
-                f'on_code_change="rerun" or another version=, or clear(function=...); to accept them, set '
-                f'on_code_change="ignore" there or in the config',
-                once=function.name,
-            )
-        return policy != "rerun"
+    def _expires_after(self, function: KnownFunction) -> float | None:
+        return self._expires_seconds if function.expires_seconds is None else function.expires_seconds

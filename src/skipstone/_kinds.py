@@ -8,9 +8,11 @@ from typing import ClassVar
 
 from ._checkpoint import Checkpoint
 from ._config import CheckpointConfig, ConfigLike, resolve, serializer_of
-from ._errors import ConfigError, StoreUnavailableError, UnsafeStoreWarning, warn
+from ._errors import ConfigError, NetworkFileSystemWarning, StoreUnavailableError, UnsafeStoreWarning, warn
 from ._null_engine import NullEngine
 from ._places import LOCAL, local_folder, local_store, places_of, runs_store, scheme_of, store_of
+from .stores import SqliteStore
+from .stores._file_system import network_file_system
 from .stores._urls import shown
 
 
@@ -28,6 +30,12 @@ class LocalStorageCheckpoint(Checkpoint):
         settings = resolve(config)
         self.folder = local_folder(settings, checkpoint_name)
         store = local_store(self.folder, settings)
+        if not isinstance(store, SqliteStore) and not os.path.exists(self.folder):
+            warn(
+                f"{self.folder} is on a network file system ({network_file_system(self.folder)}): records are kept there "
+                f"as one file each, with leases instead of locks. On a local disk all is quicker",
+                NetworkFileSystemWarning,
+            )
         super().__init__(store, settings, name=checkpoint_name)
         self.place = self.folder
         self._arguments = (checkpoint_name, _for_other_folders(settings))

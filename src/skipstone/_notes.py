@@ -11,9 +11,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from ._call import NOTES, under_way
+from ._call import under_way
 from ._errors import NoteWarning, warn
-from ._record import RecordInfo
 
 Number: TypeAlias = "int | float"
 
@@ -49,16 +48,6 @@ def note(**numbers: Number | Sequence[Number]) -> None:
         for position, attempt in enumerate(attempts):
             for name, each in shares.items():
                 attempt.notes[name] = attempt.notes.get(name, 0) + each[position]
-
-
-def notes_in(info: RecordInfo) -> dict[str, float]:
-    """Return the numbers that a call noted, as its record tells them."""
-    import msgspec
-
-    if not info.details:
-        return {}
-    details: dict[str, dict[str, float]] = msgspec.msgpack.decode(info.details)
-    return details.get(NOTES, {})
 
 
 def _shares(name: str, value: Any, count: int) -> Sequence[Number]:

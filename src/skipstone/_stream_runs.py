@@ -88,10 +88,17 @@ class _Steps(Attempt):
 class Run:
     """One run of a generator function, of which nothing is kept."""
 
-    def __init__(self, counters: Counters, call: Call, store: Any = None, failures_before: int = 0) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        call: Call,
+        store: Any = None,
+        failures_before: int = 0,
+        details_of: Callable[[Call], dict[str, Any]] | None = None,
+    ) -> None:
         self.counters = counters
         self.call = call
-        self.attempt = _Steps(call, store, failures_before)
+        self.attempt = _Steps(call, store, failures_before, details_of)
 
     def save(self, value: object) -> None:
         """Keep an item."""
@@ -129,7 +136,7 @@ class KeptRun(Run):
         iterator: list[Any],
         replace: bool,
     ) -> None:
-        super().__init__(engine.counters, call, engine._store, failures)
+        super().__init__(engine.counters, call, engine._store, failures, engine._details_of)
         self._engine = engine
         self._store = engine._store
         self._before = _intact_items(engine, before)
@@ -223,6 +230,7 @@ class KeptRun(Run):
                 self._remove()  # somebody else was first
                 return
             self._store.put(record, replace=True)
+        engine.code.keep(record.origin, call.function)
         if self._before is not None:
             remove_items(self._store, call.key, self._before.token)
         if self.attempt.failures_before:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from ._call import EXPIRES
 from ._codec import Codec
 from ._contents import Contents
 from ._html import facts
-from ._record import ITEM, ITEMS, Key, RecordInfo, is_result
+from ._packing import map_in
+from ._record import EXPIRES, ITEM, ITEMS, Key, RecordInfo, is_result
 from ._runs import Runs, prune, runs_in
 from ._stream_items import head_key, item_key, items_of
 from ._uses import Uses
@@ -193,10 +193,8 @@ def _expires_seconds(info: RecordInfo, expires_seconds: float | None) -> float |
     """Return how old a record may be: as its function's decorator said when it was made, or else as the config says."""
     if EXPIRES.encode() not in info.details:
         return expires_seconds
-    import msgspec
-
-    told: float = msgspec.msgpack.decode(info.details)[EXPIRES]
-    return told
+    told: float | None = map_in(info.details).get(EXPIRES)
+    return expires_seconds if told is None else told
 
 
 def _chunks(things: Sequence[T]) -> Iterator[Sequence[T]]:

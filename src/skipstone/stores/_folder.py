@@ -118,6 +118,15 @@ def make_step_folder(folder: str, *, sync: bool) -> None:
     for each in (root, index, folder):
         if make_private(each) and sync:
             sync_folder(os.path.dirname(each))
+    make_marker(root)
+
+
+def make_marker(root: str) -> None:
+    """Mark a `checkpoint` folder as one that may be cleared.
+
+    Raises:
+        OSError: It cannot be marked.
+    """
     marker = os.path.join(root, MARKER)
     if not os.path.exists(marker):
         with open(marker, "w", encoding="utf-8", opener=open_private) as file:
