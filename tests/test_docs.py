@@ -13,6 +13,7 @@ PAGES = {
     "docs/stores.md": "1 ['12']",
     "docs/sharing.md": "Transfer(results=1",
     "docs/costs.md": "running 0 hits, 100 misses",
+    "docs/right-results.md": "True True",
 }
 
 
