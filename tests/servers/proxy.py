@@ -112,9 +112,10 @@ class Proxy:
             self._flows.set()
             for writer in self._writers:
                 writer.transport.abort()
-            await asyncio.wait(
-                asyncio.all_tasks() - {asyncio.current_task()} or {asyncio.create_task(asyncio.sleep(0))}
-            )
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
         self._do(close())
         self._loop.call_soon_threadsafe(self._loop.stop)
