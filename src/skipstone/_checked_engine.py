@@ -16,7 +16,7 @@ from ._codec import DamagedPayloadError, UnreadableResultError
 from ._config import CheckpointConfig
 from ._details import arguments_of, details_of, digest_of, told
 from ._difference import difference
-from ._engine import MISS, Engine
+from ._engine import Engine
 from ._errors import (
     AuditWarning,
     ChangedArgumentWarning,
@@ -27,6 +27,7 @@ from ._errors import (
     StoreError,
 )
 from ._function import KnownFunction
+from ._hits import MISS
 from ._naming import shortened
 from ._packing import map_in
 from ._record import ARGUMENTS, Key, Record, RecordInfo, parts_of

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 from . import _log
 from ._call import Call, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
-from ._engine import MISS, Engine
+from ._engine import Engine
 from ._function import KnownFunction, known
+from ._hits import MISS
 from ._holdings import Holdings
-from ._items import Plan, batching_of, count_of, plan_of, source_of
+from ._html import facts
+from ._items import MapSettings, Plan, batching_of, plan_of, source_of
 from ._stats import Stats
 from ._streams import stream
 from ._unstable import check_id
@@ -63,6 +65,9 @@ class Checkpoint(Holdings):
     def __repr__(self) -> str:
         """Name the step, where its records are, and what was done so far."""
         return f"<{type(self).__name__} {self.name!r} in {self.place}: {self.stats()}>"
+
+    def _repr_html_(self) -> str:
+        return facts(f"{type(self).__name__} {self.name!r}", [("in", self.place), *self.stats().rows()])
 
     def __enter__(self) -> Checkpoint:
         """Return itself; it is closed at the end of the `with` block."""
@@ -191,30 +196,13 @@ class Checkpoint(Holdings):
             ValueError: A setting has a wrong value.
             MissingExtraError: The executor needs a library that is not installed.
         """
-        from ._crew import Job
-        from ._map import MapResults
-        from ._progress import Progress
-        from ._window import Window, options_of
-        from ._workers import crew_for
+        from ._map import mapped
 
-        function, _ = known(method)
-        if function.is_async:
-            message = f"{function.name} is a coroutine function: use map_async(...) instead"
-            raise TypeError(message)
-        if function.is_generator:
-            message = (
-                f"{function.name} is a generator function: call it for each item, and loop over what it yields"
-            )
-            raise TypeError(message)
-        batching = batching_of(function, batch_size, on_batch_error)
-        source = source_of(method, iterables, id, is_batch=batching is not None)
-        job = Job(self, method, retry, on_error == "raise", batching)
-        crew, count = crew_for(executor, workers, job)
-        options = options_of(ordered, on_error, window, count, skip_failed_after, batching=batching)
-        bar = Progress(function.name, count_of(iterables), shown=progress)
-        return MapResults(
-            Window(self._engine, *job.call(), source, crew, options=options, progress=bar), grace_seconds
+        batching = batching_of(known(method)[0], batch_size, on_batch_error)
+        settings = MapSettings(
+            ordered, on_error, retry, window, progress, skip_failed_after, batching, grace_seconds
         )
+        return mapped(self, method, iterables, id, settings=settings, executor=executor, workers=workers)
 
     def map_async(
         self,
@@ -258,26 +246,13 @@ class Checkpoint(Holdings):
             TypeError: `method` is no coroutine function.
             ValueError: A setting has a wrong value.
         """
-        from ._crew import Job
-        from ._map_async import AsyncMapResults, TaskCrew
-        from ._progress import Progress
-        from ._window import Window, options_of
+        from ._map_async import mapped_async
 
-        function, _ = known(method)
-        if not function.is_async:
-            message = f"{function.name} is no coroutine function: use map(...) instead"
-            raise TypeError(message)
-        if concurrency < 1:
-            message = f"concurrency is {concurrency}, expected at least 1"
-            raise ValueError(message)
-        batching = batching_of(function, batch_size, on_batch_error)
-        source = source_of(method, iterables, id, is_batch=batching is not None)
-        options = options_of(ordered, on_error, window, concurrency, skip_failed_after, batching=batching)
-        job = Job(self, method, retry, options.raises, batching)
-        bar = Progress(function.name, count_of(iterables), shown=progress)
-        return AsyncMapResults(
-            Window(self._engine, *job.call(), source, TaskCrew(job), options=options, progress=bar), grace_seconds
+        batching = batching_of(known(method)[0], batch_size, on_batch_error)
+        settings = MapSettings(
+            ordered, on_error, retry, window, progress, skip_failed_after, batching, grace_seconds
         )
+        return mapped_async(self, method, iterables, id, settings=settings, concurrency=concurrency)
 
     def wrap(self, function: Callable[P, R], /) -> Callable[P, R]:
         """Return a function, so that this checkpoint is current while it runs, also in another process.

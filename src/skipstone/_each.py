@@ -12,8 +12,8 @@ from ._beside import in_thread
 from ._call import Call, at_once
 from ._call_id import compile_id, position_of
 from ._current import get_checkpoint
-from ._engine import MISS
 from ._function import KnownFunction
+from ._hits import MISS
 from ._loading import Loader
 from ._pieces import Found
 from ._unstable import check_ids

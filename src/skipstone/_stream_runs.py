@@ -55,9 +55,7 @@ class Stored(NamedTuple):
 def usable(engine: Engine, call: Call, record: Record | None, refused: bytes) -> Stored | None:
     """Return what the record of an exhausted call holds, or None where it may not or cannot be used."""
     function = call.function
-    if record is None or (
-        record.origin.code != function.code and not engine.code.accepts(record.origin, function, call.id)
-    ):
+    if record is None or (not engine.accepts(record.origin, record.created_at_seconds, function, call.id)):
         return None
     damaged = not engine._codec.is_intact(record)
     if damaged or record.origin.encoding != ITEMS:
@@ -112,12 +110,12 @@ class Run:
 
     def finish(self, _value: object) -> None:
         """Keep what the generator returned, and that it is exhausted."""
-        self.counters.miss(self.attempt.duration_seconds)
+        self.counters.miss(self.attempt.duration_seconds, self.attempt.notes)
         _log.debug("ran: %s", self.call)
 
     def fail(self, error: Exception) -> None:
         """Note that it raised."""
-        self.counters.failure(self.attempt.duration_seconds)
+        self.counters.failure(self.attempt.duration_seconds, self.attempt.notes)
         _log.debug("raised %s: %s", type(error).__name__, self.call)
 
     def drop(self) -> None:
@@ -172,7 +170,7 @@ class KeptRun(Run):
             return
         try:
             self._begin()
-            self._close(Items(self._token, count, self._size_bytes, value is not None))
+            self._close(Items(self._token, count, self._size_bytes, value is not None, self.attempt.notes))
         except StoreError as error:
             self._lose(value, str(error), error)
 

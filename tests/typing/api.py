@@ -14,6 +14,7 @@ from skipstone import (
     CheckpointConfig,
     CheckpointedFunction,
     Failure,
+    Failures,
     LocalStorageCheckpoint,
     MapResults,
     NullCheckpoint,
@@ -212,7 +213,8 @@ assert_type(next(checkpoint.records()).arguments["text"].text, str)
 assert_type(checkpoint.history(shout, "k"), Iterator[tuple[RecordInfo, list[str]]])
 assert_type(checkpoint.accept(shout), int)
 register_id(Path, lambda path: path.name)
-assert_type(checkpoint.failures("app.shout"), Iterator[Failure])
+assert_type(checkpoint.failures("app.shout"), Failures)
+assert_type(next(checkpoint.failures()), Failure)
 assert_type(checkpoint.stats(), Stats)
 assert_type(checkpoint.stats().hits, int)
 assert_type(checkpoint.export("shouts", shout), Transfer)
