@@ -53,7 +53,7 @@ def config(request, tmp_path):
     """A place with two steps of one index and one of another."""
     config = {"artifacts_dir": str(tmp_path / "artifacts")}
     if request.param == "folder":
-        config["store"] = f"file://{tmp_path}/shared"
+        config |= {"store": f"file://{tmp_path}/shared", "signing_key": "secret"}
     with open_checkpoint("load", config) as checkpoint:
         fill(checkpoint)
     with open_checkpoint("Answer / questions", config) as checkpoint:
@@ -279,7 +279,7 @@ def test_what_is_saved_meanwhile_is_told(tmp_path):
 
 def test_a_shared_store_is_asked_again_when_told(tmp_path):
     """Of a store elsewhere, copies are asked; closing the catalogue forgets them."""
-    config = {"store": f"file://{tmp_path}/shared"}
+    config = {"store": f"file://{tmp_path}/shared", "signing_key": "secret"}
     with open_checkpoint("load", config) as checkpoint:
         checkpoint.load_or_run(str, 1, 1)
         step = Catalogue(config).step(Catalogue(config).steps()[0])
@@ -328,7 +328,7 @@ def test_looking_changes_nothing(script, state):
 
 def test_looking_at_nothing_makes_nothing(tmp_path):
     """A place that is not there has no steps, and is not there afterwards."""
-    for config in ({"artifacts_dir": tmp_path / "a"}, {"store": f"file://{tmp_path}/b"}):
+    for config in ({"artifacts_dir": tmp_path / "a"}, {"store": f"file://{tmp_path}/b", "signing_key": "secret"}):
         assert Catalogue(config).overview() == []
     assert list(tmp_path.iterdir()) == []
 

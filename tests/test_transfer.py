@@ -530,7 +530,7 @@ LARGE = """
 
     here, there = (open_checkpoint("step", {"artifacts_dir": name}) for name in ("here", "there"))
     if sys.argv[1] == "fill":
-        here.load_or_run(large, 1, 1 << 30)
+        here.load_or_run(large, 1, 1 << 29)
     else:
         before = own_bytes()
         thread = threading.Thread(target=watch)
@@ -539,7 +539,7 @@ LARGE = """
         over.set()
         thread.join()
         print("peak", peak - before)
-        assert len(there.load_or_run(large, 1, 0)) == 1 << 30
+        assert len(there.load_or_run(large, 1, 0)) == 1 << 29
         assert peak - before < 100 << 20, peak - before
 """
 
@@ -547,7 +547,7 @@ LARGE = """
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells how much memory a process has")
 def test_a_large_value_is_streamed(script):
-    """A result of 1 GB is exported and imported in less than 100 MB of memory."""
+    """A result of 512 MB is exported and imported in less than 100 MB of memory."""
     script.write("large.py", LARGE)
     script("large.py", "fill")
     assert "results=1" in script("large.py", "move").stdout

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 from typing import ClassVar
 
 from ._checkpoint import Checkpoint
 from ._config import CheckpointConfig, ConfigLike, resolve, serializer_of
-from ._errors import ConfigError, StoreUnavailableError, UnsafeStoreWarning, warn
+from ._errors import ConfigError, NetworkFileSystemWarning, StoreUnavailableError, UnsafeStoreWarning, warn
 from ._null_engine import NullEngine
 from ._places import LOCAL, local_folder, local_store, places_of, runs_store, scheme_of, store_of
+from .stores import SqliteStore
+from .stores._file_system import network_file_system
 from .stores._urls import shown
 
 
@@ -28,6 +31,12 @@ class LocalStorageCheckpoint(Checkpoint):
         settings = resolve(config)
         self.folder = local_folder(settings, checkpoint_name)
         store = local_store(self.folder, settings)
+        if not isinstance(store, SqliteStore) and not os.path.exists(self.folder):
+            warn(
+                f"{self.folder} is on a network file system ({network_file_system(self.folder)}): records are kept there "
+                f"as one file each, with leases instead of locks. On a local disk all is quicker",
+                NetworkFileSystemWarning,
+            )
         super().__init__(store, settings, name=checkpoint_name)
         self.place = self.folder
         self._arguments = (checkpoint_name, _for_other_folders(settings))
@@ -104,7 +113,7 @@ _warned_of: set[str] = set()
 def _warn_of_pickles(place: str, config: CheckpointConfig) -> None:
     """Say once of each place that whoever can write there can have code run here."""
     is_safe = config.signing_key or config.encryption_key or config.trust_store
-    if is_safe or serializer_of(config).name != "pickle" or place in _warned_of:
+    if is_safe or serializer_of(config).name != "pickle" or place in _warned_of or _is_worker():
         return
     _warned_of.add(place)
     warn(
@@ -114,6 +123,12 @@ def _warn_of_pickles(place: str, config: CheckpointConfig) -> None:
         f"you would let run code",
         UnsafeStoreWarning,
     )
+
+
+def _is_worker() -> bool:
+    """Tell whether this process was begun by `multiprocessing`: who did that has been told."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
 
 
 _KINDS = (ObjectStorageCheckpoint, PostgresCheckpoint, RedisCheckpoint)

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from ._beside import in_thread
+from ._crew import Crew, Job, Task, run_tasks
 from ._engine import MISS
 from ._items import MapSummary
 from ._loading import Loader
 from ._pieces import Item, Piece
 from ._window import MOMENT_SECONDS, Window
-from ._workers import Crew, Job, Task, is_unhandled, run_tasks
+from ._workers import is_unhandled
 
 R = TypeVar("R")
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ._errors import MissingExtraError
 from .stores import SqliteStore, Store
-from .stores._folder import CHECKPOINT_FOLDER, RUNS, folder_name, step_folder
+from .stores._connection import DATABASE
+from .stores._file_system import network_file_system
+from .stores._folder import CHECKPOINT_FOLDER, RUNS, folder_name, has_files_of_records, step_folder
 from .stores._urls import received, shown
 
 if TYPE_CHECKING:
     from ._config import CheckpointConfig
+    from .stores._shared_folder import SharedFolderStore
 
 LOCAL = "local"
 
@@ -130,9 +133,10 @@ def scopes_at(place: str, config: CheckpointConfig) -> Sequence[str]:
         MissingExtraError: It needs a library that is not installed.
     """
     if place == LOCAL:
-        from .stores._looking import scopes
+        from .stores import _looking, _shared_folder
 
-        return scopes(checkpoint_folder(config))
+        root = checkpoint_folder(config)
+        return sorted({*_looking.scopes(root), *_shared_folder.scopes(root)})
     service = _SERVICES[scheme_of(place)]
     where = _unquoted_path(place) if service is _FOLDER else received(place)
     return cast("Sequence[str]", _module_of(place, service).scopes(where))
@@ -148,9 +152,14 @@ def local_folder(config: CheckpointConfig, step: str) -> str:
     return step_folder(str(config.artifacts_dir), str(config.index_name), step)
 
 
-def local_store(folder: str, config: CheckpointConfig) -> SqliteStore:
-    """Return the store of a step in a folder of this machine."""
-    return SqliteStore(folder, durability=config.durability, trusted=config.trust_store)
+def local_store(folder: str, config: CheckpointConfig) -> SqliteStore | SharedFolderStore:
+    """Return the store of a step in a folder: the kind that is there, else the one that its file system can carry."""
+    is_database = os.path.exists(f"{folder}/{DATABASE}")
+    if is_database or not (has_files_of_records(folder) or network_file_system(folder)):
+        return SqliteStore(folder, durability=config.durability, trusted=config.trust_store)
+    from .stores._shared_folder import SharedFolderStore
+
+    return SharedFolderStore(folder, durability=config.durability, trusted=config.trust_store)
 
 
 def _unquoted_path(place: str) -> str:

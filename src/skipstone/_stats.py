@@ -34,11 +34,6 @@ class Stats(NamedTuple):
         )
 
 
-def difference(now: Stats, before: Stats) -> Stats:
-    """Return what was done between two moments."""
-    return Stats(*(one - other for one, other in zip(now, before, strict=True)))  # type: ignore[arg-type]
-
-
 def _counted(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
@@ -49,12 +44,13 @@ _FOLD_AFTER_HITS = 4096
 class Counters:
     """Counts from many threads."""
 
-    __slots__ = ("_counts", "_hits", "_lock", "on_count")
+    __slots__ = ("_counts", "_hits", "_lock", "_told", "on_count")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = [0, 0, 0, 0.0, 0.0, 0, 0, 0]
         self._hits: list[tuple[float, int]] = []
+        self._told = Stats()
         self.on_count: Callable[[], object] = lambda: None
         """Called when something was counted; of hits, now and then."""
 
@@ -118,3 +114,10 @@ class Counters:
         self._fold()
         with self._lock:
             return Stats(*self._counts)  # type: ignore[arg-type]
+
+    def news(self) -> Stats:
+        """Return what was counted since this was asked last: each count is told once, whichever thread asks."""
+        self._fold()
+        with self._lock:
+            before, self._told = self._told, Stats(*self._counts)  # type: ignore[arg-type]
+            return Stats(*(now - then for now, then in zip(self._counts, before, strict=True)))  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from ._failures import failure_key
 from ._naming import shortened
 from ._null_engine import NullEngine
 from ._record import ITEMS, Key, Record, RecordInfo, info_of, is_failure, is_result, parts_of, size_of
-from ._stream_items import head_key, item_key, items_of, remove_items, token_of
+from ._stream_items import Items, head_key, item_key, items_of, remove_items, token_of
 from .stores._export import ExportFile
 from .stores._tiers import missing_nothing
 
@@ -43,6 +43,9 @@ class Transfer(NamedTuple):
     """How many were left out, because they are damaged or without the signature or encryption that the config wants."""
     size_bytes: int = 0
     """Of the results that were written."""
+
+
+Transfer.__module__ = "skipstone"  # where it is public
 
 
 class Source(Protocol):
@@ -231,7 +234,9 @@ class _Copying:
                 if info.key not in found:
                     continue  # deleted meanwhile
                 # A look-up may leave out what a listing tells.
-                record = found[info.key]._replace(call_id=info.call_id, created_at_seconds=info.created_at_seconds)
+                record = found[info.key]._replace(
+                    call_id=info.call_id, created_at_seconds=info.created_at_seconds, details=info.details
+                )
                 reason = self._objection(record)
                 if reason:
                     self._leave_out(info, reason)
@@ -251,19 +256,14 @@ class _Copying:
         except struct.error:
             self._leave_out(info_of(record), "it does not tell its items")
             return False
-        self._write_parts(record, [head_key(record.key)])
-        count = items.number + items.has_value
-        at_once = max(1, min(_AT_ONCE, _MOST_BYTES // max(1, items.size_bytes // max(1, items.number))))
-        for start in range(0, count, at_once):
-            stop = min(count, start + at_once)
-            if not self._write_parts(record, [item_key(record.key, items.token, n) for n in range(start, stop)]):
-                remove_items(self._target, record.key, items.token)
-                self._leave_out(info_of(record), "some of its items are damaged or missing")
-                return False
-        self.size_bytes += items.size_bytes
-        return True
+        if all(self._has_written_parts(record, keys) for keys in _keys_of_parts(record.key, items)):
+            self.size_bytes += items.size_bytes
+            return True
+        remove_items(self._target, record.key, items.token)
+        self._leave_out(info_of(record), "some of its items are damaged or missing")
+        return False
 
-    def _write_parts(self, record: Record, keys: list[Key]) -> bool:
+    def _has_written_parts(self, record: Record, keys: list[Key]) -> bool:
         there = self._target.present(keys)
         missing = [key for key in keys if key not in there]
         with missing_nothing():
@@ -277,6 +277,15 @@ class _Copying:
         ]
         self._target.put_many(parts)
         return len(parts) == len(missing)
+
+
+def _keys_of_parts(key: Key, items: Items) -> Iterator[list[Key]]:
+    """Yield the key by which the items of a call are found, then those of the items, some megabytes at a time."""
+    yield [head_key(key)]
+    count = items.number + items.has_value
+    at_once = max(1, min(_AT_ONCE, _MOST_BYTES // max(1, items.size_bytes // max(1, items.number))))
+    for start in range(0, count, at_once):
+        yield [item_key(key, items.token, number) for number in range(start, min(count, start + at_once))]
 
 
 def _bounded(infos: list[RecordInfo]) -> Iterator[list[RecordInfo]]:

@@ -22,6 +22,7 @@ from skipstone import (
     SaveError,
     Serializer,
     Stats,
+    Transfer,
     cache_with_checkpoint,
     get_checkpoint,
     init_checkpoint,
@@ -214,6 +215,9 @@ register_id(Path, lambda path: path.name)
 assert_type(checkpoint.failures("app.shout"), Iterator[Failure])
 assert_type(checkpoint.stats(), Stats)
 assert_type(checkpoint.stats().hits, int)
+assert_type(checkpoint.export("shouts", shout), Transfer)
+assert_type(checkpoint.import_from(Path("shouts"), where=lambda record: record.size_bytes < 5), Transfer)
+assert_type(checkpoint.copy_to(checkpoint, "app.shout", replace=True).results, int)
 assert_type(checkpoint.clear(), int)
 assert_type(checkpoint.clear(shout, id=("a", 1)), int)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from .._config import CheckpointConfig, ConfigLike, codec_of, resolve
 from .._errors import StoreError
 from .._places import LOCAL, checkpoint_folder, places_of, scopes_at, shared_store
-from ..stores._folder import name_in
+from ..stores._folder import has_files_of_records, name_in
 from ..stores._looking import LookedAtStore
+from ..stores._shared_folder import SharedFolderStore
 from ..stores._urls import shown
 from ._answers import StepName, StepSummary, Totals
 from ._step import StepCatalogue
@@ -67,6 +68,9 @@ class Catalogue:
 
     def _tables(self, scope: str) -> Tables:
         if self.place == LOCAL:
-            return LookedAtStore(f"{checkpoint_folder(self.config)}/{scope}")
+            folder = f"{checkpoint_folder(self.config)}/{scope}"
+            if not has_files_of_records(folder):
+                return LookedAtStore(folder)
+            return ScannedTables(SharedFolderStore(folder, trusted=True))
         # Whoever can write there may: nothing of it is unpickled.
         return ScannedTables(shared_store(self.place, self.config._replace(trust_store=True), scope))

@@ -27,7 +27,7 @@ SELECT records.key, function, version, call_id, encoding, code, size, created_at
 FROM records JOIN origins ON origins.id = records.origin
 """
 KEYS_OF_FAILURES = """
-SELECT key FROM records WHERE origin IN (SELECT id FROM origins WHERE encoding = ?1 AND (?2 IS NULL OR function = ?2))
+SELECT key FROM records WHERE origin IN (SELECT id FROM origins WHERE encoding IN (?1, ?1 || '+aes') AND (?2 IS NULL OR function = ?2))
 ORDER BY sequence
 """
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from .._codec import Codec
 from .._failures import failure_of
-from .._record import FAILURE, Key, Origin, Record, RecordInfo, is_result
+from .._record import FAILURE, Key, Origin, Record, RecordInfo, is_failure, is_result
 from ..stores._looking import LookedAtStore
 from . import _queries
 from ._answers import (
@@ -112,7 +112,7 @@ class StepCatalogue:
         """
         rows = self._tables.ask(*_queries.page(query, json.loads(after) if after else None, limit))
         following = json.dumps(rows[-1][-2:]) if len(rows) == limit else None
-        return Page([RecordInfo(*row[:-2]) for row in rows], following)
+        return Page([self._codec.shown(RecordInfo(*row[:-2])) for row in rows], following)
 
     def count(self, query: RecordQuery = _EVERYTHING) -> int:
         """Return how many records there are."""
@@ -143,7 +143,8 @@ class StepCatalogue:
 
     def record(self, key: Key) -> RecordInfo | None:
         """Return what is known of a record, or None where there is none of this key."""
-        return self._tables.infos([key]).get(key)
+        found = self._tables.infos([key]).get(key)
+        return None if found is None else self._codec.shown(found)
 
     def stored(self, keys: list[Key]) -> dict[Key, Record]:
         """Return records as they are stored, with their payloads."""
@@ -156,8 +157,9 @@ class StepCatalogue:
             some = keys[start : start + _KEYS_AT_ONCE]
             infos = self._tables.infos(some)
             for key, record in self._tables.get_many(some).items():
-                if key in infos and self._codec.is_intact(record):
-                    yield FailedCall(key, failure_of(infos[key], record))
+                opened = self._codec.opened(record) if key in infos else None
+                if opened is not None:
+                    yield FailedCall(key, failure_of(self._codec.shown(infos[key]), opened))
 
     def failure_groups(self, function: str | None = None) -> list[FailureGroup]:
         """Return the failures, grouped by function and by what their errors have in common; the most frequent first."""
@@ -183,7 +185,7 @@ class StepCatalogue:
 def _part(origin: Origin, sums: tuple[Any, ...]) -> _Part:
     count, size_bytes, seconds, first_at, last_at = sums
     records = count if is_result(origin.encoding) else 0
-    failures = count if origin.encoding == FAILURE else 0
+    failures = count if is_failure(origin.encoding) else 0
     return _Part(origin, Totals(records, failures, size_bytes, seconds if records else 0.0, first_at, last_at))
 
 

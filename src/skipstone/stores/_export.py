@@ -291,10 +291,10 @@ class ExportFile:
         return size
 
     def _said(self, frame: _Frame) -> dict[str, Any]:
-        said: object = None
-        if self._fits(frame):
-            said = json.loads(self._read(frame.starts_at, frame.size_bytes))
-        return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+        if not self._fits(frame):
+            self.problems.append(f"what its {frame.kind.decode().strip()} says is damaged")
+            return {}
+        return cast("dict[str, Any]", json.loads(self._read(frame.starts_at, frame.size_bytes)))
 
     def _check_format(self, frame: _Frame) -> None:
         written = self._said(frame).get("skipstone export", _FORMAT)

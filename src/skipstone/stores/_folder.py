@@ -42,6 +42,11 @@ def name_in(folder: str) -> str:
     return name if folder_name(name) == folder else folder
 
 
+def has_files_of_records(folder: str) -> bool:
+    """Tell whether the folder of a step has a file for each record, rather than a database."""
+    return os.path.isdir(f"{folder}/records")
+
+
 def scopes_below(root: str, sign: str) -> list[str]:
     """Return `<index>/<step>` of each folder two levels below a folder that has something of this name in it."""
     from glob import glob
@@ -118,6 +123,15 @@ def make_step_folder(folder: str, *, sync: bool) -> None:
     for each in (root, index, folder):
         if make_private(each) and sync:
             sync_folder(os.path.dirname(each))
+    make_marker(root)
+
+
+def make_marker(root: str) -> None:
+    """Mark a `checkpoint` folder as one that may be cleared.
+
+    Raises:
+        OSError: It cannot be marked.
+    """
     marker = os.path.join(root, MARKER)
     if not os.path.exists(marker):
         with open(marker, "w", encoding="utf-8", opener=open_private) as file:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from .. import _log
 from .._errors import StoreError, StoreUnavailableWarning, warn
 from .._record import Key, Record, RecordInfo
-from ._backlog import Backlog, is_mark
+from ._backlog import Backlog, UntilCopied, is_mark, named_like
 from ._base import BaseStore, Claim, Store
 
 _misses_nothing = ContextVar("_misses_nothing", default=False)
@@ -124,10 +124,15 @@ class TieredStore(BaseStore):
             else:
                 self._keep_near([record for record in records if record.key in kept], replace=True)
                 if len(kept) < len(records):
-                    theirs = self._far.get_many([record.key for record in records if record.key not in kept])
-                    self._keep_near(list(theirs.values()), replace=True)
+                    ours = {record.key: record for record in records if record.key not in kept}
+                    theirs = self._far.get_many(list(ours)).values()
+                    self._keep_near([named_like(ours[record.key], record) for record in theirs], replace=True)
                 return kept
-        return self._backlog.save(records, replace=replace)
+        try:
+            return self._backlog.save(records, replace=replace)
+        except StoreError as error:
+            self._near_failed(error)
+        return self._put_far(records, replace=replace)
 
     def _put_far(self, records: Sequence[Record], *, replace: bool) -> set[Key]:
         if len(records) != 1:
@@ -188,9 +193,9 @@ class TieredStore(BaseStore):
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`. While one of the two is away, the claim holds among those that share the other."""
         with ExitStack() as claims:
-            for store, failed in ((self._near, self._near_failed), (self._far, self._far_failed)):
+            for claimed, failed in ((self._near.claim, self._near_failed), (self._claim_far, self._far_failed)):
                 try:
-                    claim = store.claim(key)
+                    claim = claimed(key)
                 except StoreError as error:
                     failed(error)
                     continue
@@ -198,6 +203,18 @@ class TieredStore(BaseStore):
                     return None
                 claims.enter_context(claim)
             return cast("Claim", claims.pop_all())
+
+    def _claim_far(self, key: Key) -> Claim | None:
+        if not self._in_background:
+            return self._far.claim(key)
+        # The record comes later than the call ends: nobody else is to run it meanwhile.
+        claim = self._backlog.taken_back(key)
+        if claim is None:
+            claim = self._far.claim(key)
+            if claim is None:
+                return None
+            claim.__enter__()
+        return UntilCopied(key, claim, self._backlog)
 
     def close(self) -> None:
         """See `Store`. The far store gets what it has not got yet, if it answers."""
