@@ -101,7 +101,7 @@ class Clock:
         return next(numbers)
 
 
-@pytest.mark.parametrize("way", ["call", "map", "coroutine"])
+@pytest.mark.parametrize("way", ["call", "map", "coroutine", "each"])
 def test_an_id_that_is_another_when_it_is_made_again(memory, way):
     """The id of the first call is made twice; where that gives two ids, no call is run."""
     import asyncio
@@ -116,11 +116,16 @@ def test_an_id_that_is_another_when_it_is_made_again(memory, way):
     async def later(clock):
         ran.append(clock)
 
+    @cache_with_checkpoint(id="clock.now", each="clocks")
+    def many(clocks):
+        ran.append(clocks)
+
     with pytest.raises(UnstableIdError, match=r"made twice from the same arguments, is '\d+' and then '\d+'"):
         {
             "call": lambda: work(Clock()),
             "map": lambda: list(memory.map(work, [Clock()])),
             "coroutine": lambda: asyncio.run(later(Clock())),
+            "each": lambda: many([Clock()]),
         }[way]()
     assert ran == []
 
