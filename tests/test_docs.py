@@ -11,7 +11,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = {
     "README.md": "1 hit, 1 miss, 0 failures",
     "docs/stores.md": "1 ['12']",
+    "docs/sharing.md": "Transfer(results=1",
     "docs/costs.md": "running 0 hits, 100 misses",
+    "docs/right-results.md": "True True",
 }
 
 

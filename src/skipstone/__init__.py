@@ -7,23 +7,31 @@ if _sys.platform == "win32":  # fcntl is not there, and its absence would be tol
     _message = "skipstone runs on Linux and macOS; on Windows, use it in WSL"
     raise ImportError(_message)
 
+from ._canonical import register_id
 from ._checkpoint import Checkpoint
 from ._config import CheckpointConfig
 from ._current import get_checkpoint, use_checkpoint
 from ._decorator import CheckpointedFunction, cache_with_checkpoint
 from ._errors import (
+    AuditWarning,
     BatchLengthError,
+    ChangedArgumentWarning,
+    ChangedGlobalWarning,
     CheckpointNotInitializedError,
+    CheckWarning,
     ClaimTimeoutError,
     CodeChangedWarning,
     ConfigError,
     DamagedRecordWarning,
     DamagedStoreWarning,
+    DifferentArgumentsWarning,
     IdExpressionError,
     LoadWarning,
     MissingExtraError,
     NetworkFileSystemWarning,
+    NoteWarning,
     ReentrantCallError,
+    RoundTripWarning,
     SaveError,
     SaveWarning,
     SkipstoneError,
@@ -36,6 +44,7 @@ from ._errors import (
     UnsafeStoreWarning,
     UnstableIdError,
 )
+from ._failures import Failures
 from ._items import MapSummary, Plan
 from ._kinds import (
     LocalStorageCheckpoint,
@@ -44,11 +53,14 @@ from ._kinds import (
     PostgresCheckpoint,
     RedisCheckpoint,
 )
+from ._notes import note
 from ._opening import init_checkpoint, open_checkpoint
-from ._record import Failure, RecordInfo
+from ._record import Argument, Failure, RecordInfo
+from ._records import Records
 from ._runs import Run, RunningMap
 from ._serializers import Serializer
 from ._stats import Stats
+from ._upkeep import Cleanup
 
 if _typing.TYPE_CHECKING:
     from ._map import MapResults
@@ -58,18 +70,26 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Argument",
     "AsyncMapResults",
+    "AuditWarning",
     "BatchLengthError",
+    "ChangedArgumentWarning",
+    "ChangedGlobalWarning",
+    "CheckWarning",
     "Checkpoint",
     "CheckpointConfig",
     "CheckpointNotInitializedError",
     "CheckpointedFunction",
     "ClaimTimeoutError",
+    "Cleanup",
     "CodeChangedWarning",
     "ConfigError",
     "DamagedRecordWarning",
     "DamagedStoreWarning",
+    "DifferentArgumentsWarning",
     "Failure",
+    "Failures",
     "IdExpressionError",
     "LoadWarning",
     "LocalStorageCheckpoint",
@@ -77,13 +97,16 @@ __all__ = [
     "MapSummary",
     "MissingExtraError",
     "NetworkFileSystemWarning",
+    "NoteWarning",
     "NullCheckpoint",
     "ObjectStorageCheckpoint",
     "Plan",
     "PostgresCheckpoint",
     "RecordInfo",
+    "Records",
     "RedisCheckpoint",
     "ReentrantCallError",
+    "RoundTripWarning",
     "Run",
     "RunningMap",
     "SaveError",
@@ -103,7 +126,9 @@ __all__ = [
     "cache_with_checkpoint",
     "get_checkpoint",
     "init_checkpoint",
+    "note",
     "open_checkpoint",
+    "register_id",
     "use_checkpoint",
 ]
 

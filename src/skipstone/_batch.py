@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ._beside import in_thread
 from ._call import Attempt, Call, all_under_way, at_once
-from ._engine import MISS
 from ._errors import BatchLengthError
+from ._hits import MISS
 from ._record import Failure, Key
 
 if TYPE_CHECKING:

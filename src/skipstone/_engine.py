@@ -5,23 +5,21 @@ Sync and async calls differ in who sleeps and who awaits, and in nothing else.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from . import _log
 from ._beside import in_thread
 from ._blame import blame
 from ._call import Attempt, Call, Turn
-from ._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
+from ._code_changes import CodeChanges
+from ._codec import RefusedResultError
 from ._config import CheckpointConfig, codec_of
 from ._contents import Contents
+from ._details import details_of
 from ._errors import (
-    CodeChangedWarning,
-    DamagedRecordWarning,
-    LoadWarning,
     SaveError,
     SaveWarning,
     SkipstoneWarning,
@@ -30,24 +28,39 @@ from ._errors import (
     warn,
 )
 from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
-from ._function import KnownFunction, is_comparable
+from ._function import KnownFunction
+from ._history import keep_in_history
+from ._hits import MISS, Hits
 from ._naming import shortened
-from ._record import FAILURE, Buffer, Failure, Key, Origin, Payload, Record, info_of, parts_of, size_of
+from ._origins import Origins
+from ._record import (
+    FAILURE,
+    ITEM,
+    Buffer,
+    Failure,
+    Key,
+    Payload,
+    Record,
+    info_of,
+    parts_of,
+    size_of,
+)
 from ._runs import Runs
 from ._stats import Counters
+from ._stream_items import Items
+from ._upkeep import Cleanup, Upkeep
+from ._uses import Uses
 from .stores import Claim, Store
-
-MISS: Final = object()
-"""No stored result. Not None: that is a result like any other."""
 
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
-_HIT = "hit: %s for id %r"
-_HOST = os.uname().nodename
 
 
 class Engine:
     """Runs calls whose result is not stored, and stores it."""
+
+    checks_all = False  # whether nothing is to be looked up without the call
+    _details_of = staticmethod(details_of)
 
     def __init__(self, store: Store, config: CheckpointConfig) -> None:
         """Keep results in `store`, as the config says.
@@ -64,7 +77,14 @@ class Engine:
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
         self._saves_quickly: KnownFunction | None = None
-        self._origins: dict[tuple[KnownFunction, str, int], Origin] = {}
+        self._origins = Origins(self.runs)
+        self.code = CodeChanges(store, self._codec, config.on_code_change, self._origins, self._warn)
+        self.uses = None if config.max_bytes is None else Uses()
+        self._hits = Hits(
+            self._codec, self.code, self.counters, self._warn, config.expires_seconds, uses=self.uses
+        )
+        self.hit, self.hits, self.results = self._hits.hit, self._hits.hits, self._hits.results
+        self.accepts = self._hits.accepts
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
@@ -88,68 +108,17 @@ class Engine:
             self._just_missed = function
         return record
 
-    def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
-        """Return the result that a record holds, or MISS where it cannot or may not be returned."""
-        value = self._result_in(record, function, call_id)
-        if value is not MISS:
-            self.counters.hit(record.duration_seconds, len(record.payload))
-            if _log.is_debugging():
-                _log.debug(_HIT, function.name, shortened(call_id))
-        return value
-
-    def hits(
-        self, records: Sequence[Record | None], function: KnownFunction, ids: Sequence[object]
-    ) -> list[object]:
-        """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
-        values = [
-            MISS if record is None else self._result_in(record, function, call_id)
-            for record, call_id in zip(records, ids, strict=True)
-        ]
-        hits = [record for record, value in zip(records, values, strict=True) if record and value is not MISS]
-        seconds = sum([record.duration_seconds for record in hits])
-        self.counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
-        if _log.is_debugging():
-            for call_id, value in zip(ids, values, strict=True):
-                if value is not MISS:
-                    _log.debug(_HIT, function.name, shortened(call_id))
-        return values
-
-    def _result_in(self, record: Record, function: KnownFunction, call_id: object) -> object:
-        if record.origin.code != function.code and not self._accepts(record.origin.code, function, call_id):
-            return MISS
-        try:
-            return self._codec.decode(record, function)
-        except (DamagedPayloadError, UnreadableResultError) as error:
-            damaged, refused = isinstance(error, DamagedPayloadError), isinstance(error, RefusedResultError)
-            self._warn(
-                DamagedRecordWarning if damaged else LoadWarning,
-                f"the stored result of {function.name} for id {shortened(call_id)!r} "
-                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): the call runs again and "
-                f"{'what is stored stays as it is' if refused else 'its result replaces it'}",
-                once=(function.name, str(error)) if refused else record.key,
-            )
-            return MISS
+    def replays(self, call: Call, items: Items, duration_seconds: float) -> None:
+        """Count the replay of a generator."""
+        self.counters.hit(duration_seconds, items.size_bytes)
+        self.counters.notes_saved(items.notes)
+        if self.uses is not None:
+            self.uses.note(call.key)
 
     async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if len(record.payload) < _LARGE_BYTES:
             return self.hit(record, function, call_id)
         return cast("object", await in_thread(self.hit, record, function, call_id))
-
-    def _accepts(self, code: bytes, function: KnownFunction, call_id: object) -> bool:
-        """Decide whether a result that was made by other code may be returned."""
-        if not is_comparable(code, function.code):
-            return True
-        policy = function.on_code_change or self._config.on_code_change
-        if policy == "warn" and (CodeChangedWarning, function.name) not in self._warned:
-            self._warn(
-                CodeChangedWarning,
-                f"the code of {function.name} changed since its stored results were made (first met at id "
-                f"{shortened(call_id)!r}); they are returned all the same. To run such calls again, decorate it with "
-                f'on_code_change="rerun" or another version=, or clear(function=...); to accept them, set '
-                f'on_code_change="ignore" there or in the config',
-                once=function.name,
-            )
-        return policy != "rerun"
 
     def is_done(self, function: KnownFunction, key: Key, call_id: object) -> bool:
         """Tell whether a stored result would be returned, without loading it."""
@@ -160,21 +129,19 @@ class Engine:
             return False
         if record is None or not self._codec.is_intact(record) or self._codec.refusal(record):
             return False
-        return record.origin.code == function.code or self._accepts(record.origin.code, function, call_id)
+        return self.accepts(record.origin, record.created_at_seconds, function, call_id)
 
     def done(self, function: KnownFunction, keys: Sequence[Key]) -> set[Key]:
         """Return those of these keys whose stored results would be returned, as far as one can tell unread."""
         try:
-            if (function.on_code_change or self._config.on_code_change) != "rerun":
+            if not self._hits.chooses(function):
                 return self._store.present(keys)
-            records = self._store.get_many(keys)
+            infos = self._store.infos(keys)
         except StoreError as error:
             self._store_failed(error)
             return set()
         return {
-            key
-            for key, record in records.items()
-            if record.origin.code == function.code or self._accepts(record.origin.code, function, key)
+            key for key, info in infos.items() if self.accepts(info.origin, info.created_at_seconds, function, key)
         }
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
@@ -274,7 +241,7 @@ class Engine:
         if any(call.key in found for call in calls):
             self._just_missed = None
         return [
-            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed))))
+            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed)), self._details_of))
             for call, (key, failed) in zip(calls, keys, strict=True)
         ]
 
@@ -292,13 +259,13 @@ class Engine:
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
         """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
-        self.counters.miss(attempt.duration_seconds)
+        self.counters.miss(attempt.duration_seconds, attempt.notes)
         _log.debug("ran: %s", attempt.call)
         return self._save(attempt, value, replace)
 
     def failed(self, attempt: Attempt, error: Exception) -> None:
         """Count and note the failure of an attempt that is over."""
-        self.counters.failure(attempt.duration_seconds)
+        self.counters.failure(attempt.duration_seconds, attempt.notes)
         self._note_failure(attempt, error)
         _log.debug("raised %s: %s", type(error).__name__, attempt.call)
 
@@ -315,13 +282,15 @@ class Engine:
         """Store a result, and return it, or the one that somebody else stored first."""
         call = attempt.call
         try:
-            encoded = self._codec.encode(value, call.function)
+            encoded = self._codec.encode(value, call.function, attempt.notes)
         except Exception as error:  # noqa: BLE001 - a serializer raises what it likes
             reason = blame(value, error, self._codec.serializer)
             self._not_saved(call, value, f"{reason}; return plain data to have it kept", error)
             return value
         record = self._record(attempt, call.key, encoded.encoding, encoded.payload)
         try:
+            if replace:
+                self._keep_history(call.key)
             if not self._store.put(record, replace=replace):
                 theirs = self._store.get(call.key)
                 result = MISS if theirs is None else self.hit(theirs, call.function, call.id)
@@ -333,17 +302,23 @@ class Engine:
                     )
                     self._not_saved(call, value, reason, RefusedResultError(refusal))
                     return value
+                self._keep_history(call.key)
                 self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
             if attempt.failures_before:
                 self._store.delete([failure_key(call.key)])
         except StoreError as error:
             self._not_saved(call, value, str(error), error)
         else:
+            self.code.keep(record.origin, call.function)
             size_bytes = size_of(parts_of(encoded.payload))
             self.counters.saved(size_bytes)
             is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
             self._saves_quickly = call.function if is_quick else None
         return value
+
+    def _keep_history(self, key: Key) -> None:
+        if self._config.keep_history:
+            keep_in_history(self._store, self._codec, key)
 
     def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
         self.counters.not_saved()
@@ -365,20 +340,28 @@ class Engine:
 
     def _record(self, attempt: Attempt, key: Key, encoding: str, payload: Buffer | Payload) -> Record:
         function = attempt.call.function
-        origin = self._origin(function, encoding, os.getpid())
+        origin = self._origins.of(function, encoding)
+        details = b"" if encoding.startswith(ITEM) else attempt.packed_details
         call_id = shortened(attempt.call.id, _CALL_ID_CHARACTERS)
-        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time())
+        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), details)
         return self._codec.seal(record)
 
-    def _origin(self, function: KnownFunction, encoding: str, process: int) -> Origin:
-        origin = self._origins.get((function, encoding, process))
-        if origin is None:
-            origin = Origin(function.name, function.version, encoding, function.code, self.runs.id, _HOST, process)
-            self._origins[function, encoding, process] = origin
-        return origin
+    def clean(self, max_bytes: float | None, *, compact: bool = False, dry_run: bool = False) -> Cleanup:
+        """Remove what is of no use; see `Upkeep`."""
+        upkeep = Upkeep(self._store, self._codec, self.runs, self.uses)
+        most = self._config.max_bytes if max_bytes is None else max_bytes
+        return upkeep.clean(self._config.expires_seconds, most, compact=compact, dry_run=dry_run)
 
     def close(self) -> None:
-        """Close the store, and tell the end of the run."""
+        """Keep to `max_bytes`, tell the end of the run, and close the store."""
+        if self.uses is not None:
+            try:
+                if self.counters.stats().bytes_saved:
+                    _log.info("to keep to max_bytes: %s", self.clean(None))
+                else:
+                    self.uses.tell(self.runs.store())
+            except StoreError as error:
+                self._store_failed(error)
         self.runs.close()
         self._store.close()
 
@@ -389,7 +372,7 @@ class Engine:
             once=StoreUnavailableWarning,
         )
 
-    def _warn(self, category: type[SkipstoneWarning], message: str, *, once: object) -> None:
+    def _warn(self, category: type[SkipstoneWarning], message: str | Callable[[], str], *, once: object) -> None:
         if (category, once) not in self._warned:
             self._warned.add((category, once))
-            warn(message, category)
+            warn(message if isinstance(message, str) else message(), category)

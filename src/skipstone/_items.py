@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Iterable, Iterator, Sized
-from itertools import islice, starmap
+from itertools import chain, islice, starmap
 from typing import Any, NamedTuple
 
 from ._call_id import compile_id, position_of
 from ._function import KnownFunction, known
+from ._html import facts
+from ._stats import duration
+from ._unstable import check_id_function, check_repeats
 
 _ITEMS_AT_ONCE = 1000
 _SAMPLED_RECORDS = 10_000
@@ -37,6 +40,14 @@ class Plan(NamedTuple):
         time = "" if self.estimated_seconds is None else f", about {self.estimated_seconds:,.1f} s of work"
         return f"{self.done:,} done, {self.missing:,} missing{failed}{time}"
 
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [("done", f"{self.done:,}"), ("missing", f"{self.missing:,}")]
+        if self.failed:
+            rows.append(("of these failed", f"{self.failed:,}"))
+        if self.estimated_seconds is not None:
+            rows.append(("about", f"{duration(self.estimated_seconds)} of work, {self.estimated_bytes:,} bytes"))
+        return facts("plan", rows)
+
 
 class MapSummary(NamedTuple):
     """What a map did."""
@@ -47,6 +58,23 @@ class MapSummary(NamedTuple):
     """Calls that ran and returned."""
     failed: int
     """Calls that raised, or were left alone because they had failed too often."""
+
+    def _repr_html_(self) -> str:
+        counts = {"done before": self.done_before, "done now": self.done_now, "failed": self.failed}
+        return facts("map", [(name, f"{count:,}") for name, count in counts.items()])
+
+
+class MapSettings(NamedTuple):
+    """How a map is done, as `Checkpoint.map` is told."""
+
+    ordered: bool
+    on_error: str
+    retry: Callable[..., Any] | None
+    window: int | None
+    progress: bool | None
+    skip_failed_after: int | None
+    batching: Batching | None
+    grace_seconds: float
 
 
 class Source(NamedTuple):
@@ -82,7 +110,18 @@ def source_of(
         )
         raise TypeError(message)
     id_of = id_function(method, id, is_batch=is_batch)
-    return Source(zip(*iterables, strict=False), id_of)
+    check_id_function(function, id)
+    calls = zip(*iterables, strict=False)
+    return Source(chain(_checked(function, id_of, calls), calls), id_of)
+
+
+def _checked(
+    function: KnownFunction, id_of: Callable[..., object], calls: Iterator[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the first call, whose id is made twice."""
+    for args in islice(calls, 1):
+        check_repeats(function, id_of, args, {})
+        yield args
 
 
 class Batching(NamedTuple):

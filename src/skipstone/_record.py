@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias, cast
 
+from ._packing import map_in
+
 Key: TypeAlias = bytes
 """16 bytes: the digest of function name, version and call id."""
 
@@ -18,6 +20,11 @@ FAILURE = "failure"
 ITEM = "item:"
 """What the encoding of a record begins with that is a part of a generator's result."""
 
+CODE = "code"
+"""The encoding of a record that tells what code results were made by."""
+
+HISTORY = "history:"
+"""What the encoding of a record begins with whose place another one took."""
 ITEMS = "items"
 """The encoding of the record of a generator's call that was exhausted."""
 
@@ -55,9 +62,28 @@ class Record(NamedTuple):
     call_id: str = ""
     """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out: `scan` tells it."""
     created_at_seconds: float = 0.0
-    """Unix time at which the call ended. `Store.get` may leave it out, too."""
+    """Unix time at which the call ended."""
     details: bytes = b""
     """What else is known of the call: a MessagePack map, or empty. `Store.get` may leave it out, too."""
+
+
+ARGUMENTS = "arguments"
+"""The detail that tells of a call's arguments."""
+
+NOTES = "notes"
+"""The detail that tells of the numbers that a call noted."""
+
+EXPIRES = "expires_seconds"
+"""The detail that tells how old the result may be, where its function has a say in that."""
+
+
+class Argument(NamedTuple):
+    """What a record tells of one argument of its call."""
+
+    digest: bytes | None
+    """8 bytes that differ where the content does; None where it has none, or is too large to make one on the way."""
+    text: str
+    """The value, shortened, where it is small and plain; else the name of its type."""
 
 
 class RecordInfo(NamedTuple):
@@ -78,6 +104,23 @@ class RecordInfo(NamedTuple):
     details: bytes = b""
     """What else is known of the call: a MessagePack map, or empty."""
 
+    @property
+    def origin(self) -> Origin:
+        """What it has in common with others."""
+        return Origin(self.function, self.version, self.encoding, self.code, self.run, self.host, self.process)
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        """What is told of the call's arguments, by the names of the parameters; those that are secret are left out."""
+        told = map_in(self.details).get(ARGUMENTS)
+        return {name: Argument(*argument) for name, argument in told.items()} if isinstance(told, dict) else {}
+
+    @property
+    def notes(self) -> dict[str, float]:
+        """Numbers that the call noted, by name; see `note`."""
+        told = map_in(self.details).get(NOTES)
+        return told if isinstance(told, dict) else {}
+
 
 class Failure(NamedTuple):
     """A call that raised, and has not succeeded since."""
@@ -97,7 +140,7 @@ class Failure(NamedTuple):
 
 def is_result(encoding: str) -> bool:
     """Tell from the encoding of a record whether it is the one of a finished call."""
-    return not is_failure(encoding) and not encoding.startswith((ITEM, MARK))
+    return encoding.partition("+")[0] not in {FAILURE, CODE} and not encoding.startswith((ITEM, HISTORY, MARK))
 
 
 def is_failure(encoding: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from . import _log
 from ._codec import Codec
 from ._digest import blake2b
-from ._record import Key, Origin, Record, parts_of
+from ._record import Key, Origin, Record, RecordInfo, parts_of
 from ._serializers import PickleSerializer
 from ._stats import Counters, Stats
 from .stores import MemoryStore, Store
@@ -183,6 +183,11 @@ class Runs:
         payload = json.dumps(told).encode()
         return _seals.seal(Record(_key(self.id), b"", _ORIGIN, lasted, payload, self.id, self._started_at_seconds))
 
+    def store(self) -> Store:
+        """Return the store of this and other runs."""
+        with self._lock:
+            return self._opened()
+
     def all(self) -> Iterator[Run]:
         """Yield all runs, this one up to this moment, the newest last.
 
@@ -204,7 +209,7 @@ def runs_in(store: Store) -> Iterator[Run]:
     Raises:
         StoreError: The store cannot be read.
     """
-    infos = sorted(store.scan(), key=lambda info: info.created_at_seconds)
+    infos = _infos(store)
     for start in range(0, len(infos), _KEYS_AT_ONCE):
         some = infos[start : start + _KEYS_AT_ONCE]
         records = store.get_many([info.key for info in some])
@@ -214,10 +219,17 @@ def runs_in(store: Store) -> Iterator[Run]:
                 yield _run_of(info.call_id, info.created_at_seconds, record)
 
 
-def prune(store: Store) -> int:
-    """Remove all runs but the last thousand; return how many there were."""
-    infos = sorted(store.scan(), key=lambda info: info.created_at_seconds)
-    return store.delete([info.key for info in infos[:-KEPT_RUNS]]) if len(infos) > KEPT_RUNS else 0
+def prune(store: Store, *, dry_run: bool = False) -> int:
+    """Remove all runs but the last thousand; return how many there are."""
+    old = _infos(store)[:-KEPT_RUNS]
+    if old and not dry_run:
+        store.delete([info.key for info in old])
+    return len(old)
+
+
+def _infos(store: Store) -> list[RecordInfo]:
+    told = [info for info in store.scan() if info.encoding == _ORIGIN.encoding]
+    return sorted(told, key=lambda info: info.created_at_seconds)
 
 
 def _run_of(run: str, started_at_seconds: float, record: Record) -> Run:
@@ -236,7 +248,7 @@ def _run_of(run: str, started_at_seconds: float, record: Record) -> Run:
     return Run(
         run,
         told["step"],
-        Stats(**{name: told["stats"][name] for name in Stats._fields if name in told["stats"]}),
+        Stats(**told["stats"]),
         started_at_seconds,
         updated,
         state,

@@ -55,9 +55,7 @@ class Stored(NamedTuple):
 def usable(engine: Engine, call: Call, record: Record | None, refused: bytes) -> Stored | None:
     """Return what the record of an exhausted call holds, or None where it may not or cannot be used."""
     function = call.function
-    if record is None or (
-        record.origin.code != function.code and not engine._accepts(record.origin.code, function, call.id)
-    ):
+    if record is None or (not engine.accepts(record.origin, record.created_at_seconds, function, call.id)):
         return None
     damaged = not engine._codec.is_intact(record)
     if damaged or record.origin.encoding != ITEMS:
@@ -90,10 +88,17 @@ class _Steps(Attempt):
 class Run:
     """One run of a generator function, of which nothing is kept."""
 
-    def __init__(self, counters: Counters, call: Call, store: Any = None, failures_before: int = 0) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        call: Call,
+        store: Any = None,
+        failures_before: int = 0,
+        details_of: Callable[[Call], dict[str, Any]] | None = None,
+    ) -> None:
         self.counters = counters
         self.call = call
-        self.attempt = _Steps(call, store, failures_before)
+        self.attempt = _Steps(call, store, failures_before, details_of)
 
     def save(self, value: object) -> None:
         """Keep an item."""
@@ -105,12 +110,12 @@ class Run:
 
     def finish(self, _value: object) -> None:
         """Keep what the generator returned, and that it is exhausted."""
-        self.counters.miss(self.attempt.duration_seconds)
+        self.counters.miss(self.attempt.duration_seconds, self.attempt.notes)
         _log.debug("ran: %s", self.call)
 
     def fail(self, error: Exception) -> None:
         """Note that it raised."""
-        self.counters.failure(self.attempt.duration_seconds)
+        self.counters.failure(self.attempt.duration_seconds, self.attempt.notes)
         _log.debug("raised %s: %s", type(error).__name__, self.call)
 
     def drop(self) -> None:
@@ -131,7 +136,7 @@ class KeptRun(Run):
         iterator: list[Any],
         replace: bool,
     ) -> None:
-        super().__init__(engine.counters, call, engine._store, failures)
+        super().__init__(engine.counters, call, engine._store, failures, engine._details_of)
         self._engine = engine
         self._store = engine._store
         self._before = _intact_items(engine, before)
@@ -165,7 +170,7 @@ class KeptRun(Run):
             return
         try:
             self._begin()
-            self._close(Items(self._token, count, self._size_bytes, value is not None))
+            self._close(Items(self._token, count, self._size_bytes, value is not None, self.attempt.notes))
         except StoreError as error:
             self._lose(value, str(error), error)
 
@@ -225,6 +230,7 @@ class KeptRun(Run):
                 self._remove()  # somebody else was first
                 return
             self._store.put(record, replace=True)
+        engine.code.keep(record.origin, call.function)
         if self._before is not None:
             remove_items(self._store, call.key, self._before.token)
         if self.attempt.failures_before:

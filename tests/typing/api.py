@@ -14,17 +14,21 @@ from skipstone import (
     CheckpointConfig,
     CheckpointedFunction,
     Failure,
+    Failures,
     LocalStorageCheckpoint,
     MapResults,
     NullCheckpoint,
     RecordInfo,
+    Records,
     SaveError,
     Serializer,
     Stats,
+    Transfer,
     cache_with_checkpoint,
     get_checkpoint,
     init_checkpoint,
     open_checkpoint,
+    register_id,
     use_checkpoint,
 )
 from skipstone.stores import BaseStore, MemoryStore, Record, SqliteStore, Store
@@ -203,11 +207,19 @@ async def use_load_or_run_async() -> None:
 
 assert_type(checkpoint.map(shout, ["a"]), MapResults[list[str]])
 assert_type(checkpoint.map_async(later, [1]), AsyncMapResults[bytes])
-assert_type(checkpoint.records(), Iterator[RecordInfo])
-assert_type(checkpoint.records(shout), Iterator[RecordInfo])
-assert_type(checkpoint.failures("app.shout"), Iterator[Failure])
+assert_type(checkpoint.records(), Records)
+assert_type(next(checkpoint.records(shout)), RecordInfo)
+assert_type(next(checkpoint.records()).arguments["text"].text, str)
+assert_type(checkpoint.history(shout, "k"), Iterator[tuple[RecordInfo, list[str]]])
+assert_type(checkpoint.accept(shout), int)
+register_id(Path, lambda path: path.name)
+assert_type(checkpoint.failures("app.shout"), Failures)
+assert_type(next(checkpoint.failures()), Failure)
 assert_type(checkpoint.stats(), Stats)
 assert_type(checkpoint.stats().hits, int)
+assert_type(checkpoint.export("shouts", shout), Transfer)
+assert_type(checkpoint.import_from(Path("shouts"), where=lambda record: record.size_bytes < 5), Transfer)
+assert_type(checkpoint.copy_to(checkpoint, "app.shout", replace=True).results, int)
 assert_type(checkpoint.clear(), int)
 assert_type(checkpoint.clear(shout, id=("a", 1)), int)
 
