@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ._html import facts
@@ -62,6 +62,14 @@ class Stats(NamedTuple):
 def difference(now: Stats, before: Stats) -> Stats:
     """Return what was done between two moments."""
     return Stats(*[_plus(one, other, sign=-1) for one, other in zip(now, before, strict=True)])
+
+
+def total(several: Iterable[Stats]) -> Stats:
+    """Return what was done together."""
+    done = Stats()
+    for each in several:
+        done = Stats(*[_plus(one, other) for one, other in zip(done, each, strict=True)])
+    return done
 
 
 def _plus(one: Any, other: Any, *, sign: int = 1) -> Any:
