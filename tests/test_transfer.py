@@ -254,7 +254,8 @@ def test_killed_and_done_again(script, what):
         found = sorted(checkpoint._engine._store.scan())
         with local(script.folder / "here") as source:
             assert [info.call_id for info in found if info.function == "transfer.value"]
-            assert len(found) == len(list(source._engine._store.scan())) == 2000 + 1 + 1 + 1200
+            there = [info for info in source._engine._store.scan() if info.encoding != "code"]
+            assert len(found) == len(there) == 2000 + 1 + 1 + 1200
             assert sorted(checkpoint.records()) == sorted(source.records())
 
 
@@ -418,7 +419,7 @@ def test_nothing_is_unpickled(tmp_path):
     here, there = Checkpoint(MemoryStore()), Checkpoint(MemoryStore())
     here.load_or_run(double, "k", 1)
     store = here._engine._store
-    (info,) = store.scan()
+    (info,) = here.records()
     planted = store.get(info.key)._replace(payload=pickle.dumps(Planted(tmp_path / "planted"), protocol=5))
     store.put(here._engine._codec.seal(planted), replace=True)
     here.export(tmp_path / "file")
