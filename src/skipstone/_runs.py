@@ -77,7 +77,6 @@ class Runs:
         """Tell in memory what is counted; `keep` says where else."""
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self._counters = counters
-        self._step = ""
         self._open: Callable[[], Store] = MemoryStore
         self._store: Store | None = None
         self._maps: list[Callable[[], RunningMap]] = []
@@ -91,7 +90,7 @@ class Runs:
 
     def keep(self, step: str, store: Callable[[], Store] = MemoryStore) -> None:
         """Name the step, and say what opens the store of its runs."""
-        self._step, self._open = step, store
+        self._counters.step, self._open = step, store
 
     def join(self, run: str) -> None:
         """Belong to a run of another process, which is told there."""
@@ -171,7 +170,7 @@ class Runs:
 
         now = time.time()
         told = {
-            "step": self._step,
+            "step": self._counters.step,
             "stats": stats._asdict(),
             "updated_at_seconds": now,
             "is_over": is_over,
