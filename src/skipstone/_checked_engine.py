@@ -218,7 +218,7 @@ def _reads_of(function: KnownFunction) -> dict[str, bytes]:
 
 
 def _mention(function: KnownFunction, name: str) -> str:
-    mentioned: frozenset[str] | None = getattr(function.id_of, "mentions", None)
+    mentioned: set[str] | None = getattr(function.id_of, "mentions", None)
     if mentioned is None:
         return "and the id is the same"
     return "of which the id mentions a part only" if name in mentioned else "but the id does not mention it"

@@ -17,12 +17,13 @@ from ._items import MapSettings, Plan, batching_of, plan_of, source_of
 from ._stats import Stats
 from ._streams import stream
 from ._unstable import check_id
-from .stores import Store
+from .stores import MemoryStore, Store
 
 if TYPE_CHECKING:
+    from ._crew import Retry
     from ._map import MapResults
     from ._map_async import AsyncMapResults  # they import much, and many never map
-    from ._workers import ExecutorLike, Retry
+    from ._workers import ExecutorLike
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -166,8 +167,9 @@ class Checkpoint(Holdings):
             *iterables: As for the built-in `map`: one for each positional parameter.
             id: As for `cache_with_checkpoint`; None: the decorator's, or the content of all arguments.
             workers: How many calls run at a time; by default as many as suit the executor.
-            executor: "threads"; "processes": `method` and its arguments must be picklable, and each worker saves
-                its results itself; or any `concurrent.futures.Executor`, which stays open.
+            executor: "threads"; "processes", "ray", "dask" or "slurm": `method` and its arguments must be picklable,
+                and each worker saves its results itself; any `concurrent.futures.Executor`, which stays open; an
+                executor of submitit; or `ray.remote(...)` with what a worker needs. See docs/clusters.md.
             ordered: Results come in the order of the input, or else as they become ready.
             on_error: "raise": begin no further calls, let those in flight finish, and raise the first error, with
                 a note of the id. "return": a `Failure` stands in the result's place.
@@ -192,6 +194,7 @@ class Checkpoint(Holdings):
             IdExpressionError: The id does not fit the function.
             TypeError: `method` is a coroutine function, or cannot be sent to another process.
             ValueError: A setting has a wrong value.
+            MissingExtraError: The executor needs a library that is not installed.
         """
         from ._map import mapped
 
@@ -251,6 +254,21 @@ class Checkpoint(Holdings):
         )
         return mapped_async(self, method, iterables, id, settings=settings, concurrency=concurrency)
 
+    def wrap(self, function: Callable[P, R], /) -> Callable[P, R]:
+        """Return a function, so that this checkpoint is current while it runs, also in another process.
+
+        For engines that call functions elsewhere: Ray Data, Dask collections, Spark. What it calls that is decorated is
+        looked up here. It can be pickled where `function` can. In each process the checkpoint is opened once.
+
+        Args:
+            function: A function, or a generator function, which may loop over its argument as it yields.
+        """
+        import functools
+
+        from ._elsewhere import call_with, sent
+
+        return functools.update_wrapper(functools.partial(call_with, sent(self), function), function, updated=())
+
     def plan(
         self,
         method: Callable[..., Any],
@@ -260,6 +278,10 @@ class Checkpoint(Holdings):
     ) -> Plan:
         """Tell what `map` would do with these arguments, without running anything. The input is read to its end."""
         return plan_of(self._engine, known(method)[0], source_of(method, iterables, id))
+
+    @staticmethod
+    def _in_memory(name: str, config: CheckpointConfig) -> Checkpoint:
+        return Checkpoint(MemoryStore(), config, name)
 
     def _stream(
         self, function: KnownFunction, method: Callable[..., Any], id: object, args: Any, kwargs: Any

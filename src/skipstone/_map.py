@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from ._crew import Job
 from ._function import known
 from ._hits import MISS
 from ._items import MapSettings, MapSummary, count_of, source_of
@@ -24,7 +25,7 @@ from ._loading import Loader
 from ._pieces import Item, Piece
 from ._progress import Progress
 from ._window import Window, options_of
-from ._workers import ExecutorLike, Job, crew_for, is_unhandled
+from ._workers import ExecutorLike, crew_for, is_unhandled
 
 if TYPE_CHECKING:
     from ._checkpoint import Checkpoint

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._beside import in_thread
+from ._crew import Crew, Job, Task, run_tasks
 from ._function import known
 from ._hits import MISS
 from ._items import MapSettings, MapSummary, count_of, source_of
@@ -17,7 +18,7 @@ from ._loading import Loader
 from ._pieces import Item, Piece
 from ._progress import Progress
 from ._window import MOMENT_SECONDS, Window, options_of
-from ._workers import Crew, Job, Task, is_unhandled, run_tasks
+from ._workers import is_unhandled
 
 if TYPE_CHECKING:
     from ._checkpoint import Checkpoint

@@ -77,11 +77,6 @@ class Stats(NamedTuple):
         return facts("done so far", self.rows())
 
 
-def difference(now: Stats, before: Stats) -> Stats:
-    """Return what was done between two moments."""
-    return Stats(*[_plus(one, other, sign=-1) for one, other in zip(now, before, strict=True)])
-
-
 def total(several: Iterable[Stats]) -> Stats:
     """Return what was done in several runs together."""
     sums: list[Any] = [*Stats()]
@@ -126,12 +121,13 @@ _FOLD_AFTER_HITS = 4096
 class Counters:
     """Counts from many threads."""
 
-    __slots__ = ("_counts", "_hits", "_lock", "on_count", "step")
+    __slots__ = ("_counts", "_hits", "_lock", "_told", "on_count", "step")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: list[Any] = [*Stats()]
         self._hits: list[tuple[float, int]] = []
+        self._told = Stats()
         self.on_count: Callable[[], object] = lambda: None
         """Called when something was counted; of hits, now and then."""
         self.step = ""
@@ -210,3 +206,10 @@ class Counters:
         self._fold()
         with self._lock:
             return Stats(*self._counts)
+
+    def news(self) -> Stats:
+        """Return what was counted since this was asked last: each count is told once, whichever thread asks."""
+        self._fold()
+        with self._lock:
+            before, self._told = self._told, Stats(*self._counts)
+            return Stats(*[_plus(now, then, sign=-1) for now, then in zip(self._counts, before, strict=True)])

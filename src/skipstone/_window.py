@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from . import _log
 from ._batch import Outcome, Raised, alone
 from ._call import Call
+from ._crew import Crew
 from ._function import KnownFunction
 from ._items import MapSettings, Source
 from ._naming import shortened
@@ -26,7 +27,6 @@ from ._pieces import Found, Item, Piece, runs_of
 from ._progress import Progress
 from ._runs import RunningMap
 from ._unstable import check_ids
-from ._workers import Crew
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 16, 500
 _LONGEST_READ_SECONDS = 0.05
@@ -152,7 +152,8 @@ class Window:
         return ready
 
     def _can_read(self) -> bool:
-        return not self._is_exhausted and self._held + self._block <= self._options.window
+        has_room = self._crew.takes_all or self._held + self._block <= self._options.window
+        return has_room and not self._is_exhausted
 
     def _read(self) -> None:
         """Read a block of input, and find out what of it is done."""
@@ -220,6 +221,7 @@ class Window:
                     future.set_exception(error)
                 self._in_flight[future] = (chunk, time.monotonic())
                 future.add_done_callback(self._on_end)
+            self._crew.begin()
 
     def _on_end(self, future: Future[list[Outcome]]) -> None:
         with self._lock:
@@ -232,6 +234,8 @@ class Window:
 
     def _has_chunk(self) -> bool:
         """Tell whether there is something to hand out; a batch that is not full waits for more input."""
+        if self._crew.takes_all and not self._is_exhausted:
+            return False
         return len(self._ready) >= ((self._options.batch_size or 1) if self._can_read() else 1)
 
     def _most_in_flight(self) -> int:

@@ -26,6 +26,14 @@ def azure():
     yield from _running(AzureServer)
 
 
+@pytest.fixture(scope="session")
+def gcs():
+    """A server of Google Cloud Storage."""
+    from servers.gcs import GcsServer
+
+    yield from _running(GcsServer)
+
+
 def _running(kind):
     with tempfile.TemporaryDirectory(prefix="skipstone-", ignore_cleanup_errors=True) as folder:
         server = kind(Path(folder))

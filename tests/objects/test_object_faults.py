@@ -137,7 +137,7 @@ def test_a_service_that_says_slow_down(s3, place, script, proxied):
     assert script("app.py", s3.url(place), 60, environment=s3.environment()).stdout.endswith("60 hits\n")
 
 
-@pytest.fixture(params=["s3", "azure"])
+@pytest.fixture(params=["s3", "azure", "gcs"])
 def store_and_proxy(request, place, proxied, use):
     """A store, and the network before it."""
     server = request.getfixturevalue(request.param)
@@ -226,6 +226,7 @@ def impatient(monkeypatch):
     monkeypatch.setitem(_bucket._CLIENT, "timeout", "1s")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_stalled", [False, True])
 def test_a_service_that_stays_away(is_stalled, s3, place, proxied, use, impatient):
     """Calls run and give their results, with one warning; when the service is back, results are kept."""

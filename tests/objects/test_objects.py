@@ -41,7 +41,15 @@ class TestAzure(ObjectStoreConformance):
         self.use(azure, monkeypatch)
 
 
-@pytest.fixture(params=["s3", "azure"])
+class TestGoogle(ObjectStoreConformance):
+    large_bytes = 192 << 20  # what translates for it holds it several times
+
+    @pytest.fixture(autouse=True)
+    def place(self, gcs, monkeypatch):
+        self.use(gcs, monkeypatch)
+
+
+@pytest.fixture(params=["s3", "azure", "gcs"])
 def server(request):
     """Each of the servers."""
     return request.getfixturevalue(request.param)

@@ -167,7 +167,7 @@ def test_a_server_that_evicts(small_server):
     """What was evicted is a miss and in no listing; what is there is right. The run goes on all the time."""
     client = small_server.client(1)
     client.config_set("maxmemory-policy", "allkeys-lru")
-    with open_checkpoint("step", {"store": small_server.url(1)}) as checkpoint:
+    with open_checkpoint("step", {"store": small_server.url(1), "trust_store": True}) as checkpoint:
         texts = [checkpoint.load_or_run(str.__mul__, n, f"{n:05}", 20_000) for n in range(600)]
         assert texts == [f"{n:05}" * 20_000 for n in range(600)]
         assert client.info("stats")["evicted_keys"] > 0
@@ -204,7 +204,7 @@ def test_a_large_record_is_evicted_as_a_whole(small_server):
 
 def test_a_server_that_is_full(small_server):
     """Without eviction, it refuses: results are returned with one warning, and stored results are found."""
-    with open_checkpoint("step", {"store": small_server.url(1)}) as checkpoint:
+    with open_checkpoint("step", {"store": small_server.url(1), "trust_store": True}) as checkpoint:
         with pytest.warns(SaveWarning, match="OOM|maxmemory") as told:
             for n in range(400):
                 assert len(checkpoint.load_or_run(bytes, n, 100_000 + n)) == 100_000 + n

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from skipstone import SaveError, SaveWarning, StoreUnavailableError, StoreUnavailableWarning, open_checkpoint
+from skipstone._catalogue import Catalogue
 from skipstone._store_trials import content_of, sample, sample_key
 from skipstone.stores import _remote
 from skipstone.stores._postgres import PostgresStore
@@ -27,7 +28,7 @@ RUN = """
 
     if __name__ == "__main__":
         executor, *lasts = sys.argv[1:]
-        with open_checkpoint("step", {"store": os.environ["URL"]}) as checkpoint, use_checkpoint(checkpoint):
+        with open_checkpoint("step", {"store": os.environ["URL"], "trust_store": True}) as checkpoint, use_checkpoint(checkpoint):
             for last in map(int, lasts):
                 for result in checkpoint.map(work, range(last), workers=3, executor=executor):
                     print(result, flush=True)
@@ -168,7 +169,7 @@ def test_a_server_that_stays_away(server, impatient, policy):
     url = server.url(server.new_place())
     server.kill()
     try:
-        with open_checkpoint("step", {"store": url, "on_save_error": policy}) as checkpoint:
+        with open_checkpoint("step", {"store": url, "on_save_error": policy, "trust_store": True}) as checkpoint:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
                 if policy == "warn":
@@ -183,7 +184,7 @@ def test_a_server_that_stays_away(server, impatient, policy):
             assert "s3cret" not in "".join(str(each.message) for each in told)
     finally:
         server.start()
-    with open_checkpoint("step", {"store": url}) as checkpoint:
+    with open_checkpoint("step", {"store": url, "trust_store": True}) as checkpoint:
         assert checkpoint.load_or_run(pow, 3, 3, 2) == 9
         assert checkpoint.load_or_run(pow, 3, 4, 2) == 9
 
@@ -224,8 +225,21 @@ def test_passwords_stay_where_they_are(server, open_store, impatient):
     store = open_store()
     assert store.put(sample(1))
     assert b"s3cret" not in pickle.dumps(store)
-    with open_checkpoint("step", {"store": server.url(server.new_place(), password="wr0ng")}) as checkpoint:
+    wrong = server.url(server.new_place(), password="wr0ng")
+    with open_checkpoint("step", {"store": wrong, "trust_store": True}) as checkpoint:
         assert "wr0ng" not in repr(checkpoint) + repr(checkpoint.config)
         with pytest.raises(StoreUnavailableError, match="(?i)password") as caught:
             checkpoint.clear()
         assert "wr0ng" not in "".join(map(str, (caught.value, caught.value.__cause__, caught.value.__context__)))
+
+
+def test_a_place_tells_which_steps_it_has(server):
+    """The catalogue of a place that is shared lists the steps of all indexes that have records."""
+    settings = {"store": server.url(server.new_place()), "trust_store": True}
+    assert Catalogue(settings).steps() == []
+    names = [("news", "embed"), ("news", "parse"), ("old [news]", "embed")]
+    for index, step in names:
+        with open_checkpoint(step, {**settings, "index_name": index}) as checkpoint:
+            checkpoint.load_or_run(str, 1, 1)
+    assert [(name.index_name, name.step) for name in Catalogue(settings).steps()] == names
+    assert [summary.totals.records for summary in Catalogue(settings).overview()] == [1, 1, 1]

@@ -23,6 +23,7 @@ from skipstone import (
     SaveError,
     Serializer,
     Stats,
+    Transfer,
     cache_with_checkpoint,
     get_checkpoint,
     init_checkpoint,
@@ -216,6 +217,9 @@ assert_type(checkpoint.failures("app.shout"), Failures)
 assert_type(next(checkpoint.failures()), Failure)
 assert_type(checkpoint.stats(), Stats)
 assert_type(checkpoint.stats().hits, int)
+assert_type(checkpoint.export("shouts", shout), Transfer)
+assert_type(checkpoint.import_from(Path("shouts"), where=lambda record: record.size_bytes < 5), Transfer)
+assert_type(checkpoint.copy_to(checkpoint, "app.shout", replace=True).results, int)
 assert_type(checkpoint.clear(), int)
 assert_type(checkpoint.clear(shout, id=("a", 1)), int)
 

@@ -52,6 +52,16 @@ _SCAN = """
     SELECT sequence, key, head FROM skipstone_records
     WHERE scope = %b AND sequence > %b AND (%b::bytea IS NULL OR function = %b) ORDER BY sequence LIMIT %b
 """
+# From one to the next by the index: their records may be many.
+_SCOPES = """
+    WITH RECURSIVE found(scope) AS (
+        SELECT min(scope) FROM skipstone_records
+        UNION ALL
+        SELECT (SELECT min(there.scope) FROM skipstone_records AS there WHERE there.scope > found.scope)
+        FROM found WHERE found.scope IS NOT NULL
+    )
+    SELECT scope FROM found WHERE scope IS NOT NULL
+"""
 
 _T = TypeVar("_T")
 
@@ -87,15 +97,14 @@ class PostgresStore(BaseStore):
         """Pickle where it is."""
         return _reopened, (sendable(self._url), self._scope)
 
-    def _ask(self, work: Callable[[Connection, bool], _T]) -> _T:
+    def _ask(self, work: Callable[[Connection, bool], _T], *, writes: bool = True) -> _T:
         """Do something with a connection; again, where it is lost. What was asked before may have been done."""
 
         def ask(is_again: bool) -> _T:
             connection = self._connections.take()
             try:
                 if not self._is_prepared:
-                    prepare(connection)
-                    self._is_prepared = True
+                    self._is_prepared = prepare(connection, writes=writes)
                 return work(connection, is_again)
             except psycopg.errors.UndefinedTable:
                 self._is_prepared = False  # somebody dropped it
@@ -106,7 +115,14 @@ class PostgresStore(BaseStore):
         return self._remote.answer(ask)
 
     def _rows(self, query: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
-        return self._ask(lambda connection, _: connection.execute(query, parameters, binary=True).fetchall())
+        def read(connection: Connection, _: bool) -> list[tuple[Any, ...]]:
+            try:
+                return connection.execute(query, parameters, binary=True).fetchall()
+            except psycopg.errors.UndefinedTable:  # nobody has saved anything yet, or somebody dropped it
+                self._is_prepared = False
+                return []
+
+        return self._ask(read, writes=False)
 
     def get(self, key: Key, /) -> Record | None:
         """See `Store`."""
@@ -242,6 +258,15 @@ def _delete(connection: Connection, scope: bytes, keys: Sequence[Key]) -> int:
     if in_parts:
         connection.execute(_DELETE_PARTS, (in_parts,))
     return len(rows)
+
+
+def scopes(url: str) -> list[str]:
+    """Return the `<index>/<step>` that there are in a database."""
+    store = PostgresStore(url, "")
+    try:
+        return [bytes(scope).decode() for (scope,) in store._rows(_SCOPES)]
+    finally:
+        store.close()
 
 
 def _reopened(url: str, scope: str) -> PostgresStore:

@@ -44,14 +44,23 @@ _MIGRATING = 0x736B6970_73746F6E  # an advisory lock
 _IS_THERE = "SELECT to_regclass('skipstone_format') IS NOT NULL"
 
 
-def prepare(connection: Connection) -> None:
+def prepare(connection: Connection, *, writes: bool) -> bool:
     """Make the tables, or bring them to this format; those who come at the same time wait for one who does.
+
+    Args:
+        connection: In autocommit mode.
+        writes: Whether they are needed. For somebody who only reads, none are made.
+
+    Returns:
+        Whether they are there.
 
     Raises:
         StoreFormatError: They have a newer format.
         psycopg.Error: It is not allowed, or fails: nothing has changed.
     """
     found = _format(connection)
+    if found == 0 and not writes:
+        return False
     if found < FORMAT:
         # A lock of the session, before the transaction begins: that is when a server learns what others have made.
         connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATING,))
@@ -66,6 +75,7 @@ def prepare(connection: Connection) -> None:
             f"knows formats up to {FORMAT}: install a newer one, or use another database or schema"
         )
         raise StoreFormatError(message)
+    return True
 
 
 def _migrated(connection: Connection) -> int:

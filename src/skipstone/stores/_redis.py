@@ -222,13 +222,10 @@ class RedisStore(BaseStore):
 
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
         """See `Store`; in no order. It goes through all names of the database."""
-        pattern = _GLOB.sub(r"\\\g<0>", self._prefix) + "record:*"
-        seen: set[bytes] = set()  # a name may come twice
-        cursor = None
-        while cursor != 0:
-            cursor, names = self._server.ask("SCAN", cursor or 0, "MATCH", pattern, "COUNT", _NAMES_PER_SCAN)
-            new = [bytes.fromhex(name.rpartition(b":")[2].decode()) for name in names]
-            new = [key for key in dict.fromkeys(new) if key not in seen]
+        seen: set[Key] = set()  # a name may come twice
+        for names in _names_like(self._server, _GLOB.sub(r"\\\g<0>", self._prefix) + "record:*"):
+            keys = [bytes.fromhex(name.rpartition(":")[2]) for name in names]
+            new = [key for key in dict.fromkeys(keys) if key not in seen]
             seen.update(new)
             for info in self.infos(new).values():
                 if function in (None, info.function):
@@ -259,6 +256,24 @@ class RedisStore(BaseStore):
         """See `Store`."""
         self._leases.close()
         self._server.close()
+
+
+def scopes(url: str) -> list[str]:
+    """Return the `<index>/<step>` that there are in a database."""
+    store = RedisStore(url, "")
+    try:
+        names = _names_like(store._server, "skipstone:{*}:record:*")
+        return sorted({name.partition("{")[2].rpartition("}:")[0] for some in names for name in some})
+    finally:
+        store.close()
+
+
+def _names_like(server: Server, pattern: str) -> Iterator[list[str]]:
+    """Yield the names in a database that fit a pattern, some at a time."""
+    cursor = None
+    while cursor != 0:
+        cursor, names = server.ask("SCAN", cursor or 0, "MATCH", pattern, "COUNT", _NAMES_PER_SCAN)
+        yield [name.decode() for name in names]
 
 
 class _Cells:

@@ -175,11 +175,6 @@ class SharedFolderStore(BaseStore):
         self._is_safe = os.path.isdir(self.folder)
 
 
-def is_there(folder: str) -> bool:
-    """Tell whether a folder has records as this store keeps them."""
-    return os.path.isdir(f"{folder}/records")
-
-
 def scopes(root: str) -> list[str]:
     """Return the `<index>/<step>` that there are below a folder, as their folders are called."""
     return scopes_below(root, "records")
