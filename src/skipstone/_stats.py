@@ -85,6 +85,14 @@ def total(several: Iterable[Stats]) -> Stats:
     return Stats(*sums)
 
 
+def total(several: Iterable[Stats]) -> Stats:
+    """Return what was done together."""
+    done = Stats()
+    for each in several:
+        done = Stats(*[_plus(one, other) for one, other in zip(done, each, strict=True)])
+    return done
+
+
 def _plus(one: Any, other: Any, *, sign: int = 1) -> Any:
     if not isinstance(one, Mapping):
         return one + sign * other
