@@ -78,14 +78,6 @@ class Stats(NamedTuple):
 
 
 def total(several: Iterable[Stats]) -> Stats:
-    """Return what was done in several runs together."""
-    sums: list[Any] = [*Stats()]
-    for stats in several:
-        sums = [_plus(one, other) for one, other in zip(sums, stats, strict=True)]
-    return Stats(*sums)
-
-
-def total(several: Iterable[Stats]) -> Stats:
     """Return what was done together."""
     done = Stats()
     for each in several:
