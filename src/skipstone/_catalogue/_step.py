@@ -32,7 +32,7 @@ from ._answers import (
 )
 from ._errors_alike import pattern_of
 from ._scales import edges_between, width_for
-from ._tables import Tables
+from ._tables import ScannedTables, Tables
 from ._values import Value, value_of
 from ._verify import Verification, verified
 
@@ -58,6 +58,7 @@ class StepCatalogue:
         self._codec = codec
         self._runs = runs
         self._known: tuple[object, list[_Part]] = (None, [])
+        self._known_runs: tuple[object, list[Run]] = (None, [])
 
     def close(self) -> None:
         """Let go of files and connections; the next question asks the store again."""
@@ -96,9 +97,24 @@ class StepCatalogue:
 
     def told_runs(self) -> list[Run]:
         """Return what runs did, hits included, as they told it; the newest last."""
-        if isinstance(self._runs, LookedAtStore) and not self._runs.is_there():
+        if not isinstance(self._runs, LookedAtStore):
+            return list(runs_in(self._runs))
+        if not self._runs.is_there():
             return []
-        return list(runs_in(self._runs))
+        state, (before, runs) = self._runs.state(), self._known_runs
+        # One that is under way may tell nothing new because it is dead.
+        if state != before or any(run.state in ("running", "silent") for run in runs):
+            runs = list(runs_in(self._runs))
+            self._known_runs = (state, runs)
+        return runs
+
+    def state(self) -> object:
+        """Return what is another one whenever answers may be others than before."""
+        return self._tables.state()
+
+    def copied_at(self) -> float | None:
+        """Return when the store was asked for all that it has; None where each question is answered by the store itself."""
+        return self._tables.copied_at if isinstance(self._tables, ScannedTables) else None
 
     def _grouped(self, key_of: Callable[[Origin], Any]) -> list[tuple[Any, list[_Part]]]:
         groups: dict[Any, list[_Part]] = defaultdict(list)
@@ -131,6 +147,13 @@ class StepCatalogue:
     def count(self, query: RecordQuery = _EVERYTHING) -> int:
         """Return how many records there are."""
         return int(self._tables.ask(*_queries.count(query))[0][0])
+
+    def totals(self, query: RecordQuery) -> Totals:
+        """Return what records, or failures, come to: their number, sizes and durations."""
+        count, size_bytes, seconds = self._tables.ask(*_queries.sums(query))[0]
+        if query.failures:
+            return Totals(failures=count, size_bytes=int(size_bytes))
+        return Totals(records=count, size_bytes=int(size_bytes), seconds=seconds)
 
     def distribution(self, of: Literal["duration", "size"], query: RecordQuery = _EVERYTHING) -> list[Bin]:
         """Return how the durations, in seconds, or the sizes, in bytes, of records are distributed."""
