@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ._catalogue import Catalogue, RecordQuery, StepName
+from ._checkpoint import Checkpoint
 from ._clearing import clear_step
+from ._errors import StoreError
 from ._opening import open_checkpoint
 from ._places import LOCAL, checkpoint_folder, places_of
 from ._record import Key
+from .stores._folder import folder_name
 
 
 class Selection(NamedTuple):
@@ -41,6 +44,20 @@ def select(catalogue: Catalogue, name: StepName, query: RecordQuery, *, only_fai
         asked.close()
 
 
+def opened(catalogue: Catalogue, name: StepName) -> Checkpoint:
+    """Open the checkpoint of a step that was found at a place, to change it.
+
+    Raises:
+        StoreError: Its name, or that of its index, is so long that the place does not tell it.
+    """
+    if f"{folder_name(name.index_name)}/{folder_name(name.step)}" != name.scope:
+        message = (
+            f"{name.scope} stands for names that are too long to be told: change it in a program that knows them"
+        )
+        raise StoreError(message)
+    return open_checkpoint(name.step, catalogue.config._replace(index_name=name.index_name))
+
+
 def remove(catalogue: Catalogue, selection: Selection) -> None:
     """Remove what was selected.
 
@@ -51,7 +68,7 @@ def remove(catalogue: Catalogue, selection: Selection) -> None:
     if selection.is_all and places_of(catalogue.config.store) == (LOCAL,):
         clear_step(f"{checkpoint_folder(catalogue.config)}/{name.scope}")
         return
-    with open_checkpoint(name.step, catalogue.config._replace(index_name=name.index_name)) as checkpoint:
+    with opened(catalogue, name) as checkpoint:
         if selection.is_all:
             checkpoint.clear()
             return

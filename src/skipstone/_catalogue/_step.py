@@ -139,8 +139,11 @@ class StepCatalogue:
             query: Which ones, in which order.
             after: The `following` of the page before.
             limit: At most so many.
+
+        Raises:
+            ValueError: No page can have had this `following`.
         """
-        rows = self._tables.ask(*_queries.page(query, json.loads(after) if after else None, limit))
+        rows = self._tables.ask(*_queries.page(query, _place_of(after) if after else None, limit))
         following = json.dumps(rows[-1][-2:]) if len(rows) == limit else None
         return Page([RecordInfo(*row[:-2]) for row in rows], following)
 
@@ -234,6 +237,17 @@ class StepCatalogue:
         free_pages, page_bytes = (store.ask(f"PRAGMA {each}")[0][0] for each in ("freelist_count", "page_size"))
         values, values_bytes = store.ask(_queries.IN_FILES)[0]
         return Space(database_bytes, log_bytes, free_pages * page_bytes, values_bytes, values)
+
+
+def _place_of(following: str) -> list[Any]:
+    """Return the value and the number of the last record of a page."""
+    place: Any = json.loads(following)
+    match place:
+        case [str() | int() | float(), int()]:
+            return place
+        case _:
+            message = f"{following!r} is no place between two records"
+            raise ValueError(message)
 
 
 def _part(origin: Origin, sums: tuple[Any, ...]) -> _Part:

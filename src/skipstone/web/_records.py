@@ -28,7 +28,7 @@ def records(site: Site, request: Request) -> Response:
     query = query_of(fields)
     try:
         page = asked.records(query, after=fields.get("after") or None, limit=_MOST_SHOWN)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise HTTPException(404, "There is no such page of records: go to the first one.") from None
     return site.page(
         "records.html",

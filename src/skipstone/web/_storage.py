@@ -13,8 +13,8 @@ from starlette.responses import RedirectResponse, Response
 
 from .._catalogue import FunctionSummary, Space, StepCatalogue, StepName, StepSummary, Totals
 from .._errors import StoreError
-from .._opening import open_checkpoint
 from .._places import LOCAL
+from .._selection import opened
 from .._units import size_text
 from ._guard import FORM
 from ._site import Site, link
@@ -85,7 +85,6 @@ def free(site: Site, request: Request) -> Response:
     asked = site.step(fields)
     name: StepName = asked.name
     asked.close()
-    settings = site.catalogue.config._replace(index_name=name.index_name)
-    with open_checkpoint(name.step, settings) as checkpoint:
+    with opened(site.catalogue, name) as checkpoint:
         cleanup = checkpoint.gc(compact=bool(fields.get("compact")))
     return RedirectResponse(link("/storage", freed=size_text(cleanup.size_bytes)), 303)
