@@ -95,7 +95,7 @@ def test_every_answer_is_strict(looked_at):
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answered["x-content-type-options"] == "nosniff"
-        assert answered["referrer-policy"] == "no-referrer"
+        assert answered["referrer-policy"] == "same-origin"
         assert answered["cross-origin-resource-policy"] == "same-origin"
         assert answered["cache-control"] == "no-store"
         assert "server" not in answered

@@ -30,7 +30,8 @@ _HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    # Not no-referrer: browsers would then hide the origin of our own forms, too. Others are told nothing either way.
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
@@ -41,7 +42,7 @@ This page is shown to those who have its address, with the token in it: open the
 # A redirect would still count as made by the page, or the mail, in which the address was clicked, and come without the cookie.
 _ENTER = """\
 <!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>skipstone</title>
-<meta http-equiv="refresh" content="0; url={address}"></head><body><p><a href="{address}">skipstone</a></p></body></html>
+<link rel="icon" href="/static/icon.svg"><meta http-equiv="refresh" content="0; url={address}"></head><body><p><a href="{address}">skipstone</a></p></body></html>
 """
 
 
