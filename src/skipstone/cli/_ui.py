@@ -22,13 +22,11 @@ def ui(
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="Where; 0: any free port.")] = 0,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open it, or only say where it is.")
-    ] = True,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only say where it is.")] = False,
 ) -> None:
     """Show it all on a page in the browser, for this machine alone. Ctrl-C stops it."""
     try:
-        serve(place(store, artifacts_dir), port=port, open_browser=browser)
+        serve(place(store, artifacts_dir), port=port, open_browser=not no_browser)
     except OSError as error:
         if isinstance(error, ConnectionError):  # the store's
             raise
