@@ -243,8 +243,8 @@ def _place_of(following: str) -> list[Any]:
     """Return the value and the number of the last record of a page."""
     place: Any = json.loads(following)
     match place:
-        case [str() | int() | float(), int()]:
-            return place
+        case [str() | int() | float() as value, int() as number]:
+            return [value, number]
         case _:
             message = f"{following!r} is no place between two records"
             raise ValueError(message)
