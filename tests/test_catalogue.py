@@ -3,7 +3,6 @@
 import hashlib
 import os
 import pickle
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -137,7 +136,7 @@ def test_runs_are_no_steps(tmp_path):
     """What a step keeps beside itself is not told as a step."""
     with open_checkpoint("load", {"artifacts_dir": tmp_path}) as checkpoint:
         checkpoint.load_or_run(str, 1, 1)
-    shutil.copytree(tmp_path / "checkpoint/default/load", tmp_path / "checkpoint/default/load~runs")
+    assert (tmp_path / "checkpoint/default/load~runs").is_dir()
     assert [name.step for name in Catalogue({"artifacts_dir": tmp_path}).steps()] == ["load"]
 
 

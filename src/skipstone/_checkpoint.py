@@ -255,19 +255,14 @@ class Checkpoint(Holdings):
         return mapped_async(self, method, iterables, id, settings=settings, concurrency=concurrency)
 
     def wrap(self, function: Callable[P, R], /) -> Callable[P, R]:
-        """Return a function, so that this checkpoint is current while it runs, also in another process.
+        """Return the function, or generator function, so that this checkpoint is current wherever it runs.
 
-        For engines that call functions elsewhere: Ray Data, Dask collections, Spark. What it calls that is decorated is
-        looked up here. It can be pickled where `function` can. In each process the checkpoint is opened once.
-
-        Args:
-            function: A function, or a generator function, which may loop over its argument as it yields.
+        For engines that call it in other processes: Ray Data, Dask collections, Spark. What it calls that is decorated
+        is looked up here. It can be pickled where `function` can.
         """
-        import functools
+        from ._elsewhere import wrapped
 
-        from ._elsewhere import call_with, sent
-
-        return functools.update_wrapper(functools.partial(call_with, sent(self), function), function, updated=())
+        return cast("Callable[P, R]", wrapped(self, function))
 
     def plan(
         self,

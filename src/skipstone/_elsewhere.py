@@ -96,8 +96,13 @@ def _opened(pickled: bytes, run: str) -> Checkpoint:
     return checkpoint
 
 
-def call_with(checkpoint: Sent, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call a function while a checkpoint is current; what it yields is made while it is, too."""
+def wrapped(checkpoint: Checkpoint, function: Callable[..., Any]) -> Any:
+    """Return a function, so that a checkpoint is current while it runs, and while it makes what it yields."""
+    call = functools.partial(_call_with, sent(checkpoint), function)
+    return functools.update_wrapper(call, function, updated=())
+
+
+def _call_with(checkpoint: Sent, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     current = checkpoint.open_here()
     with use_checkpoint(current):
         result = function(*args, **kwargs)

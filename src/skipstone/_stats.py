@@ -77,6 +77,11 @@ class Stats(NamedTuple):
         return facts("done so far", self.rows())
 
 
+def difference(now: Stats, before: Stats) -> Stats:
+    """Return what was done between two moments."""
+    return Stats(*[_plus(one, other, sign=-1) for one, other in zip(now, before, strict=True)])
+
+
 def total(several: Iterable[Stats]) -> Stats:
     """Return what was done in several runs together."""
     sums: list[Any] = [*Stats()]
@@ -212,4 +217,4 @@ class Counters:
         self._fold()
         with self._lock:
             before, self._told = self._told, Stats(*self._counts)
-            return Stats(*[_plus(now, then, sign=-1) for now, then in zip(self._counts, before, strict=True)])
+            return difference(self._told, before)

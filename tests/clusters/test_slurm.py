@@ -122,20 +122,20 @@ def test_failures_and_calls_inside(checkpoint, executor, runs):
     assert list(NullCheckpoint().map(inner, [1, 2], executor=executor, workers=1)) == [-1, -2]
 
 
-def test_a_task_that_is_killed_is_submitted_again(checkpoint, executor, runs):
+def test_a_task_that_is_killed_is_submitted_again(checkpoint, on_slurm, runs):
     """What it has done is not done again."""
     for path in (f"{runs.path}.5", f"{runs.path}.once"):
         open(path, "w").close()
-    results = checkpoint.map(runs.function, range(10), executor=executor, workers=1)
+    results = checkpoint.map(runs.function, range(10), executor=on_slurm, workers=1)
     assert list(results) == [n * n for n in range(10)]
     assert runs.numbers() == sorted([*range(10), 5])
 
 
-def test_a_call_that_kills_its_task(checkpoint, executor, runs):
+def test_a_call_that_kills_its_task(checkpoint, on_processes, runs):
     """It is tried as long as others get done meanwhile; then there is an error."""
     open(f"{runs.path}.5", "w").close()
     with pytest.raises(submitit.core.utils.UncompletedJobError):
-        list(checkpoint.map(runs.function, range(10), id="number", executor=executor, workers=1))
+        list(checkpoint.map(runs.function, range(6), id="number", executor=on_processes, workers=1))
     done = {int(record.call_id) for record in checkpoint.records()}
     assert 5 not in done
     assert set(runs.numbers()) - {5} == done
