@@ -2,11 +2,12 @@
 
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from skipstone import cache_with_checkpoint, get_checkpoint, init_checkpoint
+from skipstone import MissingExtraError, cache_with_checkpoint, get_checkpoint, init_checkpoint
 from skipstone.stores import _urls
 
 URL = "redis://me:s3cret@localhost:1/0"
@@ -36,10 +37,17 @@ def test_one_line_makes_a_checkpoint_current_in_a_pool(tmp_path, spawn):
 
 def test_the_same_line_tells_it_a_password(spawn):
     """A pickled checkpoint is opened with the password that the initializer was given."""
-    pytest.importorskip("redis", reason="needs a store that has passwords")
     arguments = "step", {"store": URL}
     with ProcessPoolExecutor(1, spawn, initializer=init_checkpoint, initargs=arguments) as pool:
         assert pool.submit(_urls.received, _urls.shown(URL)).result() == URL
+
+
+@pytest.mark.parametrize(("executor", "library"), [("ray", "ray"), ("dask", "distributed"), ("slurm", "submitit")])
+def test_a_missing_library_is_told_with_its_extra(memory, monkeypatch, executor, library):
+    """Without the library of a cluster, the message says what to install."""
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtraError, match=rf'needs {library}: pip install "skipstone\[{executor}\]"'):
+        memory.map(square, [1], executor=executor)
 
 
 SPAWNED = """
