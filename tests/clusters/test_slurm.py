@@ -8,9 +8,10 @@ import time
 import cloudpickle
 import psutil
 import pytest
-import submitit
 
 from skipstone import Failure, MapSummary, NullCheckpoint, cache_with_checkpoint
+
+submitit = pytest.importorskip("submitit", reason="`make test_slow` installs it")
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # tasks cannot import this file
 
