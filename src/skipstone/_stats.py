@@ -77,11 +77,6 @@ class Stats(NamedTuple):
         return facts("done so far", self.rows())
 
 
-def difference(now: Stats, before: Stats) -> Stats:
-    """Return what was done between two moments."""
-    return Stats(*[_plus(one, other, sign=-1) for one, other in zip(now, before, strict=True)])
-
-
 def total(several: Iterable[Stats]) -> Stats:
     """Return what was done together."""
     done = Stats()
@@ -217,4 +212,4 @@ class Counters:
         self._fold()
         with self._lock:
             before, self._told = self._told, Stats(*self._counts)
-            return difference(self._told, before)
+            return Stats(*[_plus(now, then, sign=-1) for now, then in zip(self._counts, before, strict=True)])
