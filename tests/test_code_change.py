@@ -316,3 +316,21 @@ def test_a_function_that_takes_the_place_of_another(memory):
     with pytest.warns(CodeChangedWarning):
         assert space["work"](1) == 1
     assert before(1) == 1
+
+
+def test_code_of_which_nothing_is_known(tmp_path):
+    """Where the store does not tell what the code was, as after an import, the warning says so much as is known."""
+    space = {}
+
+    def made(body):
+        exec(f"def work(x):\n    return {body}", space)
+        return cache_with_checkpoint(id="x", name="work")(space["work"])
+
+    with open_checkpoint("step", {"artifacts_dir": tmp_path}) as checkpoint, use_checkpoint(checkpoint):
+        made("x + 1")(1)
+        store = checkpoint._engine._store
+        store.delete([info.key for info in store.scan() if info.encoding == "code"])
+        with pytest.warns(
+            CodeChangedWarning, match="made: something in it, or in what it calls, is different. 1 of its 1"
+        ):
+            made("x + 2")(1)

@@ -224,6 +224,18 @@ def test_room_is_given_back(folder):
         assert work.is_done("kept")
 
 
+def test_what_somebody_else_signed(folder):
+    """Items whose call has a record that cannot be verified here stay: they may well be of use."""
+    with checkpoint_in(folder, signing_key="theirs") as checkpoint, use_checkpoint(checkpoint):
+        list(count(3))
+    age_all(folder)
+    with checkpoint_in(folder) as checkpoint:
+        assert checkpoint.gc() == NOTHING
+    with checkpoint_in(folder, signing_key="theirs") as checkpoint, use_checkpoint(checkpoint):
+        assert list(count(3)) == [b"x" * 1000] * 3
+        assert checkpoint.stats().hits == 1
+
+
 def test_a_shared_folder(tmp_path):
     """In a shared folder, half-written files go; records stay."""
     config = {"store": f"file://{tmp_path}/shared", "trust_store": True}

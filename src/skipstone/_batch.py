@@ -118,7 +118,7 @@ async def _run_together(
 ) -> dict[Key, Outcome]:
     calls = [attempt.call for attempt in attempts]
     try:
-        with all_under_way(attempts):
+        with engine.traced("run", calls[0], len(calls)), all_under_way(attempts):
             results = await _results_of(calls)
     except BatchLengthError:
         raise

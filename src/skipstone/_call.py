@@ -46,6 +46,10 @@ class Call(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
+    def told(self, step: str) -> dict[str, object]:
+        """Return what log records have as attributes."""
+        return {"step": step, "function": self.function.name, "call_id": shortened(self.id)}
+
     def __str__(self) -> str:
         """Name the function and the id, for messages."""
         return f"{self.function.name} for id {shortened(self.id)!r}"
@@ -81,6 +85,10 @@ class Attempt:
         notes = {NOTES: self.notes} if self.notes else {}
         details = self.details | notes | ({} if expires is None else {EXPIRES: expires})
         return packed(details) if details else b""
+
+    def told(self, step: str) -> dict[str, object]:
+        """Return what log records have as attributes."""
+        return {**self.call.told(step), "duration_seconds": self.duration_seconds}
 
     def again(self) -> Attempt:
         """Return another attempt of the same call."""
@@ -142,6 +150,7 @@ class Turn:
         store: Store,
         timeout_seconds: float | None,
         store_failed: Callable[[StoreError], None],
+        waited: Callable[[float], None],
     ) -> None:
         self.claim: Claim = _NO_CLAIM
         """To be entered when `pauses` has ended."""
@@ -149,6 +158,7 @@ class Turn:
         self._store = store
         self._timeout_seconds = timeout_seconds
         self._store_failed = store_failed
+        self._waited = waited
 
     def pauses(self) -> Iterator[float]:
         """Yield seconds to wait before the next try, until the claim is held; first 0, where somebody else has it.
@@ -172,6 +182,7 @@ class Turn:
                 raise ClaimTimeoutError(message)
             yield pause_seconds
             pause_seconds = min(2 * pause_seconds, longest)
+        self._waited(time.monotonic() - waiting_since)
 
     def _try_to_claim(self) -> bool:
         try:

@@ -295,7 +295,7 @@ class Checkpoint(Holdings):
         stats = self.stats()
         if stats not in (self._told, Stats()):
             self._told = stats
-            _log.info("step %s: %s", self.name, stats)
+            _log.info("step %s: %s", self.name, stats, event="closed", step=self.name, stats=stats.as_dict())
 
 
 def _engine_for(store: Store, config: CheckpointConfig) -> Engine:

@@ -48,6 +48,7 @@ from ._record import (
 from ._runs import Runs
 from ._stats import Counters
 from ._stream_items import Items
+from ._telemetry import traced_for
 from ._upkeep import Cleanup, Upkeep
 from ._uses import Uses
 from .stores import Claim, Store
@@ -85,6 +86,7 @@ class Engine:
         )
         self.hit, self.hits, self.results = self._hits.hit, self._hits.hits, self._hits.results
         self.accepts = self._hits.accepts
+        self.traced = traced_for(self, self.counters)
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
@@ -167,6 +169,10 @@ class Engine:
             for key in (by_failure_key[record.key],)
         }
 
+    def turn(self, call: Call) -> Turn:
+        """Return what waits for the claim of a call."""
+        return Turn(call, self._store, self._config.wait_timeout, self._store_failed, self.counters.waited)
+
     def run(self, call: Call, *, replace: bool = False) -> object:
         """Run a call that has no stored result, once among all who ask, and store it.
 
@@ -174,7 +180,7 @@ class Engine:
             call: Whoever else computes it is waited for, and its result returned.
             replace: Run it even if there is a stored result, and replace that one.
         """
-        turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
+        turn = self.turn(call)
         for pause_seconds in turn.pauses():
             if pause_seconds == 0 and not replace and (value := self.load(*self._looked_for(call))) is not MISS:
                 return value
@@ -185,7 +191,7 @@ class Engine:
                 value = self.hit(record, call.function, call.id)
                 if value is not MISS:
                     return value
-            with self._noted(attempt):
+            with self.traced("run", call), self._noted(attempt):
                 value = call.method(*call.args, **call.kwargs)
             return self.succeeded(attempt, value, replace)
 
@@ -193,7 +199,7 @@ class Engine:
         """Run a call of a coroutine function; see `run`."""
         from asyncio import sleep
 
-        turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
+        turn = self.turn(call)
         try:
             pauses = turn.pauses()
             while (pause_seconds := await self._beside(next, pauses, None)) is not None:
@@ -208,7 +214,7 @@ class Engine:
                 if value is not MISS:
                     return value
             try:
-                with attempt:
+                with self.traced("run", call), attempt:
                     value = await call.method(*call.args, **call.kwargs)
             except Exception as error:
                 await self._beside(self.failed, attempt, error)
@@ -260,14 +266,17 @@ class Engine:
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
         """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
         self.counters.miss(attempt.duration_seconds, attempt.notes)
-        _log.debug("ran: %s", attempt.call)
-        return self._save(attempt, value, replace)
+        _log.debug("ran: %s", attempt.call, event="ran", **attempt.told(self.counters.step))
+        with self.traced("save", attempt.call):
+            return self._save(attempt, value, replace)
 
     def failed(self, attempt: Attempt, error: Exception) -> None:
         """Count and note the failure of an attempt that is over."""
         self.counters.failure(attempt.duration_seconds, attempt.notes)
         self._note_failure(attempt, error)
-        _log.debug("raised %s: %s", type(error).__name__, attempt.call)
+        _log.debug(
+            "raised %s: %s", type(error).__name__, attempt.call, event="raised", **attempt.told(self.counters.step)
+        )
 
     @contextmanager
     def _noted(self, attempt: Attempt) -> Generator[None]:

@@ -20,8 +20,6 @@ from ._uses import Uses
 MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
 
-_HIT = "hit: %s for id %r"
-
 
 class Hits:
     """Turns records into results, where they may be returned, and counts them."""
@@ -61,7 +59,7 @@ class Hits:
         if value is not MISS:
             self._counters.hit(record.duration_seconds, len(record.payload))
             if _log.is_debugging():
-                _log.debug(_HIT, function.name, shortened(call_id))
+                self._log(function, call_id)
         return value
 
     def hits(
@@ -75,7 +73,7 @@ class Hits:
         if _log.is_debugging():
             for call_id, value in zip(ids, values, strict=True):
                 if value is not MISS:
-                    _log.debug(_HIT, function.name, shortened(call_id))
+                    self._log(function, call_id)
         return values
 
     def results(
@@ -113,6 +111,11 @@ class Hits:
                 once=(function.name, str(error)) if refused else record.key,
             )
             return MISS
+
+    def _log(self, function: KnownFunction, call_id: object) -> None:
+        told = shortened(call_id)
+        about = {"step": self._counters.step, "function": function.name, "call_id": told}
+        _log.debug("hit: %s for id %r", function.name, told, event="hit", **about)
 
     def _decode_used(
         self, record: Record, function: KnownFunction, tell: Callable[[Notes], object] | None

@@ -16,6 +16,7 @@ from ._record import Failure, Key, Record
 from ._runs import Runs
 from ._serializers import PickleSerializer
 from ._stats import Counters
+from ._telemetry import untraced
 from ._upkeep import Cleanup
 from .stores import Claim, MemoryStore
 
@@ -52,6 +53,8 @@ class NullEngine:
         """Run the call."""
         with self._counted(call):
             return await call.method(*call.args, **call.kwargs)
+
+    traced = staticmethod(untraced)
 
     async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
         return function(*args)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from . import _log
 from ._codec import Codec
@@ -22,6 +22,8 @@ from ._serializers import PickleSerializer
 from ._stats import Counters, Stats
 from .stores import MemoryStore, Store
 from .stores._liveness import process_of, this_process
+
+T = TypeVar("T")
 
 KEPT_RUNS = 1000
 """How many runs of a step are kept, at least: older ones are removed now and then."""
@@ -77,7 +79,6 @@ class Runs:
         """Tell in memory what is counted; `keep` says where else."""
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self._counters = counters
-        self._step = ""
         self._open: Callable[[], Store] = MemoryStore
         self._store: Store | None = None
         self._maps: list[Callable[[], RunningMap]] = []
@@ -91,7 +92,7 @@ class Runs:
 
     def keep(self, step: str, store: Callable[[], Store] = MemoryStore) -> None:
         """Name the step, and say what opens the store of its runs."""
-        self._step, self._open = step, store
+        self._counters.step, self._open = step, store
 
     def join(self, run: str) -> None:
         """Belong to a run of another process, which is told there."""
@@ -171,7 +172,7 @@ class Runs:
 
         now = time.time()
         told = {
-            "step": self._step,
+            "step": self._counters.step,
             "stats": stats._asdict(),
             "updated_at_seconds": now,
             "is_over": is_over,
@@ -248,14 +249,20 @@ def _run_of(run: str, started_at_seconds: float, record: Record) -> Run:
     return Run(
         run,
         told["step"],
-        Stats(**told["stats"]),
+        _read(Stats, told["stats"]),
         started_at_seconds,
         updated,
         state,
         told["host"],
         0 if process is None else process.number,
-        tuple(RunningMap(**each) for each in told["maps"]),
+        tuple(_read(RunningMap, each) for each in told["maps"]),
     )
+
+
+def _read(kind: type[T], told: dict[str, Any]) -> T:
+    """Return what this skipstone knows of it: a newer one may have told more."""
+    fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+    return kind(**{name: told[name] for name in fields if name in told})
 
 
 def _key(run: str) -> Key:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ._html import facts
@@ -33,6 +33,8 @@ class Stats(NamedTuple):
     """Sums of the numbers that calls noted when they ran, by name; see `note`."""
     notes_saved: Notes = _NONE
     """Sums of those that hits had noted when they ran."""
+    seconds_waited: float = 0.0
+    """How long calls waited for somebody else who computed the same."""
 
     def __str__(self) -> str:
         """Say it in a line."""
@@ -43,6 +45,22 @@ class Stats(NamedTuple):
             f"{_counted(self.failures, 'failure')}{lost}; ran {_cost(self.seconds_run, self.notes_spent)}{between} "
             f"saved {_cost(self.seconds_saved, self.notes_saved)}"
         )
+
+    def as_dict(self) -> dict[str, float | dict[str, float]]:
+        """Return what was counted as plain data, for JSON and for other tools: the unit stands at the end of a name."""
+        return {
+            "hits": self.hits,
+            "misses": self.misses,
+            "failures": self.failures,
+            "not_saved": self.not_saved,
+            "saved_seconds": self.seconds_saved,
+            "run_seconds": self.seconds_run,
+            "waited_seconds": self.seconds_waited,
+            "loaded_bytes": self.bytes_loaded,
+            "saved_bytes": self.bytes_saved,
+            "notes_spent": dict(self.notes_spent),
+            "notes_saved": dict(self.notes_saved),
+        }
 
     def rows(self) -> list[tuple[str, object]]:
         """Return what there is to tell, for a table."""
@@ -59,9 +77,12 @@ class Stats(NamedTuple):
         return facts("done so far", self.rows())
 
 
-def difference(now: Stats, before: Stats) -> Stats:
-    """Return what was done between two moments."""
-    return Stats(*[_plus(one, other, sign=-1) for one, other in zip(now, before, strict=True)])
+def total(several: Iterable[Stats]) -> Stats:
+    """Return what was done together."""
+    done = Stats()
+    for each in several:
+        done = Stats(*[_plus(one, other) for one, other in zip(done, each, strict=True)])
+    return done
 
 
 def _plus(one: Any, other: Any, *, sign: int = 1) -> Any:
@@ -100,7 +121,7 @@ _FOLD_AFTER_HITS = 4096
 class Counters:
     """Counts from many threads."""
 
-    __slots__ = ("_counts", "_hits", "_lock", "_told", "on_count")
+    __slots__ = ("_counts", "_hits", "_lock", "_told", "on_count", "step")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -109,6 +130,8 @@ class Counters:
         self._told = Stats()
         self.on_count: Callable[[], object] = lambda: None
         """Called when something was counted; of hits, now and then."""
+        self.step = ""
+        """What they are counts of."""
 
     def hit(self, seconds: float, size_bytes: int) -> None:
         """Count a hit."""
@@ -167,10 +190,15 @@ class Counters:
             with self._lock:
                 self._counts[9] = _plus(self._counts[9], notes)
 
+    def waited(self, seconds: float) -> None:
+        """Count that a call waited for somebody else."""
+        with self._lock:
+            self._counts[10] += seconds
+
     def add(self, stats: Stats) -> None:
         """Count what another process did."""
         with self._lock:
-            self._counts = [_plus(one, other) for one, other in zip(self._counts, stats, strict=True)]
+            self._counts = [*total([Stats(*self._counts), stats])]
         self.on_count()
 
     def stats(self) -> Stats:
@@ -184,4 +212,4 @@ class Counters:
         self._fold()
         with self._lock:
             before, self._told = self._told, Stats(*self._counts)
-            return difference(self._told, before)
+            return Stats(*[_plus(now, then, sign=-1) for now, then in zip(self._counts, before, strict=True)])

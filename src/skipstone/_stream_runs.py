@@ -111,12 +111,13 @@ class Run:
     def finish(self, _value: object) -> None:
         """Keep what the generator returned, and that it is exhausted."""
         self.counters.miss(self.attempt.duration_seconds, self.attempt.notes)
-        _log.debug("ran: %s", self.call)
+        _log.debug("ran: %s", self.call, event="ran", **self.attempt.told(self.counters.step))
 
     def fail(self, error: Exception) -> None:
         """Note that it raised."""
         self.counters.failure(self.attempt.duration_seconds, self.attempt.notes)
-        _log.debug("raised %s: %s", type(error).__name__, self.call)
+        told = self.attempt.told(self.counters.step)
+        _log.debug("raised %s: %s", type(error).__name__, self.call, event="raised", **told)
 
     def drop(self) -> None:
         """Remove what was kept: it was not exhausted."""

@@ -108,7 +108,7 @@ def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace
     stored = None if replace else usable(engine, call, engine._get(call.function, call.key), b"")
     given, refused = 0, b""
     while True:
-        turn = Turn(call, engine._store, engine._config.wait_timeout, engine._store_failed)
+        turn = engine.turn(call)
         if stored is None:
             stored = yield from _wait(engine, call, turn, refused, replace=replace)
         if stored is None:
@@ -123,7 +123,7 @@ def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace
                     return (yield from exhaust(run, given))
         if given == 0:
             engine.replays(call, stored.items, stored.duration_seconds)
-            _log.debug("hit: %s", call)
+            _log.debug("hit: %s", call, event="hit", **call.told(engine.counters.step))
         reader = _Reader(engine, call, stored.items)
         while given < stored.items.number:
             value = yield from reader.read(given)

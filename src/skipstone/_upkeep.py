@@ -137,7 +137,9 @@ class Upkeep:
         sizes: dict[Key, int] = {}
         for keys in _chunks(found.generators):
             for key, record in self._store.get_many(keys).items():
-                if self._codec.is_intact(record):
+                if not self._codec.is_intact(record):  # or signed with a key that is not here
+                    found.runs.clear()  # whose the items are cannot be known
+                else:
                     items = items_of(record)
                     sizes[key] = items.size_bytes
                     owned.add(head_key(key))

@@ -44,11 +44,12 @@ def _running(kind):
             server.stop()
 
 
-_SLOW_SERVERS = {"test_any_number_of_keys", "test_records_may_change_while_they_are_scanned"}
+_MANY_REQUESTS = {"test_any_number_of_keys", "test_records_may_change_while_they_are_scanned"}
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what makes thousands of requests as slow: the servers of these tests answer some hundred in a second."""
+    """Mark as slow what makes thousands of requests, of which these servers answer some hundred in a second, and one server."""
     for item in items:
-        if item.path.parent == Path(__file__).parent and item.originalname in _SLOW_SERVERS:
+        is_here = item.path.parent == Path(__file__).parent
+        if is_here and (item.originalname in _MANY_REQUESTS or item.parent.name == "TestAzure"):
             item.add_marker(pytest.mark.slow)

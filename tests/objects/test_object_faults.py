@@ -109,6 +109,7 @@ def test_a_server_that_lost_all_in_mid_run(s3, place, script):
     assert script("app.py", s3.url(place), 100, environment=s3.environment()).stdout.endswith("100 hits\n")
 
 
+@pytest.mark.slow
 def test_connections_that_are_cut_again_and_again(azure, place, script, proxied):
     """Two pipelines whose connections are cut all the time run each call once, and keep all results."""
     proxy = proxied(azure)
@@ -125,6 +126,7 @@ def test_connections_that_are_cut_again_and_again(azure, place, script, proxied)
     assert script("app.py", azure.url(place), 100, environment=azure.environment()).stdout.endswith("100 hits\n")
 
 
+@pytest.mark.slow
 def test_a_service_that_says_slow_down(s3, place, script, proxied):
     """A service that refuses requests because there are too many is asked again, a little later."""
     proxy = proxied(s3)

@@ -28,7 +28,7 @@ class ObjectStoreConformance(StoreConformance):
 
 
 class TestS3(ObjectStoreConformance):
-    large_bytes = 192 << 20  # moto copies what it is given several times
+    large_bytes = 256 << 20  # moto copies what it is given several times
 
     @pytest.fixture(autouse=True)
     def place(self, s3, monkeypatch):
@@ -42,7 +42,7 @@ class TestAzure(ObjectStoreConformance):
 
 
 class TestGoogle(ObjectStoreConformance):
-    large_bytes = 192 << 20  # what translates for it holds it several times
+    large_bytes = 256 << 20  # what translates for it holds it several times
 
     @pytest.fixture(autouse=True)
     def place(self, gcs, monkeypatch):

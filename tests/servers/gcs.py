@@ -115,6 +115,9 @@ class _Translator(BaseHTTPRequestHandler):
     def do_PUT(self):
         """Write an object, or a part of one."""
         content = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(content) < int(self.headers["Content-Length"]):  # the connection was cut
+            self.close_connection = True
+            return
         query = urlsplit(self.path).query
         if "partNumber" not in query:
             self._write([content])

@@ -21,6 +21,7 @@ from skipstone.testing._one_process import wait_until
 
 class TestPostgresStore(StoreConformance):
     takeover_seconds = 10
+    examples = 20
 
     @pytest.fixture(autouse=True)
     def place(self, postgres):
@@ -77,6 +78,7 @@ def test_fifty_who_begin_at_once(postgres, open_store, place):
     begin = threading.Barrier(50)
 
     def work(number):
+        assert stores[number].get(sample_key(number)) is None  # it is connected
         begin.wait()
         assert stores[number].put(sample(number))
         return stores[number].get(sample_key(number)) is not None
@@ -281,6 +283,23 @@ def test_a_role_that_may_only_read(postgres, place, store, open_store):
             assert checkpoint.load_or_run(pow, 3, 3, 2) == 9
 
 
+def test_the_rights_that_are_needed(postgres, place, store, open_store):
+    """Where the tables are there, a role needs no more than to select, insert and delete."""
+    store.put(sample(1))
+    tables = ", ".join(f"{place}.skipstone_{name}" for name in ("records", "parts", "format"))
+    postgres.execute(
+        f"CREATE ROLE works_{place} LOGIN PASSWORD 'works'; GRANT USAGE ON SCHEMA {place} TO works_{place}; "
+        f"GRANT SELECT, INSERT, DELETE ON {tables} TO works_{place}",
+        place,
+    )
+    worker = open_store(user=f"works_{place}", password="works")
+    with worker.claim(sample_key(2)):
+        assert worker.put_many([sample(2), sample(3, b"x" * LARGE)]) == {sample_key(2), sample_key(3)}
+    assert worker.put(sample(3, b"y" * LARGE), replace=True)
+    assert worker.delete([sample_key(1), sample_key(3)]) == 2
+    assert [info.key for info in worker.scan()] == [sample_key(2)]
+
+
 def test_a_server_that_says_nothing_is_not_waited_for(postgres, proxies, open_store, monkeypatch):
     """A request that is not answered fails; when the network works again, so does the store."""
     monkeypatch.setattr(_postgres_connections, "_ANSWER_SECONDS", 0.3)
@@ -351,15 +370,24 @@ def test_closing_keeps_what_is_claimed(store, open_store):
 
 def test_a_child_leaves_its_parents_claims_alone(postgres, store, open_store):
     """A child after `fork` opens connections of its own, and ends neither the parent's nor its claims."""
-    claim = store.claim(sample_key(1))
+    claim, given_back = store.claim(sample_key(1)), store.claim(sample_key(4))
+    going_on, go_on = os.pipe()
     child = os.fork()
     if child == 0:
         claim.__exit__(None, None, None)
         is_right = store.claim(sample_key(1)) is None and store.put(sample(2)) and store.claim(sample_key(3))
+        os.read(going_on, 1)
+        mine = store.claim(sample_key(4))
+        given_back.__exit__(None, None, None)
+        is_right = is_right and mine is not None and open_store().claim(sample_key(4)) is None
         store.close()
         gc.collect()
         os._exit(0 if is_right else 1)
+    given_back.__exit__(None, None, None)
+    os.write(go_on, b"x")
     assert os.waitpid(child, 0)[1] == 0
+    os.close(going_on)
+    os.close(go_on)
     assert open_store().claim(sample_key(1)) is None
     assert store.get(sample_key(2)) is not None
     claim.__exit__(None, None, None)

@@ -21,6 +21,8 @@ LARGE = 3_000_000
 
 
 class TestRedisStore(StoreConformance):
+    examples = 20
+
     @pytest.fixture(autouse=True)
     def place(self, redis_server):
         self.url = redis_server.url(redis_server.new_place())

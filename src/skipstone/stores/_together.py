@@ -20,15 +20,15 @@ _AT_ONCE = 8
 
 
 class _Asked(Generic[_Q, _A]):
-    """A question, until it is answered or its asker is to make the next request: then the asker is woken."""
+    """A question that waits until it is answered, or its asker is to make the next request."""
 
     __slots__ = ("answers", "error", "leads", "question", "waits")
 
-    def __init__(self, question: _Q, *, leads: bool) -> None:
+    def __init__(self, question: _Q) -> None:
         self.question = question
         self.answers: list[_A] = []
         self.error: Exception | None = None
-        self.leads = leads
+        self.leads = False
         self.waits = threading.Lock()
         self.waits.acquire()
 
@@ -60,50 +60,63 @@ class Together(Generic[_Q, _A]):
         Raises:
             Exception: What the request raised that was made for it; those who shared it get the same.
         """
+        mine: _Asked[_Q, _A] | None = None
         with self._lock:
-            mine: _Asked[_Q, _A] = _Asked(question, leads=self._under_way < self._at_once)
-            if mine.leads:
+            if self._under_way < self._at_once:
                 self._under_way += 1
             else:
+                mine = _Asked(question)
                 self._waiting.append(mine)
-        try:
-            if not mine.leads:
-                mine.waits.acquire()
-            if mine.leads:
-                self._request(mine)
-        finally:
-            self._pass_on(mine)
+        if mine is None or self._is_to_lead(mine):
+            return self._request(question)
         if mine.error is not None:
             raise mine.error
         return mine.answers[0]
 
-    def _request(self, mine: _Asked[_Q, _A]) -> None:
-        with self._lock:
-            asked = [mine, *self._waiting[: MOST_IN_REQUEST - 1]]
-            del self._waiting[: MOST_IN_REQUEST - 1]
+    def _is_to_lead(self, mine: _Asked[_Q, _A]) -> bool:
+        """Wait until a question is answered, or its asker is to make a request."""
         try:
-            answers = self._answer([each.question for each in asked])
-            for each, answer in zip(asked, answers, strict=True):
-                each.answers.append(answer)
-        except Exception as error:  # noqa: BLE001 - it is raised where it was asked
-            for each in asked:
-                each.error = error
-        except BaseException:  # Ctrl-C is meant for this thread alone
+            mine.waits.acquire()
+        except BaseException:  # nobody waits for the answer any more
             with self._lock:
-                self._waiting[:0] = asked[1:]
-            raise
-        for each in asked[1:]:
-            each.waits.release()
-
-    def _pass_on(self, mine: _Asked[_Q, _A]) -> None:
-        """Let the next one make a request, if it was the turn of this one; nobody answers it any more."""
-        with self._lock:
-            if not mine.leads:
                 if mine in self._waiting:
                     self._waiting.remove(mine)
-            elif self._waiting:
-                following = self._waiting.pop(0)
-                following.leads = True
-                following.waits.release()
-            else:
-                self._under_way -= 1
+                elif mine.leads:
+                    self._pass_on()
+            raise
+        return mine.leads
+
+    def _request(self, question: _Q) -> _A:
+        """Make a request for a question and for those that wait; then it is the next one's turn."""
+        others: list[_Asked[_Q, _A]] = []
+        try:
+            if self._waiting:
+                with self._lock:
+                    others = self._waiting[: MOST_IN_REQUEST - 1]
+                    del self._waiting[: MOST_IN_REQUEST - 1]
+            mine, *answers = self._answer([question, *(each.question for each in others)])
+            for each, answer in zip(others, answers, strict=True):
+                each.answers.append(answer)
+        except Exception as error:
+            for each in others:
+                each.error = error
+            raise
+        except BaseException:  # Ctrl-C is meant for this thread alone
+            with self._lock:
+                self._waiting[:0] = others
+                others = []
+            raise
+        finally:
+            for each in others:
+                each.waits.release()
+            with self._lock:
+                self._pass_on()
+        return mine
+
+    def _pass_on(self) -> None:
+        if self._waiting:
+            following = self._waiting.pop(0)
+            following.leads = True
+            following.waits.release()
+        else:
+            self._under_way -= 1
