@@ -12,7 +12,7 @@ import pytest
 import typer
 from tests.test_catalogue import looks
 
-from skipstone import open_checkpoint
+from skipstone import note, open_checkpoint
 from skipstone.cli._app import app, run
 from skipstone.cli._output import Column, print_table
 
@@ -106,6 +106,26 @@ def test_show(place, skipstone):
     assert skipstone("show", found["record"]["key"][:10], "--json") == [found]
     assert "ValueError: page 7 of" in skipstone("show", "7")
     assert "no record or failure" in skipstone("show", "nobody", status=4)
+
+
+def paid(question):
+    note(tokens=1200, usd=0.25)
+    return question
+
+
+def test_costs_are_shown(tmp_path, monkeypatch, skipstone):
+    """What a call noted is shown with its record, and summed up with its run, in the report, too."""
+    monkeypatch.chdir(tmp_path)
+    with open_checkpoint("ask", {"serializer": "json"}) as checkpoint:
+        for question in ("a", "b", "a"):
+            checkpoint.load_or_run(paid, question, question)
+    out = skipstone("show", "a")
+    assert re.search(r"noted tokens +1,200\n", out)
+    assert re.search(r"argument question +'a'\n", out)
+    assert skipstone("show", "a", "--json")[0]["record"]["notes"] == {"tokens": 1200, "usd": 0.25}
+    assert "0.5 usd" in skipstone("stats").replace("0.50", "0.5")
+    report = skipstone("report", "-o", "-")
+    assert "<dt>usd saved</dt><dd>0.25</dd>" in report
 
 
 def test_pickles_are_not_loaded_unless_asked(place, skipstone):

@@ -77,3 +77,9 @@ def test_other_files_do_not_matter(project):
     path.write_text("not TOML")
     os.chmod(path, 0o666)
     assert resolve(None, {}) == CheckpointConfig()
+
+
+def test_a_working_folder_that_is_gone(project):
+    """Where the working folder was deleted, there is no file."""
+    os.rmdir(project / "below")
+    assert resolve({"artifacts_dir": str(project)}, {}).artifacts_dir == str(project)

@@ -157,18 +157,27 @@ def test_diskcache_finds_the_function_by_its_name(memory, tmp_path):
     assert record.call_id == "{'lang': 'de', 'size': 3, 'text': 'a'}"
 
 
-def ambiguous(x=0, y=0, **options):
+def many(*values, **named):
+    runs_not()
+
+
+def two(x=0, y=0):
     runs_not()
 
 
 def test_diskcache_that_cannot_be_told(memory, tmp_path):
-    """A key that fits the function in several ways, or in none, is left out."""
+    """A key that fits the function in several ways, or in none, is left out; one with None among its arguments is not."""
     with diskcache.Cache(tmp_path) as cache:
-        cache.memoize(name="f")(lambda x=0, y=0, **options: 1)(None, None)
-        cache.memoize(name="f")(lambda *args: 1)(1, 2, 3, 4)
-    done = import_diskcache(tmp_path, ambiguous, name="f")
-    assert done.results + done.left_out == 2
-    assert any("do not fit" in reason for reason in done.reasons)
+        cache.memoize(name="many")(lambda *values, **named: "several")(1, y=None)
+        cache.memoize(name="two")(lambda *values: "none")(1, 2, 3)
+        cache.memoize(name="two")(lambda x=0, y=0: "one")(None, y=None)
+    done = import_diskcache(tmp_path, many, name="many")
+    assert (done.results, done.left_out) == (0, 1)
+    assert "fit the function in several ways" in done.reasons[0]
+    done = import_diskcache(tmp_path, two, name="two")
+    assert (done.results, done.left_out) == (1, 1)
+    assert "do not fit the function" in done.reasons[0]
+    assert memory.load_or_run(two, {"x": None, "y": None}, None, None) == "one"
 
 
 def test_what_is_not_there_is_told(memory, tmp_path):

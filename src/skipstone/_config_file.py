@@ -25,7 +25,10 @@ def config_file() -> ConfigFile | None:
     Raises:
         ConfigError: The file is no TOML, or others can write to it: they could say where results come from.
     """
-    folder = os.getcwd()
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:  # it was deleted
+        return None
     while True:
         for name in (_OWN, _PROJECT):
             found = _read(os.path.join(folder, name), is_own=name == _OWN)

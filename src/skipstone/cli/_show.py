@@ -8,6 +8,7 @@ import typer
 
 from .._catalogue import FailedCall, RecordQuery, StepCatalogue, StepName, Value
 from .._record import Key, RecordInfo
+from .._stats import number
 from .._units import count_text, duration_text, moment_text, plain_lines, plain_text, size_text
 from ._output import Column, print_json, print_table, say, warn
 from ._status import NOT_FOUND
@@ -102,7 +103,10 @@ def _for_json(found: _Found) -> dict[str, Any]:
 def _told(record: RecordInfo) -> dict[str, Any]:
     facts = record._asdict()
     del facts["details"]
-    return facts | {"arguments": {name: argument.text for name, argument in record.arguments.items()}}
+    return facts | {
+        "arguments": {name: argument.text for name, argument in record.arguments.items()},
+        "notes": record.notes,
+    }
 
 
 def _jsonable(value: Any) -> object:
@@ -130,6 +134,7 @@ def _print(found: _Found) -> None:
             ("code", record.code.hex() or "not known"),
             ("run", f"{record.run} on {record.host}, process {record.process}"),
             *((f"argument {name}", argument.text) for name, argument in record.arguments.items()),
+            *((f"noted {name}", number(noted)) for name, noted in record.notes.items()),
         ]
     if found.failed is not None:
         failure = found.failed.failure
