@@ -24,11 +24,11 @@ NASTY_NAME = "<script>document.title='owned'</script>"
 class Site:
     """A server of the page, in a process of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self.folder = folder
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SKIPSTONE_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "skipstone", "ui", "--no-browser", "--artifacts-dir", folder],
+            [sys.executable, "-m", "skipstone", "ui", "--no-browser", "--artifacts-dir", folder, *options],
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
@@ -74,9 +74,9 @@ class Site:
 
 
 @contextmanager
-def served(folder):
+def served(folder, *options):
     """Serve the checkpoints of a folder."""
-    site = Site(folder)
+    site = Site(folder, *options)
     try:
         yield site
     finally:

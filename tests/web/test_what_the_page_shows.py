@@ -1,6 +1,7 @@
 """What each page tells of a place, as any browser gets it."""
 
 import html
+import os
 import re
 from urllib.parse import urlencode
 
@@ -266,3 +267,38 @@ def test_names_that_are_too_long_to_be_told_are_not_mistaken(tmp_path):
         assert "records 3 " in shown(site, "/")
         assert site.ask("/clear", "POST", fields, Origin=site.base)[0] == 303
         assert "Nothing is stored here yet" in shown(site, "/")
+
+
+def test_a_store_of_several_machines(tmp_path):
+    """A store that is no local one is copied once, and again when the page is told to; clearing works there, too."""
+    place = {"store": f"file://{tmp_path}/shared", "trust_store": True, "serializer": "json"}
+    with open_checkpoint("index", place) as checkpoint:
+        checkpoint.load_or_run(len, 1, "a")
+        checkpoint.load_or_run(len, 2, "a")
+    with served(tmp_path, "--store", place["store"]) as site:
+        assert "records 2 " in shown(site, "/")
+        assert "Ask it again" in shown(site, f"/step?{STEP}")
+        with open_checkpoint("index", place) as checkpoint:
+            checkpoint.load_or_run(len, 3, "a")
+        assert "records 2 " in shown(site, "/")
+        token = site.form_token()
+        assert site.ask("/again", "POST", {"form_token": token}, Origin=site.base)[0] == 303
+        assert "records 3 " in shown(site, "/")
+        body = {"index": "default", "step": "index", "search": "2", "form_token": token}
+        assert site.ask("/clear", "POST", body, Origin=site.base)[0] == 303
+        assert "records 2 " in shown(site, "/")
+        with open_checkpoint("index", place) as checkpoint:
+            assert sorted(each.call_id for each in checkpoint.records()) == ["1", "3"]
+
+
+def test_there_may_be_many_steps(tmp_path):
+    """A page of more steps than a process may have files open shows them all, time and again."""
+    for number in range(130):
+        with open_checkpoint(f"step-{number}", {"artifacts_dir": tmp_path}) as checkpoint:
+            checkpoint.load_or_run(len, number, "a")
+    with served(tmp_path) as site:
+        for _ in range(2):
+            for path in ("/", "/live", "/storage", "/failures"):
+                assert site.ask(path)[0] == 200
+        assert "records 130 " in shown(site, "/")
+        assert len(os.listdir(f"/proc/{site.process.pid}/fd")) < 500

@@ -44,8 +44,9 @@ def clear(site: Site, request: Request) -> Response:
     asked = site.step(fields)
     choice = _choice(site, asked, fields)
     selection = choice.selection()
-    asked.close()
+    asked.close()  # a database that is open here may not be removed everywhere
     remove(site.catalogue, selection)
+    asked.close()  # who has looked meanwhile has seen what was
     number = len(selection.failures) if choice.is_failures else len(selection.records)
     removed = count_text(number, "failure" if choice.is_failures else "record")
     if selection.is_all:

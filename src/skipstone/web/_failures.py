@@ -25,12 +25,12 @@ class _Failed(NamedTuple):
 def failures(site: Site, request: Request) -> Response:
     """Show the failures of a step, or of all."""
     fields = request.query_params
-    steps = [site.step(fields)] if "step" in fields else site.steps()
-    found = [_failed(site, step) for step in steps]
+    only = site.step(fields) if "step" in fields else None
+    found = [_failed(site, step) for step in ([only] if only else site.steps())]
     return site.page(
         "failures.html",
         found=[each for each in found if each.groups or each.problem],
-        name=steps[0].name if "step" in fields else None,
+        name=only.name if only else None,
         removed=fields.get("removed", ""),
     )
 

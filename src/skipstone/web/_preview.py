@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -42,7 +43,8 @@ class Preview(NamedTuple):
     kind: Literal["none", "text", "json", "table", "array", "image"]
     text: str = ""
     """The result, or why it is not shown."""
-    more_characters: int = 0
+    is_cut: bool = False
+    """Whether there is more text."""
     table: Table = Table([], [], 0, 0)
     facts: tuple[tuple[str, str], ...] = ()
     chart: str = ""
@@ -73,12 +75,13 @@ def image_kind(value: object) -> str | None:
 
 
 def _text(kind: Literal["text", "json"], text: str) -> Preview:
-    return Preview(kind, text[:_MOST_CHARACTERS], max(0, len(text) - _MOST_CHARACTERS))
+    return Preview(kind, text[:_MOST_CHARACTERS], is_cut=len(text) > _MOST_CHARACTERS)
 
 
 def _json(result: object) -> Preview:
-    try:
-        return _text("json", json.dumps(result, indent=2, ensure_ascii=False, default=str))
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=False, default=str)
+    try:  # part by part, and no more parts than are shown: a large result takes seconds
+        return _text("json", "".join(itertools.islice(encoder.iterencode(result), _MOST_CHARACTERS)))
     except (TypeError, ValueError):  # a map with keys that JSON does not have
         return _text("json", pformat(result, width=100))
 

@@ -17,7 +17,7 @@ from ._preview import Preview, image_kind, preview_of
 from ._site import Site
 
 _MOST_SHOWN = 50
-_MOST_PREVIEWED_BYTES = 32 << 20
+_MOST_PREVIEWED_BYTES = 16 << 20
 _SORTS = {"time": "when it was saved", "duration": "how long it took", "size": "size", "id": "id"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ from .._units import count_text, duration_text, moment_text, plain_text, size_te
 
 T = TypeVar("T")
 
+_MOST_OPEN = 100  # each has some files open
 _MOST_KEPT = 500
 
 
@@ -65,9 +66,9 @@ class Site:
             place=self.catalogue.shown_place, form_token=self.form_token, link=link, count=count_text, **values
         )
 
-    def steps(self) -> list[StepCatalogue]:
-        """Return all steps that there are now."""
-        return [self._opened(name) for name in self.catalogue.steps()]
+    def steps(self) -> Iterator[StepCatalogue]:
+        """Yield all steps that there are now; each is to be asked before the next one."""
+        return map(self._opened, self.catalogue.steps())
 
     def step(self, fields: Mapping[str, str]) -> StepCatalogue:
         """Return the step that the fields of an address or a form name.
@@ -85,9 +86,10 @@ class Site:
 
     def _opened(self, name: StepName) -> StepCatalogue:
         with self._lock:
-            step = self._steps.get(name)
-            if step is None:
-                step = self._steps[name] = self.catalogue.step(name)
+            step = self._steps.pop(name, None) or self.catalogue.step(name)
+            self._steps[name] = step  # the last one now
+            if len(self._steps) > _MOST_OPEN:
+                self._steps.pop(next(iter(self._steps))).close()
             return step
 
     def kept(self, step: StepCatalogue, what: Hashable, ask: Callable[[], T]) -> T:

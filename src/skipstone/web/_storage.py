@@ -11,7 +11,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from .._catalogue import FunctionSummary, Space, StepCatalogue, StepName, StepSummary, Totals
+from .._catalogue import FunctionSummary, Space, StepCatalogue, StepSummary, Totals
 from .._errors import StoreError
 from .._places import LOCAL
 from .._selection import opened
@@ -83,8 +83,7 @@ def free(site: Site, request: Request) -> Response:
     """Remove what is of no use, and compact the store if that was asked for."""
     fields: Mapping[str, str] = request.scope[FORM]
     asked = site.step(fields)
-    name: StepName = asked.name
-    asked.close()
-    with opened(site.catalogue, name) as checkpoint:
+    with opened(site.catalogue, asked.name) as checkpoint:
         cleanup = checkpoint.gc(compact=bool(fields.get("compact")))
+    asked.close()
     return RedirectResponse(link("/storage", freed=size_text(cleanup.size_bytes)), 303)
