@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from skipstone import open_checkpoint
+from skipstone import cache_with_checkpoint, open_checkpoint, use_checkpoint
 from skipstone._catalogue import Catalogue
 
-from .conftest import NASTY, NASTY_NAME, served
+from .conftest import NASTY, NASTY_NAME, served, text
 
 STEP = "index=default&step=index"
 
@@ -302,3 +302,21 @@ def test_there_may_be_many_steps(tmp_path):
                 assert site.ask(path)[0] == 200
         assert "records 130 " in shown(site, "/")
         assert len(os.listdir(f"/proc/{site.process.pid}/fd")) < 500
+
+
+def test_no_version_is_a_version(tmp_path):
+    """A function with and without a version has two lines, and clearing the one leaves the other."""
+    with open_checkpoint("index", {"artifacts_dir": tmp_path}) as checkpoint, use_checkpoint(checkpoint):
+        for version, number in ((None, 3), ("2", 5)):
+            function = cache_with_checkpoint(id="number", name="app.f", version=version)(text)
+            for each in range(number):
+                function(each)
+    with served(tmp_path) as site:
+        links = re.findall(r'href="(/clear\?[^"]*version=[^"]*)"', site.ask(f"/step?{STEP}")[2])
+        assert [shown(site, html.unescape(each)).split("records ")[1].split()[0] for each in links] == ["3", "5"]
+        page = site.ask(html.unescape(links[0]))[2]
+        body = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
+        assert site.ask("/clear", "POST", body, Origin=site.base)[0] == 303
+        assert " 5 records" in shown(site, f"/records?{STEP}")
+        assert " 5 records" in shown(site, f"/records?{STEP}&version==2")
+        assert " 0 records" in shown(site, f"/records?{STEP}&version==")

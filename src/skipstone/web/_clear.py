@@ -14,7 +14,7 @@ from .._catalogue._errors_alike import pattern_of
 from .._selection import Selection, remove, select
 from .._units import count_text
 from ._guard import FORM
-from ._records import fields_of, key_of, query_of, record_of
+from ._records import key_of, query_of, record_of
 from ._site import Site, link
 
 _CHOICES = ("key", "failure", "error", "failures", "search", "function", "version", "code", "run")
@@ -67,10 +67,15 @@ def _choice(site: Site, asked: StepCatalogue, fields: Mapping[str, str]) -> _Cho
             lambda: select(site.catalogue, asked.name, query),
         )
     conditions = {
-        name: value for name, value in fields_of(query).items() if value and name not in ("sort", "order")
+        "function": query.function,
+        "version": query.version,
+        "code": query.code.hex() if query.code else None,
+        "run": query.run,
+        "a part of the id": query.search or None,
     }
+    told = ", ".join(f"{name} “{value}”" for name, value in conditions.items() if value is not None)
     return _Choice(
-        "records and failures with " + ", ".join(f"{name} “{value}”" for name, value in conditions.items()),
+        f"what has {told}",
         asked.totals(query).plus(asked.totals(query._replace(failures=True))),
         lambda: select(site.catalogue, asked.name, query),
     )

@@ -26,6 +26,7 @@ def records(site: Site, request: Request) -> Response:
     fields = request.query_params
     asked = site.step(fields)
     query = query_of(fields)
+    which = query._replace(sort="time", descending=True)
     try:
         page = asked.records(query, after=fields.get("after") or None, limit=_MOST_SHOWN)
     except (ValueError, OverflowError):
@@ -35,18 +36,16 @@ def records(site: Site, request: Request) -> Response:
         name=asked.name,
         query=query,
         page=page,
-        number=site.kept(
-            asked, ("number", query._replace(sort="time", descending=True)), lambda: _number(asked, query)
-        ),
+        number=site.kept(asked, ("number", which), lambda: _number(asked, which)),
         is_first=not fields.get("after"),
         functions=_choices(each.function for each in asked.functions()),
-        versions=_choices(each.version for each in asked.functions()),
+        versions=[(f"={each}", each or "none") for each in sorted({each.version for each in asked.functions()})],
         codes=[(each.code.hex(), _code_text(each)) for each in reversed(asked.codes()) if each.code],
         runs=_choices(each.run for each in reversed(asked.runs())),
         sorts=_SORTS,
         fields=fields_of(query),
-        chosen=fields_of(query._replace(sort="time", descending=True)),
-        is_filtered=query._replace(sort="time", descending=True) != RecordQuery(),
+        chosen=fields_of(which),
+        is_filtered=which != RecordQuery(),
     )
 
 
@@ -86,7 +85,7 @@ def query_of(fields: Mapping[str, str]) -> RecordQuery:
     return RecordQuery(
         search=fields.get("search", ""),
         function=fields.get("function") or None,
-        version=fields.get("version") or None,
+        version=fields["version"].removeprefix("=") if fields.get("version") else None,
         code=code,
         run=fields.get("run") or None,
         sort=sort,  # type: ignore[arg-type]
@@ -99,7 +98,8 @@ def fields_of(query: RecordQuery) -> dict[str, str | None]:
     return {
         "search": query.search,
         "function": query.function,
-        "version": query.version,
+        # There are functions without version: to ask for these is not to ask for any.
+        "version": None if query.version is None else f"={query.version}",
         "code": query.code.hex() if query.code else None,
         "run": query.run,
         "sort": query.sort if query.sort != "time" else None,
