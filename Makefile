@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+AZURITE := build/azurite/node_modules/azurite
 
 help:  ## this list
 	@grep -E '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 22
@@ -9,11 +10,18 @@ help:  ## this list
 run: $(READY)  ## the example: killed part-way, resumed, run again
 	$(BIN)/python examples/retrieval/kill_and_resume.py
 
+examples: $(READY)  ## the other examples, killed and run again
+	$(BIN)/python examples/llm/kill_and_resume.py
+	$(BIN)/python examples/crawl/kill_and_resume.py
+	cd "$$(mktemp -d)" && "$(CURDIR)/$(BIN)/python" "$(CURDIR)/examples/sweep/sweep.py"
+
 test: $(READY)  ## all but the slow tests, under 5 minutes
 	$(BIN)/python -m pytest -m "not slow"
 
 test_slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -m slow
+
+azurite: $(AZURITE)  ## an Azure-compatible server for the tests, which leave out what needs it; needs npm
 
 torture: $(READY)  ## hundreds of kills, crashes and damaged files, beside peers, with figures
 	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
@@ -38,10 +46,13 @@ clear_checkpoints: $(READY)  ## delete the checkpoint data in artifacts/, and no
 clean:  ## delete what this Makefile made, but no checkpoints
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
+$(AZURITE):
+	npm install --prefix build/azurite --no-save --no-package-lock --no-audit --no-fund --loglevel=error azurite@3.37.0
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[zstd,examples]" --group test --group lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[zstd,objects,examples]" --group test --group lint
 	@touch $@
 
-.PHONY: help run test test_slow torture lint bench clear_checkpoints clean
+.PHONY: help run examples test test_slow azurite torture lint bench clear_checkpoints clean

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"README.md": "1 hit, 1 miss, 0 failures", "docs/stores.md": "1 ['12']"}
+PAGES = {
+    "README.md": "1 hit, 1 miss, 0 failures",
+    "docs/stores.md": "1 ['12']",
+    "docs/costs.md": "running 0 hits, 100 misses",
+}
 
 
 def snippets(page):

@@ -124,7 +124,8 @@ def test_plain_functions_partials_methods_and_several_iterables(checkpoint):
         assert list(checkpoint.map(scaled, itertools.repeat(7), [8], id="str(x)")) == [56]
         assert list(checkpoint.map(Model().embed, [1, 2])) == [-1, -2]
         assert list(checkpoint.map(len, ["a", "bc"])) == [1, 2]
-    assert runs == [(1, 3), (2, 4), (2, 5), (2, 6), (7, 8), 1, 2]
+    assert sorted(runs[:5]) == [(1, 3), (2, 4), (2, 5), (2, 6), (7, 8)]
+    assert sorted(runs[5:]) == [1, 2]
     assert square(3) == 9
     assert list(checkpoint.map(square, [3])) == [9]
     assert runs.count(3) == 1

@@ -6,10 +6,18 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import warnings
 
 import pytest
 
-from skipstone import DamagedRecordWarning, UnsafeStoreError, open_checkpoint
+from skipstone import (
+    DamagedRecordWarning,
+    LoadWarning,
+    SaveWarning,
+    UnsafeStoreError,
+    UnsafeStoreWarning,
+    open_checkpoint,
+)
 from skipstone.stores import SqliteStore
 
 
@@ -160,3 +168,55 @@ def test_a_file_name_cannot_lead_out_of_the_folder(tmp_path):
             assert checkpoint.load_or_run(double, "k", 1) == {"twice": 2}
         checkpoint.clear()
     assert mine.read_text() == "mine"
+
+
+def shared(folder, **settings):
+    return open_checkpoint("step", {"store": f"file://{folder}/shared", "artifacts_dir": folder, **settings})
+
+
+def test_pickles_in_a_shared_store_are_warned_of_once(tmp_path):
+    """Whoever opens a shared store with pickles that nobody vouches for is told the safe choices, once for each place."""
+    place = f"file://{tmp_path}/shared"
+    told = f"pickled to {place}: a pickle runs code.*signing_key.*encryption_key.*msgpack.*json.*trust_store=True"
+    with pytest.warns(UnsafeStoreWarning, match=told) as caught:
+        shared(tmp_path).close()
+    assert [each.filename for each in caught] == [__file__]
+    shared(tmp_path).close()
+    with pytest.warns(UnsafeStoreWarning, match="to local, then file://"):
+        shared(tmp_path, store=["local", place]).close()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"signing_key": "s"},
+        {"encryption_key": "k" * 32},
+        {"serializer": "msgpack"},
+        {"serializer": "json"},
+        {"trust_store": True},
+        {"store": "local"},
+        {"use_checkpoints": False},
+    ],
+)
+def test_safe_choices_are_not_warned_of(tmp_path, settings):
+    """Each of the choices that the warning names silences it, and a local store needs none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shared(tmp_path, **settings).close()
+
+
+def test_a_planted_pickle_does_not_run_where_the_serializer_is_another(tmp_path):
+    """With msgpack or json, a pickle in a shared store is not loaded, and not replaced, unless the config trusts it."""
+    with shared(tmp_path, trust_store=True) as checkpoint:
+        checkpoint.load_or_run(double, "k", 1)
+        (info,) = checkpoint.records()
+        record = checkpoint._engine._store.get(info.key)
+        planted = record._replace(payload=pickle.dumps(Planted(tmp_path / "planted"), protocol=5))
+        checkpoint._engine._store.put(checkpoint._engine._codec.seal(planted), replace=True)
+    with shared(tmp_path, serializer="json") as checkpoint:
+        with pytest.warns(LoadWarning, match="it is a pickle, which runs code"), pytest.warns(SaveWarning):
+            assert checkpoint.load_or_run(double, "k", 1) == {"twice": 2}
+    assert not (tmp_path / "planted").exists()
+    with shared(tmp_path, serializer="json", trust_store=True) as checkpoint:
+        checkpoint.load_or_run(double, "k", 1).close()
+    assert (tmp_path / "planted").exists()

@@ -33,6 +33,7 @@ from ._errors import (
     StoreUnavailableError,
     StoreUnavailableWarning,
     UnsafeStoreError,
+    UnsafeStoreWarning,
     UnstableIdError,
 )
 from ._items import MapSummary, Plan
@@ -45,12 +46,14 @@ from ._kinds import (
 )
 from ._opening import init_checkpoint, open_checkpoint
 from ._record import Failure, RecordInfo
+from ._runs import Run, RunningMap
 from ._serializers import Serializer
 from ._stats import Stats
 
 if _typing.TYPE_CHECKING:
     from ._map import MapResults
     from ._map_async import AsyncMapResults
+    from ._transfer import Transfer
 
 __version__ = "0.1.0"
 
@@ -81,6 +84,8 @@ __all__ = [
     "RecordInfo",
     "RedisCheckpoint",
     "ReentrantCallError",
+    "Run",
+    "RunningMap",
     "SaveError",
     "SaveWarning",
     "Serializer",
@@ -91,7 +96,9 @@ __all__ = [
     "StoreFormatError",
     "StoreUnavailableError",
     "StoreUnavailableWarning",
+    "Transfer",
     "UnsafeStoreError",
+    "UnsafeStoreWarning",
     "UnstableIdError",
     "cache_with_checkpoint",
     "get_checkpoint",
@@ -100,7 +107,7 @@ __all__ = [
     "use_checkpoint",
 ]
 
-_LATE = {"AsyncMapResults": "_map_async", "MapResults": "_map"}
+_LATE = {"AsyncMapResults": "_map_async", "MapResults": "_map", "Transfer": "_transfer"}
 """Names, and the modules that they are imported from when they are asked for: those import much, and many never map."""
 
 for _public in [globals()[name] for name in __all__ if name not in _LATE]:

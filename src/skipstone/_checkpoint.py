@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 from . import _log
 from ._call import Call, check_id, check_takes_id
@@ -14,6 +15,7 @@ from ._items import Plan, batching_of, count_of, plan_of, source_of
 from ._naming import storable
 from ._null_engine import NullEngine
 from ._record import Failure, RecordInfo
+from ._runs import Run
 from ._stats import Stats
 from ._streams import stream
 from .stores import Store
@@ -21,10 +23,13 @@ from .stores import Store
 if TYPE_CHECKING:
     from ._map import MapResults
     from ._map_async import AsyncMapResults  # they import much, and many never map
+    from ._transfer import Transfer, Where
     from ._workers import ExecutorLike, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Path: TypeAlias = "str | os.PathLike[str]"
+FunctionLike: TypeAlias = "Callable[..., Any] | str | None"
 
 _EVERY_ID: Any = object()
 
@@ -55,6 +60,7 @@ class Checkpoint:
         self.config: CheckpointConfig = resolve(config)
         self._arguments: tuple[object, ...] = (store, self.config, name)
         self._engine: Engine | NullEngine = Engine(store, self.config)
+        self._engine.runs.keep(name)
         self._told: Stats | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Checkpoint], tuple[object, ...]]:
@@ -294,7 +300,7 @@ class Checkpoint:
         check_id(function, id)
         return stream(self._engine, Call(function, key, id, method, args, kwargs))
 
-    def records(self, function: Callable[..., Any] | str | None = None) -> Iterator[RecordInfo]:
+    def records(self, function: FunctionLike = None) -> Iterator[RecordInfo]:
         """Yield what is known of each stored result, in the order of saving; nothing is unpickled.
 
         Args:
@@ -302,7 +308,7 @@ class Checkpoint:
         """
         return self._engine.contents.records(_name(function))
 
-    def failures(self, function: Callable[..., Any] | str | None = None) -> Iterator[Failure]:
+    def failures(self, function: FunctionLike = None) -> Iterator[Failure]:
         """Yield the calls that raised and have not succeeded since.
 
         Args:
@@ -314,7 +320,15 @@ class Checkpoint:
         """Return what was done since the checkpoint was opened, in this process."""
         return self._engine.counters.stats()
 
-    def clear(self, function: Callable[..., Any] | str | None = None, *, id: object = _EVERY_ID) -> int:
+    def runs(self) -> Iterator[Run]:
+        """Yield what was done at this step, in this run up to this moment and in those before it, the newest last.
+
+        What a run did is told about once a second, and at its end. At least the last thousand are kept; they stay where
+        the records are, or, where those are in a store of your own, in memory.
+        """
+        return self._engine.runs.all()
+
+    def clear(self, function: FunctionLike = None, *, id: object = _EVERY_ID) -> int:
         """Remove stored results and failures: of the step, of one function, or of one call.
 
         Args:
@@ -331,6 +345,46 @@ class Checkpoint:
             raise TypeError(message)
         return self._engine.contents.forget([known(function)[0].key(id)])
 
+    def export(self, path: Path, function: FunctionLike = None, *, where: Where = None) -> Transfer:
+        """Write the step's records, or a part of them, to one file; killed and done again, it goes on where it was.
+
+        Args:
+            path: Of the file, which has this name when it is whole; one of this name is replaced.
+            function: Only the records of this function, given itself or by its name.
+            where: Only the records of which this says True: it gets their `RecordInfo`.
+        """
+        from ._transfer import export
+
+        return export(self._engine, os.fspath(path), _name(function), where)
+
+    def import_from(
+        self, path: Path, function: FunctionLike = None, *, where: Where = None, replace: bool = False
+    ) -> Transfer:
+        """Take over the records of a file that `export` has written. Nothing is unpickled.
+
+        Left out, with a warning, are damaged records and those without the signature or encryption of the config.
+
+        Args:
+            path: Of the file.
+            function: See `export`.
+            where: See `export`.
+            replace: If False, a record that is there already stays.
+
+        Raises:
+            StoreFormatError: The file is no export, or a newer skipstone wrote it.
+        """
+        from ._transfer import import_
+
+        return import_(self._engine, os.fspath(path), _name(function), where, replace=replace)
+
+    def copy_to(
+        self, other: Checkpoint, function: FunctionLike = None, *, where: Where = None, replace: bool = False
+    ) -> Transfer:
+        """Write the step's records, or a part of them, to another checkpoint, as if exported and imported there."""
+        from ._transfer import copy
+
+        return copy(self._engine, other._engine, _name(function), where, replace=replace)
+
     def close(self) -> None:
         """Let go of files and connections, and log what was done. A later use opens them again."""
         self._engine.close()
@@ -340,7 +394,7 @@ class Checkpoint:
             _log.info("step %s: %s", self.name, stats)
 
 
-def _name(function: Callable[..., Any] | str | None) -> str | None:
+def _name(function: FunctionLike) -> str | None:
     if isinstance(function, str):
         return storable(function)
     return None if function is None else known(function)[0].name

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 from ._errors import StoreError
-from .stores._folder import CHECKPOINT_FOLDER, MARKER
+from .stores._folder import CHECKPOINT_FOLDER, MARKER, RUNS
 from .stores._removal import remove_step
 
 
@@ -30,7 +30,7 @@ def clear_checkpoints(artifacts_dir: str) -> list[str]:
         raise StoreError(message)
     removed: list[str] = []
     for index in _folders(root):
-        removed.extend(step for step in _folders(index) if remove_step(step))
+        removed.extend(step for step in _folders(index) if remove_step(step) and not step.endswith(RUNS))
         with suppress(OSError):  # something else is in it
             os.rmdir(index)
     if os.listdir(root) == [MARKER]:

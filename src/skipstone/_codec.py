@@ -1,4 +1,4 @@
-"""Results to records and back: serializer, compression and checksum, composed."""
+"""Results to records and back: serializer, compression, encryption and checksum, composed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from xxhash import xxh3_64, xxh3_64_digest
 
 from ._canonical import canonical
 from ._digest import blake2b
+from ._encryption import Encryption, ForgedError, NotOurKeyError
 from ._errors import MissingExtraError, SkipstoneError
-from ._record import ITEM, Buffer, Payload, Record, parts_of, size_of
+from ._record import HEAD, ITEM, ITEMS, Buffer, Payload, Record, RecordInfo, parts_of, size_of
 from ._serializers import Serializer, serializer_named
 
 _SIGNATURE_BYTES = 32
-_ZSTD = "+zstd"
+_ZSTD, _AES = "+zstd", "+aes"
+_NEVER_ENCRYPTED = (ITEMS, HEAD)  # random numbers, and how many items there are
 _COMPRESSED_FROM_BYTES = 128  # shorter payloads do not become smaller
 
 
@@ -28,11 +30,16 @@ class UnreadableResultError(SkipstoneError):
     """A payload is intact, but its serializer does not make a result of it."""
 
 
+class RefusedResultError(UnreadableResultError):
+    """A record is whole, but not for this config: its key or its serializer is not. It must not be replaced."""
+
+
 class Encoded(NamedTuple):
     """A result on its way into a record."""
 
     payload: Buffer | Payload
     encoding: str
+    """Where it says that the payload is encrypted: `Codec.seal` will do that."""
 
 
 class Typed(Protocol):
@@ -46,7 +53,8 @@ class Typed(Protocol):
 
 class _Reader(NamedTuple):
     loads: Callable[[Buffer, Any], Any]
-    decompress: Callable[[Buffer], Buffer] | None
+    unwrap: Callable[[Record], Buffer] | None
+    """Decrypts, then decompresses; None where there is nothing to do."""
     salt: int
 
 
@@ -54,17 +62,32 @@ class Codec:
     """Encodes results as the config says, and decodes them as each record says."""
 
     def __init__(
-        self, serializer: Serializer, compression: str | None = None, signing_keys: Sequence[bytes] = ()
+        self,
+        serializer: Serializer,
+        compression: str | None = None,
+        signing_keys: Sequence[bytes] = (),
+        encryption_keys: Sequence[bytes] = (),
+        *,
+        trusts_pickles: bool = True,
     ) -> None:
-        """Encode with this serializer, and "zstd" or no compression; sign with the first key, accept all.
+        """Encode with this serializer, and "zstd" or no compression; sign and encrypt with the first keys, accept all.
+
+        Args:
+            serializer: Encodes, and decodes what it has encoded; what other serializers have, they decode.
+            compression: "zstd" or None.
+            signing_keys: None: records have a checksum instead.
+            encryption_keys: None: records are not encrypted.
+            trusts_pickles: Decode pickles that nobody vouches for, although the serializer makes none.
 
         Raises:
-            MissingExtraError: The compression's library is not installed.
+            MissingExtraError: The compression's or the encryption's library is not installed.
         """
         self.serializer = serializer
         self._compress = _zstd_compressor() if compression else None
         # A key of blake2b has at most 64 bytes.
         self._keys = [blake2b(key).digest() for key in signing_keys]
+        self._encryption = Encryption(encryption_keys) if encryption_keys else None
+        self._trusts_pickles = trusts_pickles or bool(signing_keys or encryption_keys)
         self._readers: dict[str, _Reader] = {}
 
     def encode(self, value: object, function: Typed) -> Encoded:
@@ -76,12 +99,70 @@ class Codec:
         parts = self.serializer.dumps(value, function.result_type)
         encoding = self.serializer.name
         if self._compress is not None and size_of(parts_of(parts)) >= _COMPRESSED_FROM_BYTES:
-            return Encoded(self._compress(_joined(parts_of(parts))), encoding + _ZSTD)
-        return Encoded(parts[0] if len(parts) == 1 else parts, encoding)
+            parts, encoding = [self._compress(_joined(parts_of(parts)))], encoding + _ZSTD
+        return Encoded(parts[0] if len(parts) == 1 else parts, self.sealed(encoding))
+
+    def sealed(self, encoding: str) -> str:
+        """Return what an encoding is called when it is encrypted, if it is."""
+        return encoding + _AES if self._encryption else encoding
 
     def seal(self, record: Record) -> Record:
-        """Return a record with its checksum, or with its signature if there is a signing key."""
+        """Return a record encrypted if its encoding says so; and with its checksum, or its signature if there is a key."""
+        if self._encryption is not None:
+            record = record._replace(call_id=self._encryption.encrypted_text(record.call_id, record.key))
+            if record.origin.encoding.endswith(_AES):
+                payload = self._encryption.encrypted(parts_of(record.payload), record.key, _facts(record))
+                record = record._replace(payload=payload)
         return record._replace(checksum=_signature(record, self._keys[0]) if self._keys else _checksum(record))
+
+    def opened(self, record: Record) -> Record | None:
+        """Return a record with its payload decrypted, or None where it is damaged or may not be read."""
+        try:
+            if not self.is_intact(record) or self._should_be_encrypted(record.origin.encoding):
+                return None
+            encrypted = record.origin.encoding.endswith(_AES)
+            return record._replace(payload=self._decrypted(record)) if encrypted else record
+        except (DamagedPayloadError, RefusedResultError):
+            return None
+
+    def objection(self, record: Record) -> str:
+        """Return why a record from elsewhere is not taken, or an empty text: with keys, it must bear them."""
+        if self._keys and not self.is_intact(record):
+            return "it does not bear the signature of a signing_key of the config"
+        if damage := damage_of(record):
+            return damage
+        encoding = record.origin.encoding
+        if self._should_be_encrypted(encoding):
+            return "it is not encrypted, and the config has an encryption_key"
+        encryption = self._encryption if encoding.endswith(_AES) else None
+        if encryption is not None and not encryption.knows(parts_of(record.payload)):
+            return "it is encrypted with another encryption_key than those of the config"
+        return ""
+
+    def _should_be_encrypted(self, encoding: str) -> bool:
+        # What is signed is nobody else's: it may have been saved before there was an encryption key.
+        wanted = self._encryption is not None and not self._keys and encoding not in _NEVER_ENCRYPTED
+        return wanted and not encoding.endswith(_AES)
+
+    def refusal(self, record: Record) -> str:
+        """Return why a record that is whole may not be read with this config, or an empty text."""
+        encoding = record.origin.encoding
+        try:
+            if self.is_intact(record) and encoding not in _NEVER_ENCRYPTED:
+                self._reader(encoding)
+                if encoding.endswith(_AES):
+                    self._decrypted(record)
+        except RefusedResultError as error:
+            return str(error)
+        except (DamagedPayloadError, UnreadableResultError):
+            pass
+        return ""
+
+    def shown(self, info: RecordInfo) -> RecordInfo:
+        """Return what is known of a record with its call id decrypted, as far as there is the key."""
+        if self._encryption is None:
+            return info
+        return info._replace(call_id=self._encryption.decrypted_text(info.call_id, info.key))
 
     def is_intact(self, record: Record) -> bool:
         """Tell whether a record is what was saved, and signed if there is a signing key."""
@@ -94,6 +175,7 @@ class Codec:
 
         Raises:
             DamagedPayloadError: The checksum does not fit.
+            RefusedResultError: It fits, but the config has no key for it, or does not trust it.
             UnreadableResultError: It fits, but the serializer failed.
         """
         encoding = record.origin.encoding
@@ -114,25 +196,72 @@ class Codec:
             message = "it is signed, and the config has no signing_key" if signed else "its checksum does not fit"
             raise DamagedPayloadError(message)
         try:
-            if reader.decompress is not None:
-                payload = reader.decompress(payload)
+            if reader.unwrap is not None:
+                payload = reader.unwrap(record)
             return reader.loads(payload, function.result_type)
+        except (DamagedPayloadError, RefusedResultError):
+            raise
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             raise UnreadableResultError(message) from error
 
     def _reader(self, encoding: str) -> _Reader:
-        name, _, compression = str(encoding).removeprefix(ITEM).partition("+")
+        inner = str(encoding).removeprefix(ITEM)
+        unsealed = inner.removesuffix(_AES)
+        name = unsealed.removesuffix(_ZSTD)
+        self._check_trust(name, encoding)
         serializer = self.serializer if name == self.serializer.name else serializer_named(name)
         if serializer is None:
             message = f"it was saved by the serializer {name!r}: pass that one as the config's `serializer`"
             raise UnreadableResultError(message)
         try:
-            decompress = _zstd_decompressor() if compression else None
+            decompress = None if name == unsealed else _zstd_decompressor()
         except MissingExtraError as error:
             raise UnreadableResultError(str(error)) from error
-        self._readers[encoding] = reader = _Reader(serializer.loads, decompress, _salt(encoding))
+        unwrap = _composed(None if unsealed == inner else self._decrypted, decompress)
+        self._readers[encoding] = reader = _Reader(serializer.loads, unwrap, _salt(encoding))
         return reader
+
+    def _check_trust(self, name: str, encoding: str) -> None:
+        if self._should_be_encrypted(encoding):
+            message = "it is not encrypted, and the config has an encryption_key"
+            raise RefusedResultError(message)
+        if name == "pickle" and self.serializer.name != name and not self._trusts_pickles:
+            message = (
+                f"it is a pickle, which runs code when it is loaded; with serializer={self.serializer.name!r} those of "
+                f"a shared store are loaded only with a signing_key, an encryption_key or trust_store=True"
+            )
+            raise RefusedResultError(message)
+
+    def _decrypted(self, record: Record) -> bytes:
+        if self._encryption is None:
+            message = "it is encrypted, and the config has no encryption_key"
+            raise RefusedResultError(message)
+        (payload,) = parts_of(record.payload)
+        try:
+            return self._encryption.decrypted(payload, record.key, _facts(record))
+        except NotOurKeyError:
+            message = "it is encrypted with another encryption_key than those of the config"
+            raise RefusedResultError(message) from None
+        except ForgedError:
+            message = "it is not what was encrypted for this call"
+            raise DamagedPayloadError(message) from None
+
+
+def _composed(
+    decrypt: Callable[[Record], Buffer] | None, decompress: Callable[[Buffer], Buffer] | None
+) -> Callable[[Record], Buffer] | None:
+    if decompress is None:
+        return decrypt
+    if decrypt is None:
+        return lambda record: decompress(parts_of(record.payload)[0])
+    return lambda record: decompress(decrypt(record))
+
+
+def damage_of(record: Record) -> str:
+    """Return what is wrong with a record, as far as that can be told without a key, or an empty text."""
+    is_signed = len(record.checksum) == _SIGNATURE_BYTES
+    return "" if is_signed or _checksum(record) == record.checksum else "its checksum does not fit"
 
 
 def _checksum(record: Record) -> bytes:
@@ -149,12 +278,18 @@ def _checksum(record: Record) -> bytes:
 
 def _signature(record: Record, key: bytes) -> bytes:
     """Return the keyed BLAKE2b digest (RFC 7693) of all that a hit depends on, so that records cannot be swapped."""
-    origin = record.origin
-    facts = (record.key, origin.function, origin.version, origin.encoding, origin.code, record.duration_seconds)
-    digest = blake2b(canonical(facts), key=key, digest_size=_SIGNATURE_BYTES)
+    digest = blake2b(_facts(record), key=key, digest_size=_SIGNATURE_BYTES)
     for part in parts_of(record.payload):
         digest.update(part)
     return digest.digest()
+
+
+def _facts(record: Record) -> bytes:
+    """Return all that a hit depends on but the payload."""
+    origin = record.origin
+    return canonical(
+        (record.key, origin.function, origin.version, origin.encoding, origin.code, record.duration_seconds)
+    )
 
 
 @lru_cache(maxsize=64)

@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from ._codec import Codec
 from ._errors import ConfigError
 from ._naming import shortened
-from ._places import problem_with
+from ._places import is_shared, problem_with
 from ._serializers import Serializer, serializer_named
 from .stores._urls import sendable, shown, tiers_in
 
@@ -44,6 +45,9 @@ class CheckpointConfig(NamedTuple):
     signing_key: bytes | str | Sequence[bytes | str] | None = None
     """A secret: records are signed with it, and none without its signature is loaded. Of several, the first
     signs, and all are accepted."""
+    encryption_key: bytes | str | Sequence[bytes | str] | None = None
+    """A secret of at least 16 random bytes: records are encrypted with it, and none that is not is loaded. Of several, the
+    first encrypts, and all decrypt."""
     wait_timeout: float | None = None
     """Seconds to wait while somebody else computes the same call; None: as long as it takes."""
 
@@ -67,7 +71,8 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "on_code_change": ("warn", "rerun", "ignore"),
     "on_save_error": ("warn", "raise"),
 }
-_SECRET = ("signing_key",)
+_SECRET = ("signing_key", "encryption_key")
+_SHORTEST_ENCRYPTION_KEY_BYTES = 16
 _SWITCHES = ("use_checkpoints", "background_saves", "trust_store")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -103,10 +108,25 @@ def resolve(config: ConfigLike, environment: Mapping[str, str] = os.environ) -> 
     return CheckpointConfig(**checked)
 
 
-def signing_keys(value: Any) -> tuple[Any, ...]:
-    """Return the signing keys of a config's value as bytes, the one that signs first."""
+def secrets_of(value: Any) -> tuple[Any, ...]:
+    """Return the keys of a config's `signing_key` or `encryption_key` as bytes, the one that signs or encrypts first."""
     several = value if isinstance(value, (list, tuple)) else () if value is None else (value,)
     return tuple(key.encode() if isinstance(key, str) else key for key in several)
+
+
+def codec_of(config: CheckpointConfig) -> Codec:
+    """Return what makes records of results, as a checked config says.
+
+    Raises:
+        MissingExtraError: It needs a library that is not installed.
+    """
+    return Codec(
+        serializer_of(config),
+        config.compression,
+        secrets_of(config.signing_key),
+        secrets_of(config.encryption_key),
+        trusts_pickles=config.trust_store or not is_shared(config.store),
+    )
 
 
 def serializer_of(config: CheckpointConfig) -> Serializer:
@@ -121,7 +141,7 @@ def _from_text(name: str, text: str) -> object:
     word = text.strip().lower()
     if name in _SWITCHES and word in _TRUE + _FALSE:
         return word in _TRUE
-    if name in ("compression", "signing_key", "wait_timeout") and word in ("", "none"):
+    if name in ("compression", *_SECRET, "wait_timeout") and word in ("", "none"):
         return None
     if name == "store":
         tiers = tiers_in(text)
@@ -161,13 +181,8 @@ def _expected(name: str, value: object) -> str | None:
     if name in _CHOICES:
         choices = _CHOICES[name]
         return None if value in choices else " or ".join(repr(choice) for choice in choices)
-    if name == "signing_key":
-        keys = signing_keys(value)
-        if value is not None and not keys:
-            return "a text or bytes, or a list of at least one of them"
-        return (
-            None if all(isinstance(key, bytes) and key for key in keys) else "a text or bytes, or a list of them"
-        )
+    if name in _SECRET:
+        return _problem_with_keys(value, 1 if name == "signing_key" else _SHORTEST_ENCRYPTION_KEY_BYTES)
     if name in _SWITCHES:
         return None if isinstance(value, bool) else "a bool"
     if name == "index_name":
@@ -182,3 +197,14 @@ def _expected(name: str, value: object) -> str | None:
     if isinstance(value, Serializer) or (isinstance(value, str) and serializer_named(value)):
         return None
     return "'pickle', 'msgpack', 'json' or an object with name, dumps and loads"
+
+
+def _problem_with_keys(value: object, least_bytes: int) -> str | None:
+    keys = secrets_of(value)
+    if value is not None and not keys:
+        return "a text or bytes, or a list of at least one of them"
+    if not all(isinstance(key, bytes) and key for key in keys):
+        return "a text or bytes, or a list of them"
+    if any(len(key) < least_bytes for key in keys):
+        return f"at least {least_bytes} random bytes: python -c 'import secrets; print(secrets.token_hex(32))' makes them"
+    return None

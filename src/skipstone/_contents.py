@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ._codec import Codec
 from ._failures import failure_key, failure_of
-from ._record import FAILURE, Failure, Key, RecordInfo, is_result
+from ._record import Failure, Key, RecordInfo, is_failure, is_result
 from ._stream_items import forget_items
 from .stores import Store
 
@@ -22,14 +22,16 @@ class Contents:
 
     def records(self, function: str | None) -> Iterator[RecordInfo]:
         """Yield what is known of all results, or those of one function."""
-        return (info for info in self._store.scan(function=function) if is_result(info.encoding))
+        shown = self._codec.shown
+        return (shown(info) for info in self._store.scan(function=function) if is_result(info.encoding))
 
     def failures(self, function: str | None) -> Iterator[Failure]:
         """Yield the failures of calls that have not succeeded since."""
         for info in self._store.scan(function=function):
-            record = self._store.get(info.key) if info.encoding == FAILURE else None
-            if record is not None and self._codec.is_intact(record):
-                yield failure_of(info, record)
+            record = self._store.get(info.key) if is_failure(info.encoding) else None
+            opened = None if record is None else self._codec.opened(record)
+            if opened is not None:
+                yield failure_of(self._codec.shown(info), opened)
 
     def forget(self, keys: list[Key]) -> int:
         """Remove the results and failures of these calls; return how many results there were."""

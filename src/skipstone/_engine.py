@@ -15,8 +15,8 @@ from . import _log
 from ._beside import in_thread
 from ._blame import blame
 from ._call import Attempt, Call, Turn
-from ._codec import Codec, DamagedPayloadError, UnreadableResultError
-from ._config import CheckpointConfig, serializer_of, signing_keys
+from ._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
+from ._config import CheckpointConfig, codec_of
 from ._contents import Contents
 from ._errors import (
     CodeChangedWarning,
@@ -32,18 +32,8 @@ from ._errors import (
 from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
 from ._function import KnownFunction, is_comparable
 from ._naming import shortened
-from ._record import (
-    FAILURE,
-    Buffer,
-    Failure,
-    Key,
-    Origin,
-    Payload,
-    Record,
-    info_of,
-    parts_of,
-    size_of,
-)
+from ._record import FAILURE, Buffer, Failure, Key, Origin, Payload, Record, info_of, parts_of, size_of
+from ._runs import Runs
 from ._stats import Counters
 from .stores import Claim, Store
 
@@ -68,9 +58,9 @@ class Engine:
         self.counters = Counters()
         self._store = store
         self._config = config
-        self._codec = Codec(serializer_of(config), config.compression, signing_keys(config.signing_key))
+        self._codec = codec_of(config)
         self.contents = Contents(store, self._codec)
-        self._run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
+        self.runs = Runs(self.counters)
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
         self._saves_quickly: KnownFunction | None = None
@@ -130,13 +120,13 @@ class Engine:
         try:
             return self._codec.decode(record, function)
         except (DamagedPayloadError, UnreadableResultError) as error:
-            damaged = isinstance(error, DamagedPayloadError)
+            damaged, refused = isinstance(error, DamagedPayloadError), isinstance(error, RefusedResultError)
             self._warn(
                 DamagedRecordWarning if damaged else LoadWarning,
                 f"the stored result of {function.name} for id {shortened(call_id)!r} "
-                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): the call runs again and its result "
-                f"replaces it",
-                once=record.key,
+                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): the call runs again and "
+                f"{'what is stored stays as it is' if refused else 'its result replaces it'}",
+                once=(function.name, str(error)) if refused else record.key,
             )
             return MISS
 
@@ -168,7 +158,7 @@ class Engine:
         except StoreError as error:
             self._store_failed(error)
             return False
-        if record is None or not self._codec.is_intact(record):
+        if record is None or not self._codec.is_intact(record) or self._codec.refusal(record):
             return False
         return record.origin.code == function.code or self._accepts(record.origin.code, function, call_id)
 
@@ -198,16 +188,16 @@ class Engine:
     def failure(self, call: Call, error: Exception) -> Failure:
         """Return the failure of a call that raised just now."""
         noted = self.failures_of({call.key: call.id}).get(call.key)
-        return noted or failure_now(call.function, call.id, error, self._run)
+        return noted or failure_now(call.function, call.id, error, self.runs.id)
 
     def failures_of(self, ids: Mapping[Key, object]) -> dict[Key, Failure]:
         """Return the failures that are noted of these calls, given their ids by key."""
         by_failure_key = {failure_key(key): key for key in ids}
         return {
             key: failure_of(info_of(record._replace(call_id=shortened(ids[key]))), record)
-            for record in self.fetch(list(by_failure_key)).values()
+            for record in map(self._codec.opened, self.fetch(list(by_failure_key)).values())
+            if record is not None
             for key in (by_failure_key[record.key],)
-            if self._codec.is_intact(record)
         }
 
     def run(self, call: Call, *, replace: bool = False) -> object:
@@ -273,6 +263,7 @@ class Engine:
 
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
         """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""
+        self.runs.tick()
         keys = [(call.key, failure_key(call.key)) for call in calls]
         try:
             there = self._store.present([key for both in keys for key in both])
@@ -288,7 +279,8 @@ class Engine:
         ]
 
     def _failures_in(self, record: Record | None) -> int:
-        return attempts_of(record) if record is not None and self._codec.is_intact(record) else 0
+        opened = None if record is None else self._codec.opened(record)
+        return 0 if opened is None else attempts_of(opened)
 
     def claim(self, call: Call) -> Claim | None:
         """Claim a call without waiting; None where somebody else computes it."""
@@ -335,6 +327,12 @@ class Engine:
                 result = MISS if theirs is None else self.hit(theirs, call.function, call.id)
                 if result is not MISS:
                     return result
+                if theirs is not None and (refusal := self._codec.refusal(theirs)):
+                    reason = (
+                        f"there is one that may not be loaded, {refusal}; clear it or rerun the call to replace it"
+                    )
+                    self._not_saved(call, value, reason, RefusedResultError(refusal))
+                    return value
                 self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
             if attempt.failures_before:
                 self._store.delete([failure_key(call.key)])
@@ -359,7 +357,7 @@ class Engine:
     def _note_failure(self, attempt: Attempt, error: Exception) -> None:
         payload = failure_payload(error, attempt.failures_before + 1)
         key = failure_key(attempt.call.key)
-        record = self._record(attempt, key, FAILURE, payload)
+        record = self._record(attempt, key, self._codec.sealed(FAILURE), payload)
         try:
             self._store.put(record, replace=True)
         except StoreError as store_error:
@@ -375,12 +373,13 @@ class Engine:
     def _origin(self, function: KnownFunction, encoding: str, process: int) -> Origin:
         origin = self._origins.get((function, encoding, process))
         if origin is None:
-            origin = Origin(function.name, function.version, encoding, function.code, self._run, _HOST, process)
+            origin = Origin(function.name, function.version, encoding, function.code, self.runs.id, _HOST, process)
             self._origins[function, encoding, process] = origin
         return origin
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store, and tell the end of the run."""
+        self.runs.close()
         self._store.close()
 
     def _store_failed(self, error: StoreError) -> None:

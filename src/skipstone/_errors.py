@@ -21,6 +21,7 @@ SkipstoneWarning(UserWarning)
 │   └── DamagedRecordWarning           because its bytes changed
 ├── DamagedStoreWarning                a database was damaged; its readable records were carried over
 ├── CodeChangedWarning                 a stored result was made by other code
+├── UnsafeStoreWarning                 pickles of a shared store are loaded, and nobody vouches for them
 ├── NetworkFileSystemWarning           a local store is on a network file system
 └── StoreUnavailableWarning            the store does not answer; the run goes on without it
 
@@ -114,6 +115,10 @@ class DamagedStoreWarning(SkipstoneWarning):
 
 class CodeChangedWarning(SkipstoneWarning):
     """A stored result was made by other code than the present."""
+
+
+class UnsafeStoreWarning(SkipstoneWarning):
+    """Pickles are loaded from a store that others may write to: whoever can, can have code run here."""
 
 
 class NetworkFileSystemWarning(SkipstoneWarning):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import ClassVar
 
 from ._checkpoint import Checkpoint
-from ._config import CheckpointConfig, ConfigLike, resolve
-from ._errors import ConfigError, StoreUnavailableError
+from ._config import CheckpointConfig, ConfigLike, resolve, serializer_of
+from ._errors import ConfigError, NetworkFileSystemWarning, StoreUnavailableError, UnsafeStoreWarning, warn
 from ._null_engine import NullEngine
-from ._places import LOCAL, local_folder, local_store, places_of, scheme_of, store_of
+from ._places import LOCAL, local_folder, local_store, places_of, runs_store, scheme_of, store_of
+from .stores import SqliteStore
+from .stores._file_system import network_file_system
 from .stores._urls import shown
 
 
@@ -27,9 +30,16 @@ class LocalStorageCheckpoint(Checkpoint):
         settings = resolve(config)
         self.folder = local_folder(settings, checkpoint_name)
         store = local_store(self.folder, settings)
+        if not isinstance(store, SqliteStore) and not os.path.exists(self.folder):
+            warn(
+                f"{self.folder} is on a network file system ({network_file_system(self.folder)}): records are kept there "
+                f"as one file each, with leases instead of locks. On a local disk all is quicker",
+                NetworkFileSystemWarning,
+            )
         super().__init__(store, settings, name=checkpoint_name)
         self.place = self.folder
         self._arguments = (checkpoint_name, _for_other_folders(settings))
+        self._engine.runs.keep(checkpoint_name, partial(runs_store, (LOCAL,), settings, checkpoint_name))
         try:
             store.open()
         except StoreUnavailableError as error:
@@ -58,7 +68,9 @@ class _SharedCheckpoint(Checkpoint):
             )
             raise ConfigError(message)
         super().__init__(store_of(places, settings, checkpoint_name), settings, name=checkpoint_name)
+        self._engine.runs.keep(checkpoint_name, partial(runs_store, places, settings, checkpoint_name))
         self.place = ", then ".join(map(shown, places))
+        _warn_of_pickles(self.place, settings)
         self._arguments = (checkpoint_name, _for_other_folders(settings))
 
 
@@ -90,7 +102,26 @@ class NullCheckpoint(Checkpoint):
         self.config = resolve(config)
         self._arguments = (checkpoint_name, self.config)
         self._engine = NullEngine()
+        self._engine.runs.keep(checkpoint_name)
         self._told = None
+
+
+_warned_of: set[str] = set()
+
+
+def _warn_of_pickles(place: str, config: CheckpointConfig) -> None:
+    """Say once of each place that whoever can write there can have code run here."""
+    is_safe = config.signing_key or config.encryption_key or config.trust_store
+    if is_safe or serializer_of(config).name != "pickle" or place in _warned_of:
+        return
+    _warned_of.add(place)
+    warn(
+        f"results are pickled to {place}: a pickle runs code when it is loaded, so whoever can write there can have code "
+        f"run here. Set a signing_key (or an encryption_key), which all who share it have and nobody else; or "
+        f'serializer="msgpack" or "json", which run no code; or trust_store=True where only those can write there whom '
+        f"you would let run code",
+        UnsafeStoreWarning,
+    )
 
 
 _KINDS = (ObjectStorageCheckpoint, PostgresCheckpoint, RedisCheckpoint)

@@ -103,7 +103,7 @@ def _pieces(window: Window, grace_seconds: float) -> Generator[Piece]:
         with _terminable():
             while (items := window.poll(most)) != "end":
                 if items == "wait":
-                    window.take(window.ended.get())
+                    window.wait()
                 elif items:
                     began = time.monotonic()
                     yield items

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -14,7 +14,7 @@ from ._engine import MISS
 from ._items import MapSummary
 from ._loading import Loader
 from ._pieces import Item, Piece
-from ._window import Window
+from ._window import MOMENT_SECONDS, Window
 from ._workers import Crew, Job, Task, is_unhandled, run_tasks
 
 R = TypeVar("R")
@@ -98,11 +98,12 @@ async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[Piece]
     something_ended = asyncio.Event()
     window.on_end = something_ended.set
     try:
-        with _terminable():
+        with _terminable(), _woken(something_ended.set):
             while (items := window.poll(_LARGEST_PIECE)) != "end":
                 if items == "wait":
                     await something_ended.wait()
                     something_ended.clear()
+                    window.engine.runs.tick()
                 elif items:
                     yield items
         is_over = True
@@ -137,6 +138,24 @@ async def _run_again(window: Window, item: Item) -> Any:
         return await window.engine.run_async(window.call_of(item))
     except Exception as error:  # noqa: BLE001 - the function raises what it likes
         return window.failed(item, error)
+
+
+@contextmanager
+def _woken(wake: Callable[[], object]) -> Generator[None]:
+    """Call a function every moment, so that how far a map is can be told although nothing ends."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def again() -> None:
+        nonlocal timer
+        wake()
+        timer = loop.call_later(MOMENT_SECONDS, again)
+
+    timer = loop.call_later(MOMENT_SECONDS, again)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

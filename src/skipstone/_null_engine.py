@@ -14,6 +14,7 @@ from ._engine import MISS
 from ._failures import failure_now
 from ._function import KnownFunction
 from ._record import Failure, Key, Record
+from ._runs import Runs
 from ._serializers import PickleSerializer
 from ._stats import Counters
 from .stores import Claim, MemoryStore
@@ -25,6 +26,7 @@ class NullEngine:
     def __init__(self) -> None:
         """Count calls, and that is all."""
         self.counters = Counters()
+        self.runs = Runs(self.counters)
         self.contents = Contents(MemoryStore(), Codec(PickleSerializer()))
 
     def load(self, _function: KnownFunction, _key: Key, _call_id: object) -> object:
@@ -106,4 +108,5 @@ class NullEngine:
         return {}
 
     def close(self) -> None:
-        """Do nothing."""
+        """Tell the end of the run."""
+        self.runs.close()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ._errors import MissingExtraError
 from .stores import SqliteStore, Store
-from .stores._folder import folder_name, step_folder
+from .stores._connection import DATABASE
+from .stores._file_system import network_file_system
+from .stores._folder import CHECKPOINT_FOLDER, RUNS, folder_name, step_folder
 from .stores._urls import received, shown
 
 if TYPE_CHECKING:
     from ._config import CheckpointConfig
+    from .stores._shared_folder import SharedFolderStore
 
 LOCAL = "local"
 
@@ -56,6 +60,11 @@ def scheme_of(place: str) -> str:
     return place.partition("://")[0].lower()
 
 
+def is_shared(store: str | Sequence[str]) -> bool:
+    """Tell whether a config's `store` is one that others may write to: any but the local one."""
+    return any(place != LOCAL for place in places_of(store))
+
+
 def problem_with(store: Any) -> str | None:
     """Say what a config's `store` should be, or return None where it is that."""
     if not isinstance(store, (str, list, tuple)) or not store:
@@ -92,16 +101,50 @@ def store_of(places: Sequence[str], config: CheckpointConfig, step: str) -> Stor
     return TieredStore(store, store_of(behind, config, step), in_background=config.background_saves)
 
 
-def _store_at(place: str, config: CheckpointConfig, step: str) -> Store:
+def runs_store(places: Sequence[str], config: CheckpointConfig, step: str) -> Store:
+    """Return the store of a step's runs: where all that use the step see them."""
+    return _store_at(places[-1], config._replace(durability="process"), step, RUNS)
+
+
+def _store_at(place: str, config: CheckpointConfig, step: str, part: str = "") -> Store:
     if place == LOCAL:
-        return local_store(local_folder(config, step), config)
-    scope = f"{folder_name(str(config.index_name))}/{folder_name(step)}"
+        return local_store(local_folder(config, step) + part, config)
+    return shared_store(place, config, f"{folder_name(str(config.index_name))}/{folder_name(step)}{part}")
+
+
+def shared_store(place: str, config: CheckpointConfig, scope: str) -> Store:
+    """Return the store of a scope, which is `<index>/<step>` as both may stand in the name of a folder.
+
+    Raises:
+        MissingExtraError: It needs a library that is not installed.
+    """
     service = _SERVICES[scheme_of(place)]
-    _check_installed(place, service)
-    kind = getattr(import_module(f"{__package__}.stores.{service.module}"), service.store)
+    kind = getattr(_module_of(place, service), service.store)
     if service is _FOLDER:
-        return cast("Store", kind(f"{_unquoted_path(place)}/{scope}"))
+        folder = f"{_unquoted_path(place)}/{scope}"
+        return cast("Store", kind(folder, trusted=config.trust_store, durability=config.durability))
     return cast("Store", kind(received(place), scope))
+
+
+def scopes_at(place: str, config: CheckpointConfig) -> Sequence[str]:
+    """Return the scopes that there are at a place: `<index>/<step>`, as both stand in the names of folders.
+
+    Raises:
+        MissingExtraError: It needs a library that is not installed.
+    """
+    if place == LOCAL:
+        from .stores import _looking, _shared_folder
+
+        root = checkpoint_folder(config)
+        return sorted({*_looking.scopes(root), *_shared_folder.scopes(root)})
+    service = _SERVICES[scheme_of(place)]
+    where = _unquoted_path(place) if service is _FOLDER else received(place)
+    return cast("Sequence[str]", _module_of(place, service).scopes(where))
+
+
+def checkpoint_folder(config: CheckpointConfig) -> str:
+    """Return the folder below `artifacts_dir` that has a folder for each index, absolute."""
+    return os.path.join(os.path.abspath(config.artifacts_dir), CHECKPOINT_FOLDER)
 
 
 def local_folder(config: CheckpointConfig, step: str) -> str:
@@ -109,9 +152,14 @@ def local_folder(config: CheckpointConfig, step: str) -> str:
     return step_folder(str(config.artifacts_dir), str(config.index_name), step)
 
 
-def local_store(folder: str, config: CheckpointConfig) -> SqliteStore:
-    """Return the store of a step in a folder of this machine."""
-    return SqliteStore(folder, durability=config.durability, trusted=config.trust_store)
+def local_store(folder: str, config: CheckpointConfig) -> SqliteStore | SharedFolderStore:
+    """Return the store of a step in a folder: the kind that is there, else the one that its file system can carry."""
+    from .stores._shared_folder import SharedFolderStore, is_there
+
+    is_database = os.path.exists(f"{folder}/{DATABASE}")
+    if is_database or not (is_there(folder) or network_file_system(folder)):
+        return SqliteStore(folder, durability=config.durability, trusted=config.trust_store)
+    return SharedFolderStore(folder, durability=config.durability, trusted=config.trust_store)
 
 
 def _unquoted_path(place: str) -> str:
@@ -120,9 +168,10 @@ def _unquoted_path(place: str) -> str:
     return unquote(place.partition("://")[2]).rstrip("/")
 
 
-def _check_installed(place: str, service: _Service) -> None:
+def _module_of(place: str, service: _Service) -> Any:
     from importlib.util import find_spec
 
     if service.library and find_spec(service.library) is None:
         message = f'store={shown(place)!r} needs {service.library}: pip install "skipstone[{service.extra}]"'
         raise MissingExtraError(message)
+    return import_module(f"{__package__}.stores.{service.module}")

@@ -18,6 +18,12 @@ FAILURE = "failure"
 ITEM = "item:"
 """What the encoding of a record begins with that is a part of a generator's result."""
 
+ITEMS = "items"
+"""The encoding of the record of a generator's call that was exhausted."""
+
+HEAD = f"{ITEM}head"
+"""The encoding of the record beside it, by which the items of its last run are found."""
+
 MARK = "mark:"
 """What the encoding of a record begins with that says what another store is still to get."""
 
@@ -91,7 +97,12 @@ class Failure(NamedTuple):
 
 def is_result(encoding: str) -> bool:
     """Tell from the encoding of a record whether it is the one of a finished call."""
-    return encoding != FAILURE and not encoding.startswith((ITEM, MARK))
+    return not is_failure(encoding) and not encoding.startswith((ITEM, MARK))
+
+
+def is_failure(encoding: str) -> bool:
+    """Tell from the encoding of a record whether it is the one of a call that raised, encrypted or not."""
+    return encoding.partition("+")[0] == FAILURE
 
 
 def parts_of(payload: Buffer | Payload) -> Payload:

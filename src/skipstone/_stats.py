@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -48,12 +49,14 @@ _FOLD_AFTER_HITS = 4096
 class Counters:
     """Counts from many threads."""
 
-    __slots__ = ("_counts", "_hits", "_lock")
+    __slots__ = ("_counts", "_hits", "_lock", "on_count")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = [0, 0, 0, 0.0, 0.0, 0, 0, 0]
         self._hits: list[tuple[float, int]] = []
+        self.on_count: Callable[[], object] = lambda: None
+        """Called when something was counted; of hits, now and then."""
 
     def hit(self, seconds: float, size_bytes: int) -> None:
         """Count a hit."""
@@ -61,6 +64,7 @@ class Counters:
         self._hits.append((seconds, size_bytes))
         if len(self._hits) >= _FOLD_AFTER_HITS:
             self._fold()
+            self.on_count()
 
     def hits(self, count: int, seconds: float, size_bytes: int) -> None:
         """Count hits that were made together."""
@@ -68,6 +72,7 @@ class Counters:
             self._counts[0] += count
             self._counts[3] += seconds
             self._counts[5] += size_bytes
+        self.on_count()
 
     def _fold(self) -> None:
         counts, hits = self._counts, self._hits
@@ -83,12 +88,14 @@ class Counters:
         with self._lock:
             self._counts[1] += 1
             self._counts[4] += seconds
+        self.on_count()
 
     def failure(self, seconds: float) -> None:
         """Count a call that raised."""
         with self._lock:
             self._counts[2] += 1
             self._counts[4] += seconds
+        self.on_count()
 
     def saved(self, size_bytes: int) -> None:
         """Count bytes that were saved."""
@@ -104,6 +111,7 @@ class Counters:
         """Count what another process did."""
         with self._lock:
             self._counts = [one + other for one, other in zip(self._counts, stats, strict=True)]
+        self.on_count()
 
     def stats(self) -> Stats:
         """Return the counts of this moment."""

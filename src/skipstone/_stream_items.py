@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from ._digest import blake2b
 from ._function import KnownFunction
-from ._record import ITEM, Key, Record, parts_of
+from ._record import ITEMS, Key, Record, parts_of
 from .stores import Store
-
-ITEMS = "items"
-"""The encoding of the record of a call that was exhausted."""
-HEAD = f"{ITEM}head"
 
 _TOKEN_BYTES = 8
 _FORMAT = struct.Struct(f"<{_TOKEN_BYTES}sQQ?")
@@ -82,7 +78,15 @@ def parts_of_function(function: KnownFunction) -> tuple[Part, Part]:
     return Part(yielded), Part(returned)
 
 
-def remove_items(store: Store, key: Key, token: bytes) -> None:
+class Deletes(Protocol):
+    """What items are removed from."""
+
+    def delete(self, keys: Iterable[Key], /) -> int:
+        """See `Store`."""
+        ...
+
+
+def remove_items(store: Deletes, key: Key, token: bytes) -> None:
     """Remove the items of one run of a call, however many there are."""
     start = 0
     while store.delete([item_key(key, token, number) for number in range(start, start + _KEYS_AT_ONCE)]):

@@ -17,11 +17,9 @@ from ._engine import Engine
 from ._errors import DamagedRecordWarning, LoadWarning, ReentrantCallError, StoreError
 from ._failures import failure_key
 from ._naming import shortened
-from ._record import ITEM, Key, Record, parts_of, size_of
+from ._record import HEAD, ITEM, ITEMS, Key, Record, parts_of, size_of
 from ._stats import Counters
 from ._stream_items import (
-    HEAD,
-    ITEMS,
     Items,
     Part,
     head_key,

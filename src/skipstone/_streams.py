@@ -22,7 +22,7 @@ from weakref import ref
 from . import _log
 from ._beside import in_thread
 from ._call import Call, Turn
-from ._codec import DamagedPayloadError, UnreadableResultError
+from ._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
 from ._engine import _LARGE_BYTES, MISS, Engine
 from ._errors import DamagedRecordWarning, LoadWarning, StoreError
 from ._null_engine import NullEngine
@@ -134,6 +134,8 @@ def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace
             value = yield from reader.returned()
             if value is not MISS:
                 return value
+        if reader.is_refused:  # what is stored is not to be replaced
+            return (yield from exhaust(Run(engine.counters, call), given))
         refused, stored = stored.items.token, None
 
 
@@ -158,6 +160,7 @@ class _Reader:
         self._call = call
         self._items = items
         self._parts = parts_of_function(call.function)
+        self.is_refused = False
 
     def read(self, number: int) -> Course:
         """Return one item, or MISS."""
@@ -185,6 +188,7 @@ class _Reader:
         except DamagedPayloadError as error:
             self._warn(number, DamagedRecordWarning, f"is damaged ({error})")
         except UnreadableResultError as error:
+            self.is_refused = isinstance(error, RefusedResultError)
             self._warn(number, LoadWarning, f"cannot be loaded ({error})")
         return MISS
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice, starmap
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from . import _log
@@ -24,6 +24,7 @@ from ._items import Batching, Source
 from ._naming import shortened
 from ._pieces import Found, Item, Piece, runs_of
 from ._progress import Progress
+from ._runs import RunningMap
 from ._workers import Crew
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 16, 500
@@ -31,6 +32,8 @@ _LONGEST_READ_SECONDS = 0.05
 _ENOUGH_CALLS = 64
 _WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER = 1000, 16
 _QUICK_CALL_SECONDS = 20e-6
+MOMENT_SECONDS = 1.0
+"""How long a map waits until it tells how far it is."""
 
 
 Ended: TypeAlias = tuple[Future[list[Outcome]], list[Item]]
@@ -109,6 +112,7 @@ class Window:
         self._block = min(_FIRST_BLOCK, options.window)
         self._seconds_per_call = 0.0
         self._before = engine.counters.stats()
+        self._started_at_seconds = time.time()
 
     def drop_results(self) -> None:
         """Nobody wants the results, if none were asked for before: there is no need to keep what is done."""
@@ -153,7 +157,9 @@ class Window:
 
     def _read(self) -> None:
         """Read a block of input, and find out what of it is done."""
-        self._is_begun = True
+        if not self._is_begun:
+            self._is_begun = True
+            self.engine.runs.begin(self.running)
         args, ids, is_last = self._read_block()
         check_ids(self.function, ids)
         keys = list(map(self.function.key, ids))
@@ -275,6 +281,26 @@ class Window:
             raise self._noted(error, item) from None
         return self.engine.failure(self.call_of(item), error)
 
+    def wait(self) -> None:
+        """Wait for a chunk to end, or for a moment."""
+        try:
+            self.take(self.ended.get(timeout=MOMENT_SECONDS))
+        except Empty:
+            self.engine.runs.tick()
+
+    def running(self) -> RunningMap:
+        """Return how far it is."""
+        told = self.progress
+        return RunningMap(
+            self.function.name,
+            told.total,
+            told.before,
+            told.now,
+            told.failed,
+            self._options.workers,
+            self._started_at_seconds,
+        )
+
     def stop(self) -> list[Future[list[Outcome]]]:
         """Hand nothing out any more; return what is in flight."""
         with self._lock:
@@ -294,6 +320,7 @@ class Window:
         """Let the workers go, and tell how far it came."""
         self._crew.end(at_once=is_late)
         self.progress.close()
+        self.engine.runs.end(self.running)
         self.is_over = True
         if is_over:
             _log.info("%s: %s", self.function.name, self.progress)

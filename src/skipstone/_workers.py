@@ -119,7 +119,8 @@ class ProcessCrew(Crew):
         self._waiting: dict[Future[list[Outcome]], Future[bytes]] = {}
         current = _current_or(job.checkpoint)
         try:
-            self._job = pickle.dumps((job, current))
+            runs = [each._engine.runs.id for each in (job.checkpoint, current)]
+            self._job = pickle.dumps((job, current, runs))
         except Exception as error:
             message = (
                 f"{job.method!r} or its checkpoint cannot be sent to another process ({type(error).__name__}: {error}): "
@@ -215,7 +216,10 @@ def run_in_worker(pickled_job: bytes, tasks: Sequence[Task]) -> bytes:
     with _jobs_lock:
         if pickled_job not in _jobs:
             _jobs.clear()  # the map before is over
-            _jobs[pickled_job] = pickle.loads(pickled_job)
+            job, current, runs = pickle.loads(pickled_job)
+            for checkpoint, run in zip((job.checkpoint, current), runs, strict=True):
+                checkpoint._engine.runs.join(run)
+            _jobs[pickled_job] = job, current
         job, current = _jobs[pickled_job]
     engine = job.checkpoint._engine
     function, call = job.call()

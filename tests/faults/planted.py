@@ -20,7 +20,7 @@ class Attack:
 
 def database(folder):
     """Return the path of the only database below a folder."""
-    (path,) = glob.glob(f"{glob.escape(folder)}/checkpoint/*/*/records.sqlite3")
+    (path,) = glob.glob(f"{glob.escape(folder)}/checkpoint/*/*[!s]/records.sqlite3")  # no step~runs
     return path
 
 

@@ -94,8 +94,8 @@ def test_names_of_folders(folder, what):
     assert os.listdir(artifacts) == ["checkpoint"]
     below = os.path.join(artifacts, "checkpoint", *([] if what == "index_name" else ["default"]))
     folders = [entry.name for entry in os.scandir(below) if entry.is_dir()]
-    assert len(folders) == len(names)
-    assert len({unicodedata.normalize("NFKD", name).casefold() for name in folders}) == len(names)
+    assert len([name for name in folders if not name.endswith("~runs")]) == len(names)
+    assert len({unicodedata.normalize("NFKD", name).casefold() for name in folders}) == len(folders)
     for path in everything_below(folder):
         os.fsdecode(path).encode("ascii")
         assert len(os.path.basename(path)) < 200

@@ -56,7 +56,7 @@ def read(path):
 
 
 def database(folder):
-    (path,) = glob.glob(f"{folder}/checkpoint/*/*/records.sqlite3")
+    (path,) = glob.glob(f"{folder}/checkpoint/*/*[!s]/records.sqlite3")
     return path
 
 

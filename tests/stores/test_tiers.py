@@ -1,12 +1,14 @@
 """Several stores behind one another: the near one answers, the far one is shared, and may be away for a while."""
 
+import os
 import signal
+import threading
 import time
 
 import pytest
 
 from skipstone import Checkpoint, StoreUnavailableError, StoreUnavailableWarning, open_checkpoint
-from skipstone._store_trials import content_of, sample, sample_key
+from skipstone._store_trials import content_of, is_large_sample, large_sample, sample, sample_key
 from skipstone.stores import BaseStore, SqliteStore
 from skipstone.stores._tiers import TieredStore
 from skipstone.testing import StoreConformance
@@ -46,6 +48,7 @@ class FarStore(BaseStore):
         return self.answering.put(record, replace=replace)
 
     def put_many(self, records, /, *, replace=False):
+        until(lambda: not os.path.exists(f"{self.folder}/busy"))
         return self.answering.put_many(records, replace=replace)
 
     def delete(self, keys, /):
@@ -223,12 +226,121 @@ def test_nothing_acknowledged_is_lost_by_a_kill(script, place, in_background, py
     assert len([info for info in place.far.scan() if info.function == "saves.result"]) >= acknowledged
 
 
+def test_who_computed_a_call_meanwhile(place):
+    """Two machines compute one call while the far store is away: both end with the result of who was back first."""
+    one, other = place.store("one"), place.store("other")
+    place.away.touch()
+    with pytest.warns(StoreUnavailableWarning):
+        assert one.put(sample(1, b"one's"))
+    with pytest.warns(StoreUnavailableWarning):
+        assert other.put(sample(1, b"other's"))
+    place.away.unlink()
+    other.close()
+    one.close()
+    for store in (place.near("one"), place.near("other"), place.far):
+        assert content_of(store.get(sample_key(1))) == b"other's"
+        (info,) = store.scan()
+        assert (info.call_id, info.created_at_seconds) == ("id", 1e9 + 1)
+
+
+def test_three_tiers_with_the_last_one_away(place, tmp_path):
+    """The middle one takes note of what the last one lacks; what only that has fills both before it."""
+
+    def store():
+        return TieredStore(SqliteStore(str(tmp_path / "nearest")), place.store("middle"))
+
+    place.far.put(sample(1, b"far"))
+    tiers = store()
+    assert content_of(tiers.get(sample_key(1))) == b"far"
+    place.away.touch()
+    assert content_of(SqliteStore(str(tmp_path / "nearest")).get(sample_key(1))) == b"far"
+    assert content_of(place.near("middle").get(sample_key(1))) == b"far"
+    with pytest.warns(StoreUnavailableWarning):
+        assert tiers.put(sample(2, b"new"))
+    assert tiers.get(sample_key(3)) is None
+    tiers._near.close()  # as if the process had died
+    place.away.unlink()
+    again = store()
+    assert content_of(again.get(sample_key(2))) == b"new"
+    until(lambda: place.far.get(sample_key(2)))
+    again.close()
+    tiers.close()
+
+
+def test_a_near_store_that_is_away(place):
+    """Records go to the far store then, also where it gets them in the background otherwise."""
+    (place.folder / "one").write_text("no folder")
+    one = place.store("one", in_background=True)
+    with pytest.warns(StoreUnavailableWarning) as told:
+        assert one.put(sample(1, b"first"))
+        assert one.put_many([sample(2), sample(3)]) == {sample_key(2), sample_key(3)}
+        assert content_of(one.get(sample_key(1))) == b"first"
+    assert len(told) == 1
+    assert place.far.present([sample_key(1), sample_key(2), sample_key(3)]) == {*map(sample_key, (1, 2, 3))}
+
+
+def test_large_values_arrive_whole(place):
+    """In the background, in the far store and on the other machine."""
+    one, other = place.store("one", in_background=True), place.store("other")
+    one.put(large_sample(50 << 20))
+    one.close()
+    assert is_large_sample(other.get(sample_key(1)).payload)
+    assert is_large_sample(place.near("other").get(sample_key(1)).payload)
+    other.close()
+
+
+def test_who_waits_for_a_call_gets_its_result_although_it_is_copied_later(place):
+    """A claim ends when the far store has the record: else another machine would run the call again."""
+    ran = []
+
+    def run(machine):
+        ran.append(machine)
+        return machine
+
+    def ask(machine):
+        with Checkpoint(place.store(machine, in_background=True), name=machine) as checkpoint:
+            answers[machine] = checkpoint.load_or_run(run, 1, machine)
+
+    answers = {}
+    busy = place.folder / "far" / "busy"
+    busy.touch()
+    one = Checkpoint(place.store("one", in_background=True), name="one")
+    assert one.load_or_run(run, 1, "one") == "one"  # does not wait for the far store
+    (info,) = one.records()
+    assert place.far.claim(info.key) is None
+    other = threading.Thread(target=ask, args=["other"])
+    other.start()
+    busy.unlink()
+    other.join()
+    one.close()
+    assert (ran, answers) == (["one"], {"other": "one"})
+
+
+def test_a_claim_ends_although_the_far_store_goes_away(place):
+    """Nobody waits for a machine that is cut off; when both are back, the call's claim can be taken again."""
+    one = place.store("one", in_background=True)
+    busy = place.folder / "far" / "busy"
+    busy.touch()
+    with one.claim(sample_key(1)):
+        one.put(sample(1))
+    assert place.far.claim(sample_key(1)) is None
+    with pytest.warns(StoreUnavailableWarning):
+        place.away.touch()
+        busy.unlink()
+        until(lambda: one._backlog.is_behind)
+        one._backlog._thread.join(0.1)
+    place.away.unlink()
+    until(lambda: place.far.claim(sample_key(1)))
+    one.close()
+
+
 def test_from_the_config(tmp_path):
     """A list of places makes tiers."""
     config = {
         "artifacts_dir": tmp_path / "near",
         "store": ["local", f"file://{tmp_path}/far"],
         "background_saves": True,
+        "signing_key": "secret",
     }
     with open_checkpoint("step", config) as checkpoint:
         assert checkpoint.load_or_run(abs, "id", -3) == 3

@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from .._errors import StoreError
 from .._record import MARK, Key, Origin, Record, RecordInfo, parts_of, size_of
-from ._base import Store
+from ._base import Claim, Store
 
 SAVE, REPLACE, DELETE = "save", "replace", "delete"
 
@@ -47,6 +47,22 @@ class Mark(NamedTuple):
         )
 
 
+class UntilCopied:
+    """A claim of the far store, which is given back when that has got the record."""
+
+    def __init__(self, key: Key, claim: Claim, backlog: Backlog) -> None:
+        self._key = key
+        self._claim = claim
+        self._backlog = backlog
+
+    def __enter__(self) -> None:
+        """Nothing to do: it is in use already."""
+
+    def __exit__(self, *_: object) -> None:
+        """Give the claim back, or leave that to who copies the record."""
+        self._backlog.when_copied(self._key, self._claim)
+
+
 class Backlog:
     """Copies to the far store what it has not got yet."""
 
@@ -69,6 +85,10 @@ class Backlog:
         self.is_behind = False
         """Whether there are marks that are not in the queue."""
         self._is_closing = False
+        self._uncopied: set[Key] = set()
+        """Keys whose records this process has saved, and the far store is about to get."""
+        self._claims: dict[Key, Claim] = {}
+        """Claims of the far store that end then."""
 
     def look(self) -> None:
         """Find out, once in each process, what was left to do by those before."""
@@ -111,6 +131,7 @@ class Backlog:
         ]
         with self._noting:
             self._near.put_many([mark.as_record() for mark in marks], replace=True)
+            self._uncopied.update(mark.key for mark in marks if not self.is_behind)
             self.deleted.difference_update(mark.key for mark in marks)
             kept = self._near.put_many(records, replace=replace)
         for mark in marks:
@@ -120,6 +141,27 @@ class Backlog:
                     self._queue.put(mark, timeout=0.1)
                     break
         return kept
+
+    def when_copied(self, key: Key, claim: Claim) -> None:
+        """Give a claim back as soon as the far store has the record; at once where there is none, or it is away."""
+        with self._lock:
+            if key in self._uncopied and not self.is_behind:
+                self._claims[key] = claim
+                return
+        claim.__exit__(None, None, None)
+
+    def taken_back(self, key: Key) -> Claim | None:
+        """Return the claim that is about to be given back, for somebody on this machine who wants it meanwhile."""
+        with self._lock:
+            return self._claims.pop(key, None)
+
+    def _give_back(self, keys: Collection[Key]) -> None:
+        with self._lock:
+            self._uncopied.difference_update(keys)
+            claims = [self._claims.pop(key) for key in keys if key in self._claims]
+        for claim in claims:
+            with suppress(StoreError):  # it lapses
+                claim.__exit__(None, None, None)
 
     def resting(self) -> AbstractContextManager[object]:
         """Return a context in which nothing is copied by this process."""
@@ -138,6 +180,7 @@ class Backlog:
     def fall_behind(self) -> None:
         """The far store does not answer: marks stay where they are for now."""
         self.is_behind = True
+        self._give_back(list(self._uncopied))
         self._begin_work()
 
     def far_answers(self) -> None:
@@ -165,7 +208,6 @@ class Backlog:
                 pause_seconds = _FIRST_PAUSE_SECONDS
             except StoreError as error:
                 self._far_failed(error)
-                self.is_behind = True
                 pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
     def _work_off_queued(self) -> None:
@@ -182,6 +224,7 @@ class Backlog:
             StoreUnavailableError: The far store does not answer.
         """
         count = 0
+        uncopied = list(self._uncopied)
         while not self._queue.empty():  # they are among the marks, too
             with suppress(queue.Empty):
                 self._queue.get_nowait()
@@ -194,6 +237,8 @@ class Backlog:
         except StoreError:
             self.is_behind = True
             raise
+        finally:
+            self._give_back(uncopied)
         return count
 
     def close(self) -> None:
@@ -220,6 +265,7 @@ class Backlog:
                 before = time.time() - _YOUNG_SECONDS
                 waits = {key for key, mark in last.items() if key not in sent and mark.created_at_seconds > before}
                 self._near.delete([_marked(key) for key in last.keys() - changed - waits])
+        self._give_back(last.keys())
 
     def _sent(self, marks: Sequence[Mark]) -> tuple[dict[Key, Record], list[Record]]:
         """Put what the near store has of these into the far one.
@@ -240,7 +286,18 @@ class Backlog:
             kept = self._far.put_many(records, replace=action == REPLACE)
             others.update(record.key for record in records if record.key not in kept)
         first = self._far.get_many(list(others))
-        return found, [record for key, record in first.items() if _differ(record, found[key])]
+        marked = {mark.key: mark for mark in marks}
+        return found, [
+            named_like(marked[key], record) for key, record in first.items() if _differ(record, found[key])
+        ]
+
+
+def named_like(one: Mark | Record, record: Record) -> Record:
+    """Return a record of the same call as another one, with what a look-up may have left out."""
+    return record._replace(
+        call_id=record.call_id or one.call_id,
+        created_at_seconds=record.created_at_seconds or one.created_at_seconds,
+    )
 
 
 def _differ(one: Record | None, other: Record) -> bool:

@@ -25,7 +25,7 @@ from .._errors import (
 )
 from ._claims import LockFile
 from ._file_system import network_file_system
-from ._folder import can_be_entered, make_step_folder, unsafe, unsafe_below
+from ._folder import RUNS, can_be_entered, make_step_folder, unsafe, unsafe_below
 from ._log_check import frames_found, last_commit_in
 from ._read_only import NoLocks, can_be_written, connect_to_read, forbids_writing, standing
 from ._recovery import is_damage, recover
@@ -62,7 +62,15 @@ def again_when_mended(method: Callable[P, R]) -> Callable[P, R]:
 class Connection:
     """Opens a step's database, and opens it again when that is needed."""
 
-    def __init__(self, folder: str, *, sync_each: bool, trusted: bool, forget: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        folder: str,
+        *,
+        sync_each: bool,
+        trusted: bool,
+        forget: Callable[[], None],
+        only_looks: bool = False,
+    ) -> None:
         """Use a folder.
 
         Args:
@@ -70,12 +78,14 @@ class Connection:
             sync_each: Every commit survives a power loss.
             trusted: Open it even if others own it or can write to it.
             forget: Called when the database is another one than before, or may be.
+            only_looks: Nothing in the folder is made, changed or mended; whose it is does not matter then.
         """
         self._folder = folder
         self._path = f"{folder}/{DATABASE}"
         self._sync_each = sync_each
         self._trusted = trusted
         self._forget = forget
+        self._only_looks = only_looks
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._locks: LockFile | None = None
@@ -114,7 +124,7 @@ class Connection:
             return
         trouble = "can be read, but not written" if self._is_read_only else "does not work"
         message = f"the store in {self._folder} {trouble}: {error}"
-        if is_damage(error):
+        if is_damage(error) and not self._only_looks:
             try:
                 self._set_aside(error)
             except (sqlite3.Error, OSError) as another:
@@ -147,7 +157,8 @@ class Connection:
             return
         if self._is_read_only:
             locks = f"{self._folder}/{LOCKS}"
-            if self._identity != _identity(self._path, standing) or can_be_written(self._path, locks):
+            could_write = not self._only_looks and can_be_written(self._path, locks)
+            if self._identity != _identity(self._path, standing) or could_write:
                 self._connection.close()
                 self._leave()
         elif self._identity != _identity(self._path):
@@ -187,6 +198,8 @@ class Connection:
         self._forget()
 
     def _open(self) -> sqlite3.Connection:
+        if self._only_looks:
+            return self._open_to_read()
         try:
             make_step_folder(self._folder, sync=self._sync_each)
             return self._open_to_write()
@@ -196,7 +209,8 @@ class Connection:
         return self._open_to_read()
 
     def _open_to_read(self) -> sqlite3.Connection:
-        self._check()
+        if not self._only_looks:
+            self._check()
         self._leave()
         self._identity = standing(self._path)
         connection = connect_to_read(self._path)
@@ -271,8 +285,9 @@ class Connection:
 
     def _check_file_system(self) -> None:
         kind = network_file_system(self._folder)
-        if kind is not None and self._folder not in _told:
-            _told.add(self._folder)
+        step = self._folder.removesuffix(RUNS)
+        if kind is not None and step not in _told:
+            _told.add(step)
             message = (
                 f"{self._folder} is on a network file system ({kind}), where SQLite's log and locks cannot be trusted: "
                 f"use an artifacts_dir on a local disk"

@@ -36,7 +36,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 
 def network_file_system(folder: str) -> str | None:
-    """Return the type of the network file system that an existing folder is on, or None: local, or not known."""
+    """Return the type of the network file system that a folder is, or would be, on; None: local, or not known."""
     try:
         with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
             mounts = [line.split() for line in file]

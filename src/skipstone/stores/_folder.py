@@ -11,6 +11,9 @@ CHECKPOINT_FOLDER = "checkpoint"
 MARKER = ".skipstone"
 MARKER_TEXT = "This folder holds checkpoints of skipstone: results of finished calls. Deleting it loses them.\n"
 
+RUNS = "~runs"
+"""What follows a step's folder name in that of its runs. No step's ends like this."""
+
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+=@,")
 _LONGEST_NAME_CHARACTERS = 100
 
@@ -29,6 +32,21 @@ def folder_name(name: str) -> str:
         return encoded
     digest = blake2b(raw, digest_size=8).hexdigest()
     return f"{encoded[:_LONGEST_NAME_CHARACTERS]}~{digest}"
+
+
+def name_in(folder: str) -> str:
+    """Return the text that `folder_name` made this of, or the folder's name where that was too long to be kept."""
+    from urllib.parse import unquote_to_bytes
+
+    name = unquote_to_bytes(folder.partition("~")[0]).decode("utf-8", "surrogatepass")
+    return name if folder_name(name) == folder else folder
+
+
+def scopes_below(root: str, sign: str) -> list[str]:
+    """Return `<index>/<step>` of each folder two levels below a folder that has something of this name in it."""
+    from glob import glob
+
+    return sorted(os.path.dirname(path) for path in glob(f"*/*/{sign}", root_dir=root))
 
 
 def step_folder(artifacts_dir: str, index_name: str, step: str) -> str:
@@ -100,6 +118,15 @@ def make_step_folder(folder: str, *, sync: bool) -> None:
     for each in (root, index, folder):
         if make_private(each) and sync:
             sync_folder(os.path.dirname(each))
+    make_marker(root)
+
+
+def make_marker(root: str) -> None:
+    """Mark a `checkpoint` folder as one that may be cleared.
+
+    Raises:
+        OSError: It cannot be marked.
+    """
     marker = os.path.join(root, MARKER)
     if not os.path.exists(marker):
         with open(marker, "w", encoding="utf-8", opener=open_private) as file:

@@ -31,6 +31,10 @@ class Process(NamedTuple):
         """Tell whether it ran on this machine and does not any more; False where that cannot be known."""
         return bool(self.machine) and self.machine == _machine() and self.began != _began(self.number)
 
+    def is_alive(self) -> bool:
+        """Tell whether it runs on this machine; False where that cannot be known."""
+        return bool(self.machine) and self.machine == _machine() and self.began == _began(self.number)
+
 
 def this_process() -> Process:
     """Return the process that asks."""

@@ -45,7 +45,7 @@ def standing(path: str) -> tuple[int, ...]:
 
 
 def connect_to_read(path: str) -> sqlite3.Connection:
-    """Return a connection that writes nothing.
+    """Return a connection that writes nothing, not even to the files that SQLite makes beside a database.
 
     Raises:
         StoreFormatError: A newer skipstone wrote the database.
@@ -55,7 +55,8 @@ def connect_to_read(path: str) -> sqlite3.Connection:
     # A log with content needs an index, which SQLite can use if it is there, and otherwise would have to write.
     from urllib.parse import quote
 
-    connection = _connect(f"file:{quote(path)}?{'mode=ro' if _log_bytes(path) else 'immutable=1'}")
+    how = "mode=ro&readonly_shm=1" if _log_bytes(path) else "immutable=1"
+    connection = _connect(f"file:{quote(path)}?{how}")
     try:
         if not check_format(connection, path):
             connection.close()

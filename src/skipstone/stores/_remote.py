@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from .._errors import StoreError, StoreUnavailableError
 from ._urls import HIDDEN, secrets_in, shown
 
 _FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 60.0
+
+_PATIENCE_SECONDS = 5.0  # enough for most restarts
+_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.02, 1.0
+
+_T = TypeVar("_T")
 
 
 class Remote:
@@ -57,13 +63,36 @@ class Remote:
         except StoreError:
             raise
         except self._errors as error:
-            text = f"{type(error).__name__}: {error}"
+            # One line, without what some clients tell of their own structures behind an empty one.
+            text = " ".join(f"{type(error).__name__}: {error}".partition("\n\n")[0].split())
             reason = f"the store at {self.shown_url} does not work: {self.without_secrets(text)}"
             if not isinstance(error, self._refusals):
                 self._is_away(reason)
             # A traceback would show the client's own words.
             raise StoreUnavailableError(reason) from (error if self.without_secrets(text) == text else None)
         self._pause_seconds = 0.0
+
+    def answer(self, ask: Callable[[bool], _T]) -> _T:
+        """Make a request, and make it again where it fails: for some seconds, unless the service was away already.
+
+        Args:
+            ask: Makes the request. It is told whether it was made before: then it may have been done all the same.
+
+        Raises:
+            StoreUnavailableError: See `asked`.
+        """
+        with self.asked():
+            until = time.monotonic() + (0 if self._pause_seconds else _PATIENCE_SECONDS)
+            pause_seconds, is_again = 0.0, False  # a connection may have been dead for long: another one will do
+            while True:
+                try:
+                    return ask(is_again)
+                except self._errors as error:
+                    if isinstance(error, self._refusals) or time.monotonic() + pause_seconds > until:
+                        raise
+                time.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds or _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
+                is_again = True
 
     def _is_away(self, reason: str) -> None:
         self._pause_seconds = min(2 * self._pause_seconds or _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)

@@ -20,7 +20,7 @@ from .._errors import UnsafeStoreError
 from .._record import Key, Record, RecordInfo
 from ._base import BaseStore, Claim
 from ._envelope import HEAD_BYTES, head_bytes, packed, read_head, unpacked
-from ._folder import unsafe
+from ._folder import make_marker, make_shared, scopes_below, unsafe
 from ._leases import LEASE_SECONDS, Leases
 from ._remote import Remote
 from ._shared_files import SharedFiles
@@ -52,6 +52,7 @@ class SharedFolderStore(BaseStore):
         super().__init__()
         self.folder = os.path.abspath(folder)
         self._settings = {"trusted": trusted, "durability": durability, "lease_seconds": lease_seconds}
+        self._is_private = not trusted
         self._is_safe = trusted
         self._files = SharedFiles(private=not trusted, sync=durability == "power")
         self._remote = Remote(self.folder, (OSError,), refusals=(OSError,))
@@ -60,6 +61,18 @@ class SharedFolderStore(BaseStore):
     def __reduce__(self) -> tuple[Callable[..., SharedFolderStore], tuple[str, dict[str, Any]]]:
         """Pickle the settings."""
         return _reopened, (self.folder, self._settings)
+
+    def open(self) -> None:
+        """Make the folder now, rather than when it is needed, and mark the `checkpoint` folder above it.
+
+        Raises:
+            StoreUnavailableError: It cannot be made.
+            UnsafeStoreError: Others own it or can write to it.
+        """
+        with self._remote.asked():
+            self._check()
+            make_shared(self.folder, private=self._is_private)
+            make_marker(os.path.dirname(os.path.dirname(self.folder)))
 
     def get(self, key: Key, /) -> Record | None:
         """See `Store`."""
@@ -145,6 +158,16 @@ class SharedFolderStore(BaseStore):
                 )
                 raise UnsafeStoreError(message)
         self._is_safe = os.path.isdir(self.folder)
+
+
+def is_there(folder: str) -> bool:
+    """Tell whether a folder has records as this store keeps them."""
+    return os.path.isdir(f"{folder}/records")
+
+
+def scopes(root: str) -> list[str]:
+    """Return the `<index>/<step>` that there are below a folder, as their folders are called."""
+    return scopes_below(root, "records")
 
 
 class _Cells:

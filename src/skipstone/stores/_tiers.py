@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from .. import _log
 from .._errors import StoreError, StoreUnavailableWarning, warn
 from .._record import Key, Record, RecordInfo
-from ._backlog import Backlog, is_mark
+from ._backlog import Backlog, UntilCopied, is_mark, named_like
 from ._base import BaseStore, Claim, Store
+
+_misses_nothing = ContextVar("_misses_nothing", default=False)
+
+
+@contextmanager
+def missing_nothing() -> Generator[None]:
+    """Surround what would be wrong with only a part of the records: a store that is away is an error meanwhile."""
+    token = _misses_nothing.set(True)
+    try:
+        yield
+    finally:
+        _misses_nothing.reset(token)
 
 
 class TieredStore(BaseStore):
@@ -111,10 +124,15 @@ class TieredStore(BaseStore):
             else:
                 self._keep_near([record for record in records if record.key in kept], replace=True)
                 if len(kept) < len(records):
-                    theirs = self._far.get_many([record.key for record in records if record.key not in kept])
-                    self._keep_near(list(theirs.values()), replace=True)
+                    ours = {record.key: record for record in records if record.key not in kept}
+                    theirs = self._far.get_many(list(ours)).values()
+                    self._keep_near([named_like(ours[record.key], record) for record in theirs], replace=True)
                 return kept
-        return self._backlog.save(records, replace=replace)
+        try:
+            return self._backlog.save(records, replace=replace)
+        except StoreError as error:
+            self._near_failed(error)
+        return self._put_far(records, replace=replace)
 
     def _put_far(self, records: Sequence[Record], *, replace: bool) -> set[Key]:
         if len(records) != 1:
@@ -175,9 +193,9 @@ class TieredStore(BaseStore):
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`. While one of the two is away, the claim holds among those that share the other."""
         with ExitStack() as claims:
-            for store, failed in ((self._near, self._near_failed), (self._far, self._far_failed)):
+            for claimed, failed in ((self._near.claim, self._near_failed), (self._claim_far, self._far_failed)):
                 try:
-                    claim = store.claim(key)
+                    claim = claimed(key)
                 except StoreError as error:
                     failed(error)
                     continue
@@ -185,6 +203,18 @@ class TieredStore(BaseStore):
                     return None
                 claims.enter_context(claim)
             return cast("Claim", claims.pop_all())
+
+    def _claim_far(self, key: Key) -> Claim | None:
+        if not self._in_background:
+            return self._far.claim(key)
+        # The record comes later than the call ends: nobody else is to run it meanwhile.
+        claim = self._backlog.taken_back(key)
+        if claim is None:
+            claim = self._far.claim(key)
+            if claim is None:
+                return None
+            claim.__enter__()
+        return UntilCopied(key, claim, self._backlog)
 
     def close(self) -> None:
         """See `Store`. The far store gets what it has not got yet, if it answers."""
@@ -197,6 +227,8 @@ class TieredStore(BaseStore):
         self._far.close()
 
     def _far_failed(self, error: StoreError) -> None:
+        if _misses_nothing.get():
+            raise error
         self._backlog.fall_behind()
         self._warn_once(
             "far",
@@ -204,6 +236,8 @@ class TieredStore(BaseStore):
         )
 
     def _near_failed(self, error: StoreError) -> None:
+        if _misses_nothing.get():
+            raise error
         self._warn_once("near", f"{error}. The run goes on with the store behind it")
 
     def _warn_once(self, which: str, message: str) -> None:

@@ -1,0 +1,76 @@
+"""What there is at a place: indexes, and their steps."""
+
+from __future__ import annotations
+
+from .._config import CheckpointConfig, ConfigLike, codec_of, resolve
+from .._errors import StoreError
+from .._places import LOCAL, checkpoint_folder, places_of, scopes_at, shared_store
+from ..stores._folder import name_in
+from ..stores._looking import LookedAtStore
+from ..stores._shared_folder import SharedFolderStore, is_there
+from ..stores._urls import shown
+from ._answers import StepName, StepSummary, Totals
+from ._step import StepCatalogue
+from ._tables import ScannedTables, Tables
+
+RUNS = "~runs"
+"""What a scope ends with that holds the runs of a step."""
+
+
+class Catalogue:
+    """The steps at a place: where a config keeps its records; where it names several stores, at the last one."""
+
+    def __init__(self, config: ConfigLike = None) -> None:
+        """Ask nothing yet.
+
+        Raises:
+            ConfigError: A setting has the wrong type or value.
+        """
+        self.config: CheckpointConfig = resolve(config)
+        self.place = places_of(self.config.store)[-1]
+        self._codec = codec_of(self.config)
+
+    @property
+    def shown_place(self) -> str:
+        """The place, for people: a folder, or a URL without its password."""
+        return checkpoint_folder(self.config) if self.place == LOCAL else shown(self.place)
+
+    def steps(self) -> list[StepName]:
+        """Return the steps that there are, in the order of their indexes and names.
+
+        Raises:
+            MissingExtraError: The place needs a library that is not installed.
+            StoreUnavailableError: It does not answer.
+        """
+        found: list[StepName] = []
+        for scope in scopes_at(self.place, self.config):
+            if not scope.endswith(RUNS):
+                index, _, step = scope.partition("/")
+                found.append(StepName(name_in(index), name_in(step), scope))
+        return sorted(found)
+
+    def step(self, name: StepName) -> StepCatalogue:
+        """Return the catalogue of a step, to be closed."""
+        return StepCatalogue(name, self._tables(name.scope), self._codec)
+
+    def overview(self) -> list[StepSummary]:
+        """Return what each step comes to; of one that cannot be read, why."""
+        return [self._summary(name) for name in self.steps()]
+
+    def _summary(self, name: StepName) -> StepSummary:
+        catalogue = self.step(name)
+        try:
+            return catalogue.summary()
+        except StoreError as error:
+            return StepSummary(name, 0, Totals(), str(error))
+        finally:
+            catalogue.close()
+
+    def _tables(self, scope: str) -> Tables:
+        if self.place == LOCAL:
+            folder = f"{checkpoint_folder(self.config)}/{scope}"
+            if not is_there(folder):
+                return LookedAtStore(folder)
+            return ScannedTables(SharedFolderStore(folder, trusted=True))
+        # Whoever can write there may: nothing of it is unpickled.
+        return ScannedTables(shared_store(self.place, self.config._replace(trust_store=True), scope))

@@ -1,0 +1,124 @@
+"""The two tables that a catalogue asks: a local store's own, or copies of them for any other store."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from .._record import Key, Record, RecordInfo, is_result
+from ..stores import Store
+
+_TABLES = """
+CREATE TABLE origins (
+    id INTEGER PRIMARY KEY, function TEXT, version TEXT, encoding TEXT, code BLOB, run TEXT, host TEXT, process INTEGER
+);
+CREATE TABLE records (
+    sequence INTEGER PRIMARY KEY, key BLOB UNIQUE, origin INTEGER, call_id TEXT, created_at REAL, duration REAL,
+    size INTEGER, file TEXT, details BLOB
+);
+"""
+_NEW_ORIGIN = "INSERT INTO origins VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_NEW_RECORD = """
+INSERT OR REPLACE INTO records (key, origin, call_id, created_at, duration, size, details) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+class Tables(Protocol):
+    """Where the records of a step are found by SQL; their payloads by key."""
+
+    def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows that a query finds in the tables `records` and `origins`."""
+        ...
+
+    def state(self) -> object:
+        """Return what is another one whenever the tables have changed."""
+        ...
+
+    def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
+        """See `Store`."""
+        ...
+
+    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
+        """See `Store`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files. A later use opens them again."""
+        ...
+
+
+class ScannedTables:
+    """Copies of the tables, without payloads, of a store that is asked once, and again when told to.
+
+    They are in memory while they are small, and otherwise in a nameless file that is gone with the process.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """See `Tables`."""
+        with self._lock:
+            if self._connection is None:
+                self._connection = _copy_of(self._store)
+            return self._connection.execute(query, parameters).fetchall()
+
+    def state(self) -> object:
+        """See `Tables`."""
+        return self._connection
+
+    def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
+        """See `Tables`."""
+        return self._store.get_many(keys)
+
+    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
+        """See `Tables`."""
+        return self._store.infos(keys)
+
+    def close(self) -> None:
+        """See `Tables`; the next question asks the store again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            self._store.close()
+
+
+def _copy_of(store: Store) -> sqlite3.Connection:
+    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    try:
+        connection.create_function("is_result", 1, is_result, deterministic=True)
+        connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES} BEGIN")
+        connection.executemany(_NEW_RECORD, _rows(connection, store))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _rows(connection: sqlite3.Connection, store: Store) -> Iterator[tuple[object, ...]]:
+    numbers: dict[tuple[object, ...], int] = {}
+    for info in store.scan():
+        origin = _origin_of(info)
+        number = numbers.get(origin)
+        if number is None:
+            number = numbers[origin] = len(numbers) + 1
+            connection.execute(_NEW_ORIGIN, (number, *origin))
+        yield (
+            info.key,
+            number,
+            info.call_id,
+            info.created_at_seconds,
+            info.duration_seconds,
+            info.size_bytes,
+            info.details,
+        )
+
+
+def _origin_of(info: RecordInfo) -> tuple[object, ...]:
+    return (info.function, info.version, info.encoding, info.code, info.run, info.host, info.process)

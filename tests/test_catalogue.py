@@ -1,0 +1,447 @@
+"""What a place holds is told exactly, wherever that is, and nothing changes by looking."""
+
+import hashlib
+import os
+import pickle
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from skipstone import StoreFormatError, StoreUnavailableError, open_checkpoint
+from skipstone._catalogue import Catalogue, RecordQuery, StepName
+from skipstone._catalogue._errors_alike import pattern_of
+from skipstone._catalogue._scales import edges_between, width_for
+from skipstone.stores._folder import folder_name, name_in
+
+
+class Bomb:
+    """Whoever unpickles it is told."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("it was unpickled",))
+
+
+def fails(page):
+    raise ValueError(f"page {page} of 'doc-{page}.pdf' is empty")
+
+
+def bomb(_):
+    return Bomb()
+
+
+def parts(count):
+    yield from (b"x" * 1000 for _ in range(count))
+
+
+def fill(checkpoint):
+    for number in range(10):
+        checkpoint.load_or_run(len, f"doc-{number}", "x" * number)
+    checkpoint.load_or_run(bytes, "Large_1", 100_000)
+    checkpoint.load_or_run(bomb, "bomb", 1)
+    assert list(checkpoint.load_or_run(parts, "parts", 3))
+    for page in (7, 31):
+        with pytest.raises(ValueError):
+            checkpoint.load_or_run(fails, page, page)
+
+
+@pytest.fixture(params=["local", "folder"])
+def config(request, tmp_path):
+    """A place with two steps of one index and one of another."""
+    config = {"artifacts_dir": str(tmp_path / "artifacts")}
+    if request.param == "folder":
+        config |= {"store": f"file://{tmp_path}/shared", "signing_key": "secret"}
+    with open_checkpoint("load", config) as checkpoint:
+        fill(checkpoint)
+    with open_checkpoint("Answer / questions", config) as checkpoint:
+        checkpoint.load_or_run(str, 1, 1)
+    with open_checkpoint("load", config | {"index_name": "other"}) as checkpoint:
+        checkpoint.load_or_run(str, 1, 1)
+    return config
+
+
+@pytest.fixture
+def step(config):
+    """The catalogue of the step that was filled."""
+    catalogue = Catalogue(config)
+    step = catalogue.step(next(name for name in catalogue.steps() if name[:2] == ("default", "load")))
+    yield step
+    step.close()
+
+
+def looks(folder):
+    """What a folder and all that is in it look like: names, modes, times, bytes."""
+    found = {}
+    for place, folders, files in os.walk(folder):
+        for path in (place, *(os.path.join(place, name) for name in (*folders, *files))):
+            facts = os.lstat(path)
+            content = hashlib.sha256(Path(path).read_bytes()).hexdigest() if os.path.isfile(path) else ""
+            found[path] = (
+                facts.st_mode,
+                facts.st_ino,
+                facts.st_size,
+                facts.st_mtime_ns,
+                content,
+            )
+    return found
+
+
+def ask_everything(config):
+    """Ask a place all that can be asked."""
+    catalogue = Catalogue(config)
+    overview = catalogue.overview()
+    for name in catalogue.steps():
+        step = catalogue.step(name)
+        for answer in (
+            step.functions,
+            step.codes,
+            step.runs,
+            step.growth,
+            step.failure_groups,
+            step.space,
+            step.count,
+        ):
+            answer()
+        for of in ("duration", "size"):
+            step.distribution(of)
+        page = step.records()
+        step.stored([record.key for record in page.records])
+        step.close()
+    return overview
+
+
+def test_steps_have_their_names(config):
+    """Indexes and steps are told by the names that they were given, whatever their folders are called."""
+    found = [name[:2] for name in Catalogue(config).steps()]
+    assert found == [("default", "Answer / questions"), ("default", "load"), ("other", "load")]
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "Übung", "A/b", "..", ".x", "a~b", "100%", "\ud800", "x\0y", "CON", "~runs"]
+)
+def test_folders_lead_back_to_names(name):
+    """The name of a folder tells the text that it was made of."""
+    assert name_in(folder_name(name)) == name
+
+
+def test_a_long_name_is_told_by_its_folder():
+    """What was too long for a folder's name is told as far as it is there."""
+    folder = folder_name("x" * 300)
+    assert name_in(folder) == folder
+
+
+def test_runs_are_no_steps(tmp_path):
+    """What a step keeps beside itself is not told as a step."""
+    with open_checkpoint("load", {"artifacts_dir": tmp_path}) as checkpoint:
+        checkpoint.load_or_run(str, 1, 1)
+    shutil.copytree(tmp_path / "checkpoint/default/load", tmp_path / "checkpoint/default/load~runs")
+    assert [name.step for name in Catalogue({"artifacts_dir": tmp_path}).steps()] == ["load"]
+
+
+def test_totals(config):
+    """Each step tells its functions, records, failures, bytes and times."""
+    _, load, _ = Catalogue(config).overview()
+    assert (load.functions, load.totals.records, load.totals.failures) == (5, 13, 2)
+    assert 103_000 < load.totals.size_bytes < 110_000
+    assert load.totals.first_at <= load.totals.last_at
+    assert load.problem == ""
+
+
+def test_functions_codes_and_runs(step):
+    """Functions, their codes and the runs come to what is stored; the parts of a generator count as bytes alone."""
+    functions = {summary.function.rpartition(".")[2]: summary for summary in step.functions()}
+    assert {name: summary.totals.records for name, summary in functions.items()} == {
+        "len": 10,
+        "bytes": 1,
+        "bomb": 1,
+        "parts": 1,
+        "fails": 0,
+    }
+    assert functions["fails"].totals.failures == 2
+    assert functions["parts"].totals.size_bytes > 3000
+    assert functions["bomb"].codes == 1
+    assert sum(code.totals.records for code in step.codes()) == 13
+    (run,) = step.runs()
+    assert (run.process, run.totals.records, run.totals.failures) == (os.getpid(), 13, 2)
+
+
+@pytest.mark.parametrize("sort", ["time", "duration", "size", "id"])
+@pytest.mark.parametrize("descending", [True, False])
+def test_pages(step, sort, descending):
+    """Page by page, each record comes once, in the order that was asked for."""
+    query = RecordQuery(sort=sort, descending=descending)
+    found, after = [], None
+    while True:
+        page = step.records(query, after=after, limit=4)
+        found += page.records
+        after = page.following
+        if after is None:
+            break
+    assert len({record.key for record in found}) == len(found) == step.count(query) == 13
+    attribute = {
+        "time": "created_at_seconds",
+        "duration": "duration_seconds",
+        "size": "size_bytes",
+        "id": "call_id",
+    }[sort]
+    values = [getattr(record, attribute) for record in found]
+    assert values == sorted(values, reverse=descending)
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        (RecordQuery(search="DOC-"), 10),
+        (RecordQuery(search="e_1"), 1),
+        (RecordQuery(search="%"), 0),
+        (RecordQuery(function="builtins.len"), 10),
+        (RecordQuery(function="builtins.len", search="7"), 1),
+        (RecordQuery(version="2"), 0),
+        (RecordQuery(run="another"), 0),
+        (RecordQuery(code=b"another!"), 0),
+        (RecordQuery(function="' OR 1=1 --"), 0),
+    ],
+)
+def test_queries(step, query, count):
+    """Records are found by a part of the id, by function, version, code and run."""
+    assert len(step.records(query).records) == step.count(query) == count
+
+
+def test_distribution(step):
+    """The bars of a distribution are as many records as there are, each between its ends."""
+    for of, attribute in (("duration", "duration_seconds"), ("size", "size_bytes")):
+        values = [getattr(record, attribute) for record in step.records().records]
+        bins = step.distribution(of)
+        assert sum(bin.records for bin in bins) == 13
+        for bin in bins:
+            assert bin.records == sum(bin.start <= value < bin.stop for value in values)
+    assert step.distribution("size", RecordQuery(function="nobody")) == []
+
+
+def test_growth(step):
+    """What was saved when comes to all that was saved, span after span."""
+    growth = step.growth()
+    assert sum(bucket.totals.records for bucket in growth.buckets) == 13
+    starts = [bucket.start_at for bucket in growth.buckets]
+    assert starts == [starts[0] + number * growth.width_seconds for number in range(len(starts))]
+    assert step.growth(RecordQuery(function="nobody")).buckets == []
+
+
+def test_failures_are_grouped(step):
+    """Failures that differ in numbers and quoted texts are one group, with the last one as an example."""
+    (group,) = step.failure_groups()
+    assert (group.error, group.calls, group.attempts) == ("ValueError: page … of … is empty", 2, 2)
+    assert group.example.failure.call_id == "31"
+    assert "raise ValueError" in group.example.failure.traceback
+    assert step.record(group.example.key) is not None
+
+
+def test_one_record(step):
+    """A record tells where it comes from."""
+    (found,) = step.records(RecordQuery(search="Large_1")).records
+    record = step.record(found.key)
+    assert (record.call_id, record.function, record.process) == ("Large_1", "builtins.bytes", os.getpid())
+    assert step.stored([found.key])[found.key].origin.encoding == "pickle"
+    assert step.record(b"0" * 16) is None
+
+
+def test_space(config):
+    """A step on the local disk tells what it takes there: the database, its log, and values in files."""
+    catalogue = Catalogue(config)
+    space = catalogue.step(StepName("default", "load", "default/load")).space()
+    if "store" in config:
+        assert space is None
+    else:
+        folder = os.path.join(config["artifacts_dir"], "checkpoint/default/load")
+        assert space.database_bytes == os.path.getsize(f"{folder}/records.sqlite3")
+        assert (space.values, space.values_bytes > 100_000) == (1, True)
+
+
+def test_what_is_saved_meanwhile_is_told(tmp_path):
+    """Each answer is about the store as it is then, also while it is in use."""
+    config = {"artifacts_dir": tmp_path}
+    with open_checkpoint("load", config) as checkpoint:
+        checkpoint.load_or_run(str, 1, 1)
+        step = Catalogue(config).step(Catalogue(config).steps()[0])
+        for number in range(2, 6):
+            assert step.summary().totals.records == step.count() == number - 1
+            checkpoint.load_or_run(str, number, number)
+        checkpoint.clear()
+        assert step.summary().totals.records == step.count() == 0
+    checkpoint.load_or_run(str, 1, 1)
+    assert step.count() == 1
+    checkpoint.close()
+    assert step.count() == 1
+
+
+def test_a_shared_store_is_asked_again_when_told(tmp_path):
+    """Of a store elsewhere, copies are asked; closing the catalogue forgets them."""
+    config = {"store": f"file://{tmp_path}/shared", "signing_key": "secret"}
+    with open_checkpoint("load", config) as checkpoint:
+        checkpoint.load_or_run(str, 1, 1)
+        step = Catalogue(config).step(Catalogue(config).steps()[0])
+        assert step.summary().totals.records == 1
+        checkpoint.load_or_run(str, 2, 2)
+        step.close()
+        assert step.summary().totals.records == step.count() == 2
+
+
+IN_USE = """
+    import sys
+    from skipstone import init_checkpoint
+    checkpoint = init_checkpoint("load", {"artifacts_dir": "artifacts"})
+    for number in range(20):
+        checkpoint.load_or_run(str, number, "x" * 10_000)
+    checkpoint.load_or_run(bytes, "large", 100_000)
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("state", ["closed", "in use", "killed", "killed, and the log's index is gone"])
+def test_looking_changes_nothing(script, state):
+    """Bytes, times and names are the same before and after, also while a process uses the store or after its death."""
+    script.write("app.py", IN_USE)
+    process = script.start("app.py")
+    try:
+        assert process.stdout.readline() == "ready\n"
+        if state == "closed":
+            process.communicate("\n", timeout=60)
+        elif state != "in use":
+            process.kill()
+            process.wait()
+        if state.endswith("gone"):
+            os.unlink(script.folder / "artifacts/checkpoint/default/load/records.sqlite3-shm")
+        before = looks(script.folder)
+        (load,) = ask_everything({"artifacts_dir": script.folder / "artifacts"})
+        assert looks(script.folder) == before
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            pipe.close()
+    assert (load.totals.records, load.problem) == (21, "")
+
+
+def test_looking_at_nothing_makes_nothing(tmp_path):
+    """A place that is not there has no steps, and is not there afterwards."""
+    for config in ({"artifacts_dir": tmp_path / "a"}, {"store": f"file://{tmp_path}/b", "signing_key": "secret"}):
+        assert Catalogue(config).overview() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting needs root, on Linux")
+def test_a_read_only_mount(config, tmp_path):
+    """A place on a medium that cannot be written is told like any other."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    before = Catalogue(config).overview()
+    subprocess.run(["mount", "--bind", tmp_path, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+        there = {name: value.replace(str(tmp_path), str(folder)) for name, value in config.items()}
+        assert ask_everything(there) == before
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_whoever_owns_it(config, tmp_path):
+    """A store that others can write to can be looked at: nothing of it is loaded."""
+    subprocess.run(["chmod", "-R", "go+w", tmp_path], check=True)
+    assert len(ask_everything(config)) == 3
+
+
+def database(config):
+    return os.path.join(config["artifacts_dir"], "checkpoint/default/load/records.sqlite3")
+
+
+def test_an_older_format(tmp_path):
+    """A database of an older format is told as it is, and stays of that format."""
+    config = {"artifacts_dir": str(tmp_path)}
+    with open_checkpoint("load", config) as checkpoint:
+        fill(checkpoint)
+    connection = sqlite3.connect(database(config))
+    connection.executescript(
+        "ALTER TABLE records DROP COLUMN details; PRAGMA user_version = 1;"
+        "UPDATE state SET value = 1 WHERE name = 'format'; PRAGMA journal_mode = DELETE"
+    )
+    connection.close()
+    before = looks(tmp_path)
+    (load,) = ask_everything(config)
+    assert (load.totals.records, load.problem) == (13, "")
+    assert looks(tmp_path) == before
+
+
+def test_what_cannot_be_read_is_told(tmp_path):
+    """A step that a newer skipstone wrote or that is damaged is told with the reason; the others are told all the same."""
+    config = {"artifacts_dir": str(tmp_path)}
+    for step in ("load", "newer", "damaged"):
+        with open_checkpoint(step, config) as checkpoint:
+            checkpoint.load_or_run(str, 1, 1)
+    connection = sqlite3.connect(database(config).replace("load", "newer"))
+    connection.executescript("PRAGMA user_version = 99; UPDATE state SET value = 99 WHERE name = 'format'")
+    connection.close()
+    with open(database(config).replace("load", "damaged"), "r+b") as file:
+        file.write(b"x" * 5000)
+    before = looks(tmp_path)
+    catalogue = Catalogue(config)
+    damaged, load, newer = catalogue.overview()
+    assert load.totals.records == 1
+    assert "update it" in newer.problem
+    assert "file is not a database" in damaged.problem
+    assert looks(tmp_path) == before
+    with pytest.raises(StoreFormatError):
+        catalogue.step(newer.name).count()
+    with pytest.raises(StoreUnavailableError):
+        catalogue.step(damaged.name).count()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("HTTPError: 429 for https://a.b/c?d=1", "HTTPError: 429 for http://e/f"),
+        ("OSError: [Errno 2] No such file: '/a/b'", "OSError: [Errno 2] No such file: '/c'"),
+        ("E: /tmp/a/b.pdf is empty", "E: /var/c.pdf/d is empty"),
+        ("E: at 0x7f3a", "E: at 0x11"),
+        ("E: 12:30:01 took 1.5e-3 s", "E: 1 took 22 s"),
+        ("E: 123e4567-e89b-12d3-a456-426614174000 gone", "E: 00000000-e89b-12d3-a456-426614174000 gone"),
+        ("E: first\nmore 1", "E: first\nless"),
+    ],
+)
+def test_errors_that_are_alike(one, other):
+    """Errors are alike where only numbers, addresses, paths, quoted texts and the like differ."""
+    assert pattern_of(one) == pattern_of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("KeyError: 'a'", "ValueError: 'a'"), ("E: not found", "E: not allowed"), ("E: ", "F: ")]
+)
+def test_errors_that_are_not(one, other):
+    """Errors of another type or with other words are not alike."""
+    assert pattern_of(one) != pattern_of(other)
+
+
+@pytest.mark.parametrize(
+    ("least", "greatest"), [(0, 0), (0.0, 1e-9), (1, 1), (0.3, 0.3), (1e-7, 5e6), (1999, 2000)]
+)
+def test_edges(least, greatest):
+    """Edges go up, begin at or below the least value and end above the greatest."""
+    edges = edges_between(least, greatest)
+    assert edges == sorted(set(edges))
+    assert edges[0] <= least
+    assert edges[-1] > greatest
+
+
+@pytest.mark.parametrize("span", [0, 1, 59, 3600, 86400 * 30, 86400 * 4000])
+def test_widths(span):
+    """The width of a bar is such that there are not too many of them."""
+    assert span / width_for(span, 60) < 60
+
+
+def test_answers_pickle(step):
+    """What is answered can be sent elsewhere."""
+    for answer in (step.summary(), step.records(), step.growth(), step.failure_groups()):
+        assert pickle.loads(pickle.dumps(answer)) == answer
