@@ -247,7 +247,7 @@ def test_an_id_without_canonical_form_names_the_function():
     assert str(caught.value) == (
         f"cannot make the id of a call of app.ask: a {__name__}.{name} has no canonical form, so it cannot be part of an "
         f"id: use an attribute of it that identifies the call, such as its name, or give {name} a method "
-        f"`__skipstone_id__(self)` that returns one"
+        f"`__skipstone_id__(self)` that returns one, or, where it is not yours, call skipstone.register_id({name}, ...)"
     )
     assert isinstance(caught.value, TypeError)
     assert runs == []

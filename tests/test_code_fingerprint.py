@@ -24,12 +24,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from skipstone import _code
-from skipstone._code import fingerprint
+from skipstone._code import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _numbers = itertools.count()
+
+
+def fingerprint(function: Callable[..., object]) -> bytes:
+    return code_of(function).fingerprint
+
 
 PROJECT = {
     "app.py": '''
@@ -409,14 +414,14 @@ def test_edit_of_looks_does_not(
 
 
 WRITE_ALL = """
-import importlib.util, json, sys
-spec = importlib.util.spec_from_file_location("fingerprint_alone", sys.argv[1])
-code = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(code)
+import json, os, sys, types
+alone = sys.modules["alone"] = types.ModuleType("alone")  # other versions have no libraries
+alone.__path__ = [os.path.dirname(sys.argv[1])]
+from alone._code import code_of
 sys.path.insert(0, sys.argv[2])
 import app
 names = [name for name, value in sorted(vars(app).items()) if getattr(value, "__module__", "") == "app"]
-print(json.dumps({name: code.fingerprint(getattr(app, name)).hex() for name in [*names, "bound"]}))
+print(json.dumps({name: code_of(getattr(app, name)).fingerprint.hex() for name in [*names, "bound"]}))
 """
 
 
@@ -496,13 +501,10 @@ def test_script_and_module_agree(load: Callable[..., types.ModuleType]) -> None:
     """A file that runs as a script makes the fingerprints that it makes when it is imported."""
     module = load()
     folder = pathlib.Path(str(module.__file__)).parent
-    text = (folder / "app.py").read_text(encoding="utf-8") + textwrap.dedent(f"""
+    text = (folder / "app.py").read_text(encoding="utf-8") + textwrap.dedent("""
         if __name__ == "__main__":
-            import importlib.util
-            spec = importlib.util.spec_from_file_location("alone", {_code.__file__!r})
-            code = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(code)
-            print(code.fingerprint(helped).hex(), code.fingerprint(Worker.run).hex(), code.fingerprint(picks).hex())
+            from skipstone._code import code_of
+            print(*[code_of(function).fingerprint.hex() for function in (helped, Worker.run, picks)])
         """)
     (folder / "app.py").write_text(text, encoding="utf-8")
     output = subprocess.run(

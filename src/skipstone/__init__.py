@@ -7,23 +7,30 @@ if _sys.platform == "win32":  # fcntl is not there, and its absence would be tol
     _message = "skipstone runs on Linux and macOS; on Windows, use it in WSL"
     raise ImportError(_message)
 
+from ._canonical import register_id
 from ._checkpoint import Checkpoint
 from ._config import CheckpointConfig
 from ._current import get_checkpoint, use_checkpoint
 from ._decorator import CheckpointedFunction, cache_with_checkpoint
 from ._errors import (
+    AuditWarning,
     BatchLengthError,
+    ChangedArgumentWarning,
+    ChangedGlobalWarning,
     CheckpointNotInitializedError,
+    CheckWarning,
     ClaimTimeoutError,
     CodeChangedWarning,
     ConfigError,
     DamagedRecordWarning,
     DamagedStoreWarning,
+    DifferentArgumentsWarning,
     IdExpressionError,
     LoadWarning,
     MissingExtraError,
     NetworkFileSystemWarning,
     ReentrantCallError,
+    RoundTripWarning,
     SaveError,
     SaveWarning,
     SkipstoneError,
@@ -45,7 +52,8 @@ from ._kinds import (
     RedisCheckpoint,
 )
 from ._opening import init_checkpoint, open_checkpoint
-from ._record import Failure, RecordInfo
+from ._record import Argument, Failure, RecordInfo
+from ._records import Records
 from ._runs import Run, RunningMap
 from ._serializers import Serializer
 from ._stats import Stats
@@ -58,8 +66,13 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Argument",
     "AsyncMapResults",
+    "AuditWarning",
     "BatchLengthError",
+    "ChangedArgumentWarning",
+    "ChangedGlobalWarning",
+    "CheckWarning",
     "Checkpoint",
     "CheckpointConfig",
     "CheckpointNotInitializedError",
@@ -69,6 +82,7 @@ __all__ = [
     "ConfigError",
     "DamagedRecordWarning",
     "DamagedStoreWarning",
+    "DifferentArgumentsWarning",
     "Failure",
     "IdExpressionError",
     "LoadWarning",
@@ -82,8 +96,10 @@ __all__ = [
     "Plan",
     "PostgresCheckpoint",
     "RecordInfo",
+    "Records",
     "RedisCheckpoint",
     "ReentrantCallError",
+    "RoundTripWarning",
     "Run",
     "RunningMap",
     "SaveError",
@@ -104,6 +120,7 @@ __all__ = [
     "get_checkpoint",
     "init_checkpoint",
     "open_checkpoint",
+    "register_id",
     "use_checkpoint",
 ]
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
-from ._errors import ClaimTimeoutError, ReentrantCallError, StoreError, UnstableIdError
+from ._errors import ClaimTimeoutError, ReentrantCallError, StoreError
 from ._function import KnownFunction
 from ._naming import shortened
+from ._packing import packed
 from ._record import Key
 from .stores import Claim, Store
 
@@ -19,30 +19,6 @@ R = TypeVar("R")
 
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.03
 _LONGEST_REMOTE_PAUSE_SECONDS = 0.5  # each try is a request
-
-
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
-
-
-def check_id(function: KnownFunction, call_id: object) -> None:
-    """Refuse an id that would lead to another call's result in another process.
-
-    Raises:
-        UnstableIdError: It is a text with the address of an object in it, as the default `repr` makes it.
-    """
-    if isinstance(call_id, str) and " at 0x" in call_id and _ADDRESS.search(call_id):
-        message = (
-            f"the id {shortened(call_id)!r} of a call of {function.name} has the address of an object in it, which another "
-            f"object has in another run: use an attribute that identifies the object"
-        )
-        raise UnstableIdError(message)
-
-
-def check_ids(function: KnownFunction, ids: Sequence[object]) -> None:
-    """Refuse ids of which one would lead to another call's result in another process; see `check_id`."""
-    for call_id in ids:
-        if type(call_id) is str and " at 0x" in call_id:
-            check_id(function, call_id)
 
 
 def check_takes_id(function: KnownFunction) -> None:
@@ -77,18 +53,40 @@ class Call(NamedTuple):
 class Attempt:
     """One run of a function. While it lasts, the same call in the same context is a call of itself."""
 
-    def __init__(self, call: Call, store: Store | None, failures_before: int) -> None:
+    def __init__(
+        self,
+        call: Call,
+        store: Store | None,
+        failures_before: int,
+        details_of: Callable[[Call], dict[str, Any]] | None = None,
+    ) -> None:
         self.call = call
         self.store = store
         self.failures_before = failures_before
         self.is_over = False
         self.duration_seconds = 0.0
+        self.details: dict[str, Any] = {}
+        """What else is known of the call, and is to stand in its record."""
+        self._details_of = details_of
+
+    @property
+    def packed_details(self) -> bytes:
+        """The details, as a record has them."""
+        return packed(self.details) if self.details else b""
 
     def again(self) -> Attempt:
         """Return another attempt of the same call."""
-        return Attempt(self.call, self.store, self.failures_before)
+        other = Attempt(self.call, self.store, self.failures_before, self._details_of)
+        other.details = self.details
+        return other
+
+    def begin(self) -> None:
+        """Take down what is known of the call before it runs, which may change its arguments."""
+        if self._details_of is not None:
+            self.details, self._details_of = self._details_of(self.call), None
 
     def __enter__(self) -> Attempt:
+        self.begin()
         self._token = _under_way.set((*_under_way.get(), self))
         self._started = time.perf_counter()
         return self
@@ -102,6 +100,8 @@ class Attempt:
 @contextmanager
 def all_under_way(attempts: Sequence[Attempt]) -> Generator[None]:
     """Attempts that are one run of a function: each takes its part of the time."""
+    for attempt in attempts:
+        attempt.begin()
     token = _under_way.set((*_under_way.get(), *attempts))
     started = time.perf_counter()
     try:

@@ -65,6 +65,7 @@ def compile_id(
     *,
     item: int | None = None,
     each: str | None = None,
+    ignore: Collection[str] = (),
 ) -> Callable[..., object]:
     """Return a function of the same parameters as `function` that returns the call id.
 
@@ -74,6 +75,7 @@ def compile_id(
             a dictionary of all arguments by name.
         item: The number of a parameter that stands for an item: an expression may use a name of its own for it.
         each: The name of such a parameter; then an expression must mention the item.
+        ignore: Parameters that are left out where the id is a dictionary of all arguments.
 
     Raises:
         IdExpressionError: The expression has a syntax error or names something that is neither a parameter
@@ -82,10 +84,20 @@ def compile_id(
     function = _innermost(function)
     if each is not None:
         item = _number_of(function, each)
+    if ignore and id is not None:
+        message = (
+            f"ignore={tuple(ignore)!r} does not fit {_signature(function)}: it is for an id that is the content of all "
+            f"arguments; leave these parameters out of the id {id!r}"
+        )
+        raise IdExpressionError(message)
     if callable(id):
         return _compiled(function, _call_of_the_id(function, id), {_ID_FUNCTION: id})
     if id is None:
-        names = _parameters(function)
+        for name in ignore:
+            if name not in _parameters(function):
+                message = f"ignore={name!r} does not fit {_signature(function)}: there is no such parameter"
+                raise IdExpressionError(message)
+        names = [name for name in _parameters(function) if name not in ignore]
         return _compiled(function, f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}", {})
     return _compiled(function, id, {}, item, is_needed=each is not None)
 
@@ -193,6 +205,7 @@ def _compiled(
     compiled.__kwdefaults__ = function.__kwdefaults__
     compiled.__module__, compiled.__name__ = function.__module__, function.__name__
     compiled.__qualname__ = function.__qualname__
+    compiled.mentions = frozenset(free_names) & {*parameters, item_name} if not names else None
     result: Callable[..., object] = compiled
     return result
 

@@ -12,11 +12,12 @@ against accident, not against somebody who constructs colliding arrays on purpos
 
 from __future__ import annotations
 
+import math
 import struct
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from xxhash import xxh3_128_digest
 
@@ -28,20 +29,56 @@ _length = struct.Struct("<Q").pack
 _float = struct.Struct("<d").pack
 _NAN = _float(float("nan"))
 _DIGEST_FROM_BYTES = 4096
+_BUFFERS = ("numpy.", "torch.")  # digested as a whole, at memory speed
 
 _Write: TypeAlias = Callable[[bytes], object]
 _Writer: TypeAlias = Callable[[Any, _Write], object]
+T = TypeVar("T")
+
+_registered: dict[type, Callable[[Any], object]] = {}
 
 
-def canonical(value: object, /) -> bytes:
+class TooLargeError(Exception):
+    """A value has more parts than were to be looked at."""
+
+
+class _Bounded:
+    """Takes so many parts, and then raises."""
+
+    def __init__(self, most: int, append: _Write) -> None:
+        self._left = [most]
+        self._append = append
+
+    def __call__(self, part: bytes) -> None:
+        self.take(1)
+        self._append(part)
+
+    def take(self, count: int) -> None:
+        self._left[0] -= count
+        if self._left[0] < 0:
+            raise TooLargeError
+
+    def instead_of(self, append: _Write) -> _Bounded:
+        """Return one that takes from the same number."""
+        other = _Bounded(0, append)
+        other._left = self._left
+        return other
+
+
+def canonical(value: object, /, *, most: int | None = None) -> bytes:
     """Return the canonical bytes of a value.
+
+    Args:
+        value: Anything.
+        most: How many parts of it are looked at; None: all.
 
     Raises:
         UnstableIdError: The value, or something in it, has no canonical form; the message says what to do.
+        TooLargeError: It has more than `most` parts.
     """
     parts: list[bytes] = []
     try:
-        _write(value, parts.append)
+        _write(value, parts.append if most is None else _Bounded(most, parts.append))
     except RecursionError:
         message = f"{type(value).__qualname__} contains itself or is nested too deeply to be an id"
         raise UnstableIdError(message) from None
@@ -93,12 +130,18 @@ def _unordered(tag: bytes, items: Iterable[bytes], write: _Write) -> None:
         write(item)
 
 
+def _bytes_of(value: object, write: _Write) -> bytes:
+    parts: list[bytes] = []
+    _write(value, write.instead_of(parts.append) if isinstance(write, _Bounded) else parts.append)
+    return b"".join(parts)
+
+
 def _set(tag: bytes, value: Iterable[object], write: _Write) -> None:
-    _unordered(tag, map(canonical, value), write)
+    _unordered(tag, (_bytes_of(item, write) for item in value), write)
 
 
 def _mapping(tag: bytes, value: Mapping[object, object], write: _Write) -> None:
-    _unordered(tag, (canonical(key) + canonical(item) for key, item in value.items()), write)
+    _unordered(tag, (_bytes_of(key, write) + _bytes_of(item, write) for key, item in value.items()), write)
 
 
 def _number(tag: bytes, value: float, write: _Write) -> None:
@@ -118,9 +161,24 @@ def _fields(cls: type, names: Sequence[str], value: object, write: _Write) -> No
         _write(getattr(value, name), write)
 
 
-def _declared(cls: type, value: object, write: _Write) -> None:
+def register_id(cls: type[T], id_of: Callable[[T], object], /) -> None:
+    """Say what identifies the objects of a class that is not yours, where they are part of an id.
+
+    It is what a method `__skipstone_id__` of the class would return, and holds for its subclasses, too. Register it
+    where the class is imported, so that every process does.
+
+    Args:
+        cls: The class.
+        id_of: Given such an object, returns what can be an id, such as its name.
+    """
+    _registered[cls] = id_of
+    for made in [made for made in _writers if issubclass(made, cls)]:
+        del _writers[made]  # it was made without this
+
+
+def _declared(cls: type, id_of: Callable[[Any], object], value: object, write: _Write) -> None:
     _text(b"i", qualified_name(cls), write)
-    _write(value.__skipstone_id__(), write)  # type: ignore[attr-defined]
+    _write(id_of(value), write)
 
 
 def _enum(cls: type, value: Any, write: _Write) -> None:
@@ -148,6 +206,9 @@ def _named(thing: object, write: _Write) -> None:
 
 
 def _stand_in(name: str, value: object, write: _Write) -> None:
+    if isinstance(write, _Bounded):  # what stands in is made as a whole
+        count = math.prod(getattr(value, "shape", ()))
+        write.take(count >> 10 if name.startswith(_BUFFERS) else count)
     _text(b"a", _library(name), write)
     _write(STAND_INS[name](value), write)
 
@@ -217,8 +278,11 @@ _families = {
 
 
 def _writer_for(cls: type) -> _Writer:
-    if "__skipstone_id__" in {name for base in cls.__mro__ for name in vars(base)}:
-        return partial(_declared, cls)
+    for base in cls.__mro__:
+        if base in _registered:
+            return partial(_declared, cls, _registered[base])
+        if "__skipstone_id__" in vars(base):
+            return partial(_declared, cls, lambda value: value.__skipstone_id__())
     if any(f"{base.__module__}.{base.__qualname__}" == "enum.Enum" for base in cls.__mro__):
         return partial(_enum, cls)
     names = _field_names(cls)
@@ -233,7 +297,7 @@ def _writer_for(cls: type) -> _Writer:
     message = (
         f"a {name} has no canonical form, so it cannot be part of an id: use an attribute of it that "
         f"identifies the call, such as its name, or give {cls.__qualname__} a method `__skipstone_id__(self)` "
-        f"that returns one"
+        f"that returns one, or, where it is not yours, call skipstone.register_id({cls.__qualname__}, ...)"
     )
     raise UnstableIdError(message)
 

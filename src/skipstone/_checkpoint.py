@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from . import _log
-from ._call import Call, check_id, check_takes_id
+from ._call import Call, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
 from ._engine import MISS, Engine
 from ._function import KnownFunction, known
+from ._holdings import Holdings
 from ._items import Plan, batching_of, count_of, plan_of, source_of
-from ._naming import storable
-from ._null_engine import NullEngine
-from ._record import Failure, RecordInfo
-from ._runs import Run
 from ._stats import Stats
 from ._streams import stream
+from ._unstable import check_id
 from .stores import Store
 
 if TYPE_CHECKING:
     from ._map import MapResults
     from ._map_async import AsyncMapResults  # they import much, and many never map
-    from ._transfer import Transfer, Where
     from ._workers import ExecutorLike, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Path: TypeAlias = "str | os.PathLike[str]"
-FunctionLike: TypeAlias = "Callable[..., Any] | str | None"
-
-_EVERY_ID: Any = object()
 
 
-class Checkpoint:
+class Checkpoint(Holdings):
     """Runs calls whose result is not stored, and returns the stored results of the others.
 
     May be used from any number of threads and tasks, pickled, and used after `fork`.
@@ -59,7 +51,7 @@ class Checkpoint:
         self.place = type(store).__name__
         self.config: CheckpointConfig = resolve(config)
         self._arguments: tuple[object, ...] = (store, self.config, name)
-        self._engine: Engine | NullEngine = Engine(store, self.config)
+        self._engine = _engine_for(store, self.config)
         self._engine.runs.keep(name)
         self._told: Stats | None = None
 
@@ -125,7 +117,7 @@ class Checkpoint:
         if function.is_async:
             message = f"{function.name} is a coroutine function: await load_or_run_async(...) instead"
             raise TypeError(message)
-        check_id(function, id)
+        check_id(function, id, (*args, *kwargs.values()))
         return self._engine.run(Call(function, key, id, method, args, kwargs))
 
     async def _load_or_run_async(
@@ -138,7 +130,7 @@ class Checkpoint:
         if not function.is_async:
             message = f"{function.name} is no coroutine function: call load_or_run(...) instead"
             raise TypeError(message)
-        check_id(function, id)
+        check_id(function, id, (*args, *kwargs.values()))
         return await self._engine.run_async(Call(function, key, id, method, args, kwargs))
 
     def map(
@@ -300,90 +292,9 @@ class Checkpoint:
         check_id(function, id)
         return stream(self._engine, Call(function, key, id, method, args, kwargs))
 
-    def records(self, function: FunctionLike = None) -> Iterator[RecordInfo]:
-        """Yield what is known of each stored result, in the order of saving; nothing is unpickled.
-
-        Args:
-            function: Only the results of this function, given itself or by its name.
-        """
-        return self._engine.contents.records(_name(function))
-
-    def failures(self, function: FunctionLike = None) -> Iterator[Failure]:
-        """Yield the calls that raised and have not succeeded since.
-
-        Args:
-            function: Only the calls of this function, given itself or by its name.
-        """
-        return self._engine.contents.failures(_name(function))
-
     def stats(self) -> Stats:
         """Return what was done since the checkpoint was opened, in this process."""
         return self._engine.counters.stats()
-
-    def runs(self) -> Iterator[Run]:
-        """Yield what was done at this step, in this run up to this moment and in those before it, the newest last.
-
-        What a run did is told about once a second, and at its end. At least the last thousand are kept; they stay where
-        the records are, or, where those are in a store of your own, in memory.
-        """
-        return self._engine.runs.all()
-
-    def clear(self, function: FunctionLike = None, *, id: object = _EVERY_ID) -> int:
-        """Remove stored results and failures: of the step, of one function, or of one call.
-
-        Args:
-            function: Given itself or by its name. None: all functions of this step.
-            id: Of the call; needs the function itself.
-
-        Returns:
-            How many results were removed.
-        """
-        if id is _EVERY_ID:
-            return self._engine.contents.clear(_name(function))
-        if function is None or isinstance(function, str):
-            message = "clear(id=...) needs the function as well: clear(function=embed, id='doc-17')"
-            raise TypeError(message)
-        return self._engine.contents.forget([known(function)[0].key(id)])
-
-    def export(self, path: Path, function: FunctionLike = None, *, where: Where = None) -> Transfer:
-        """Write the step's records, or a part of them, to one file; killed and done again, it goes on where it was.
-
-        Args:
-            path: Of the file, which has this name when it is whole; one of this name is replaced.
-            function: Only the records of this function, given itself or by its name.
-            where: Only the records of which this says True: it gets their `RecordInfo`.
-        """
-        from ._transfer import export
-
-        return export(self._engine, os.fspath(path), _name(function), where)
-
-    def import_from(
-        self, path: Path, function: FunctionLike = None, *, where: Where = None, replace: bool = False
-    ) -> Transfer:
-        """Take over the records of a file that `export` has written. Nothing is unpickled.
-
-        Left out, with a warning, are damaged records and those without the signature or encryption of the config.
-
-        Args:
-            path: Of the file.
-            function: See `export`.
-            where: See `export`.
-            replace: If False, a record that is there already stays.
-
-        Raises:
-            StoreFormatError: The file is no export, or a newer skipstone wrote it.
-        """
-        from ._transfer import import_
-
-        return import_(self._engine, os.fspath(path), _name(function), where, replace=replace)
-
-    def copy_to(
-        self, other: Checkpoint, function: FunctionLike = None, *, where: Where = None, replace: bool = False
-    ) -> Transfer:
-        """Write the step's records, or a part of them, to another checkpoint, as if exported and imported there."""
-        from ._transfer import copy
-
-        return copy(self._engine, other._engine, _name(function), where, replace=replace)
 
     def close(self) -> None:
         """Let go of files and connections, and log what was done. A later use opens them again."""
@@ -394,7 +305,9 @@ class Checkpoint:
             _log.info("step %s: %s", self.name, stats)
 
 
-def _name(function: FunctionLike) -> str | None:
-    if isinstance(function, str):
-        return storable(function)
-    return None if function is None else known(function)[0].name
+def _engine_for(store: Store, config: CheckpointConfig) -> Engine:
+    if not config.check_calls and not config.audit:
+        return Engine(store, config)
+    from ._checked_engine import CheckedEngine
+
+    return CheckedEngine(store, config)

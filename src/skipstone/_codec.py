@@ -13,7 +13,7 @@ from ._canonical import canonical
 from ._digest import blake2b
 from ._encryption import Encryption, ForgedError, NotOurKeyError
 from ._errors import MissingExtraError, SkipstoneError
-from ._record import HEAD, ITEM, ITEMS, Buffer, Payload, Record, RecordInfo, parts_of, size_of
+from ._record import HEAD, HISTORY, ITEM, ITEMS, Buffer, Payload, Record, RecordInfo, parts_of, size_of
 from ._serializers import Serializer, serializer_named
 
 _SIGNATURE_BYTES = 32
@@ -109,7 +109,9 @@ class Codec:
     def seal(self, record: Record) -> Record:
         """Return a record encrypted if its encoding says so; and with its checksum, or its signature if there is a key."""
         if self._encryption is not None:
-            record = record._replace(call_id=self._encryption.encrypted_text(record.call_id, record.key))
+            call_id = self._encryption.encrypted_text(record.call_id, record.key)
+            details = self._encryption.encrypted_bytes(record.details, record.key) if record.details else b""
+            record = record._replace(call_id=call_id, details=details)
             if record.origin.encoding.endswith(_AES):
                 payload = self._encryption.encrypted(parts_of(record.payload), record.key, _facts(record))
                 record = record._replace(payload=payload)
@@ -159,10 +161,13 @@ class Codec:
         return ""
 
     def shown(self, info: RecordInfo) -> RecordInfo:
-        """Return what is known of a record with its call id decrypted, as far as there is the key."""
+        """Return what is known of a record with call id and details decrypted, as far as there is the key."""
         if self._encryption is None:
             return info
-        return info._replace(call_id=self._encryption.decrypted_text(info.call_id, info.key))
+        return info._replace(
+            call_id=self._encryption.decrypted_text(info.call_id, info.key),
+            details=self._encryption.decrypted_bytes(info.details, info.key),
+        )
 
     def is_intact(self, record: Record) -> bool:
         """Tell whether a record is what was saved, and signed if there is a signing key."""
@@ -206,7 +211,7 @@ class Codec:
             raise UnreadableResultError(message) from error
 
     def _reader(self, encoding: str) -> _Reader:
-        inner = str(encoding).removeprefix(ITEM)
+        inner = str(encoding).removeprefix(ITEM).removeprefix(HISTORY)
         unsealed = inner.removesuffix(_AES)
         name = unsealed.removesuffix(_ZSTD)
         self._check_trust(name, encoding)

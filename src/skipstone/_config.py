@@ -38,6 +38,12 @@ class CheckpointConfig(NamedTuple):
     """`process`: what is acknowledged survives `kill -9`. `power`: it survives a power loss, too."""
     on_code_change: Literal["warn", "rerun", "ignore"] = "warn"
     """What a hit made by other code means: `warn` (return it, and say so), `rerun` or `ignore`."""
+    check_calls: bool = False
+    """True: look for misuse, such as one id for different arguments, and warn of it. For development: it takes time."""
+    audit: float = 0.0
+    """The share of hits that are run again, to see whether the result is still the stored one: 0.01 is one in a hundred."""
+    keep_history: bool = False
+    """True: a result that is replaced, because its call was run again, is kept beside the new one."""
     on_save_error: Literal["warn", "raise"] = "warn"
     """What a result that cannot be kept means: `warn` (return it, and say so) or `raise`."""
     trust_store: bool = False
@@ -73,7 +79,8 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
 }
 _SECRET = ("signing_key", "encryption_key")
 _SHORTEST_ENCRYPTION_KEY_BYTES = 16
-_SWITCHES = ("use_checkpoints", "background_saves", "trust_store")
+_SWITCHES = ("use_checkpoints", "background_saves", "trust_store", "check_calls", "keep_history")
+_NUMBERS = ("wait_timeout", "audit")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -146,7 +153,7 @@ def _from_text(name: str, text: str) -> object:
     if name == "store":
         tiers = tiers_in(text)
         return tiers[0] if len(tiers) == 1 else tiers
-    if name == "wait_timeout":
+    if name in _NUMBERS:
         try:
             return float(word)
         except ValueError:
@@ -191,12 +198,18 @@ def _expected(name: str, value: object) -> str | None:
         return None if isinstance(value, str) and value else "a path (str or os.PathLike)"
     if name == "store":
         return problem_with(value)
-    if name == "wait_timeout":
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
-        return None if value is None or number else "a number of seconds or None"
+    if name in _NUMBERS:
+        return _number_expected(name, value)
     if isinstance(value, Serializer) or (isinstance(value, str) and serializer_named(value)):
         return None
     return "'pickle', 'msgpack', 'json' or an object with name, dumps and loads"
+
+
+def _number_expected(name: str, value: Any) -> str | None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+    if name == "audit":
+        return None if is_number and value <= 1 else "a number from 0 to 1"
+    return None if value is None or is_number else "a number of seconds or None"
 
 
 def _problem_with_keys(value: object, least_bytes: int) -> str | None:

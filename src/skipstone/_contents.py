@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from ._codec import Codec
 from ._failures import failure_key, failure_of
+from ._function import KnownFunction
+from ._history import forget_history, history_in
 from ._record import Failure, Key, RecordInfo, is_failure, is_result
 from ._stream_items import forget_items
 from .stores import Store
@@ -36,9 +38,14 @@ class Contents:
     def forget(self, keys: list[Key]) -> int:
         """Remove the results and failures of these calls; return how many results there were."""
         forget_items(self._store, keys)
+        forget_history(self._store, keys)
         removed = self._store.delete(keys)
         self._store.delete([failure_key(key) for key in keys])
         return removed
+
+    def history(self, function: KnownFunction, key: Key) -> Iterator[tuple[RecordInfo, object]]:
+        """Yield what a call returned, one time after the other."""
+        return history_in(self._store, self._codec, function, key)
 
     def clear(self, function: str | None) -> int:
         """Remove all results and failures, or those of one function; return how many results there were."""

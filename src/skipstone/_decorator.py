@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from ._call import Call
@@ -12,6 +12,7 @@ from ._call_id import compile_id
 from ._current import get_checkpoint
 from ._function import KnownFunction
 from ._streams import stream
+from ._unstable import check_id_function, check_repeats
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -73,6 +74,8 @@ def cache_with_checkpoint(
     name: str | None = None,
     version: str | int | None = None,
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
+    ignore: Collection[str] = (),
+    packages: Collection[str] = (),
 ) -> Callable[[Callable[P, R]], CheckpointedFunction[P, R]]: ...
 @overload
 def cache_with_checkpoint(
@@ -82,6 +85,8 @@ def cache_with_checkpoint(
     name: str | None = None,
     version: str | int | None = None,
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
+    ignore: Collection[str] = (),
+    packages: Collection[str] = (),
 ) -> EachDecorator: ...
 def cache_with_checkpoint(
     function: Any = None,
@@ -92,6 +97,8 @@ def cache_with_checkpoint(
     name: str | None = None,
     version: str | int | None = None,
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
+    ignore: Collection[str] = (),
+    packages: Collection[str] = (),
 ) -> Any:
     """Keep a function's results at the current checkpoint: a call that is done is not run again.
 
@@ -114,24 +121,37 @@ def cache_with_checkpoint(
             move or rename.
         version: Results of different versions do not mix.
         on_code_change: Overrides the config's setting for this function.
+        ignore: Parameters that do not matter, such as a logger or a client, where the id is the content of all arguments.
+        packages: Names of installed packages, as pip knows them, whose versions count as code of this function. Without
+            this, what is installed counts by the names that are used of it.
 
     Raises:
         IdExpressionError: The expression has a syntax error, or names something that is no parameter; or it does not
-            mention the item, or `each` is no parameter.
+            mention the item, or `each` is no parameter; or the callable asks for the time, a random number or a hash.
+        ValueError: A package is not installed.
         TypeError: What is decorated is not a Python function, or a generator function with `each`.
     """
     if on_code_change not in (None, "warn", "rerun", "ignore"):
         message = f"on_code_change is {on_code_change!r}, expected 'warn', 'rerun' or 'ignore'"
         raise ValueError(message)
 
+    ignored = (ignore,) if isinstance(ignore, str) else ignore
+    versions = _versions_of((packages,) if isinstance(packages, str) else packages) if packages else None
+
     def decorate(function: Any) -> Any:
         if isinstance(function, (classmethod, staticmethod)):
             return type(function)(decorate(function.__func__))
         _check(function)
         known = KnownFunction(
-            function, name=name, version=None if version is None else str(version), on_code_change=on_code_change
+            function,
+            name=name,
+            version=None if version is None else str(version),
+            on_code_change=on_code_change,
+            ignore=ignored,
+            packages=versions,
         )
-        id_of = compile_id(function, id, each=each)
+        id_of = compile_id(function, id, each=each, ignore=ignored)
+        check_id_function(known, id)
         if each is None:
             return _wrapped(function, known, id_of)
         if known.is_generator:
@@ -144,6 +164,16 @@ def cache_with_checkpoint(
     return decorate if function is None else decorate(function)
 
 
+def _versions_of(packages: Iterable[str]) -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # it imports much
+
+    try:
+        return {name: version(name) for name in packages}
+    except PackageNotFoundError as error:
+        message = f"packages names {error.name!r}, which is not installed: give names as pip knows them"
+        raise ValueError(message) from None
+
+
 def _check(function: Any) -> None:
     if isinstance(function, str):
         message = f"write cache_with_checkpoint(id={function!r}): the id is a keyword argument"
@@ -153,7 +183,16 @@ def _check(function: Any) -> None:
         raise TypeError(message)
 
 
-def _wrapped(function: Callable[..., Any], known: KnownFunction, id_of: Callable[..., object]) -> Any:
+def _wrapped(function: Callable[..., Any], known: KnownFunction, compiled: Callable[..., object]) -> Any:
+    id_of: Callable[..., object]
+
+    def first_id(*args: Any, **kwargs: Any) -> object:
+        """Make the id of the first call in this process, twice; those after it are made once."""
+        nonlocal id_of
+        call_id, id_of = check_repeats(known, compiled, args, kwargs), compiled
+        return call_id
+
+    id_of = first_id
     if known.is_async:
 
         async def run_async(*args: Any, **kwargs: Any) -> Any:
@@ -172,6 +211,14 @@ def _wrapped(function: Callable[..., Any], known: KnownFunction, id_of: Callable
             return get_checkpoint()._load_or_run(known, function, id_of(*args, **kwargs), args, kwargs)
 
         decorated = functools.wraps(function)(run)
+    _add_methods(decorated, function, known, compiled)
+    return decorated
+
+
+def _add_methods(
+    decorated: Any, function: Callable[..., Any], known: KnownFunction, id_of: Callable[..., object]
+) -> None:
+    """Let a decorated function ask and act on one call."""
 
     def call_of(args: Any, kwargs: Any) -> Call:
         call_id = id_of(*args, **kwargs)
@@ -189,7 +236,6 @@ def _wrapped(function: Callable[..., Any], known: KnownFunction, id_of: Callable
 
     decorated.is_done, decorated.rerun, decorated.forget = is_done, rerun, forget
     known.stands_behind(decorated, id_of)
-    return decorated
 
 
 def _rerun(call: Call) -> Any:

@@ -9,13 +9,14 @@ from typing import Any, cast
 
 from ._batch import Outcome, Raised, Returned, run_batch
 from ._beside import in_thread
-from ._call import Call, at_once, check_ids
+from ._call import Call, at_once
 from ._call_id import compile_id, position_of
 from ._current import get_checkpoint
 from ._engine import MISS
 from ._function import KnownFunction
 from ._loading import Loader
 from ._pieces import Found
+from ._unstable import check_ids
 
 
 def decorated_each(
@@ -113,7 +114,7 @@ async def _outcomes(calls: Sequence[Call], *, replace: bool = False) -> list[Out
     if not calls:
         return []
     engine, function = get_checkpoint()._engine, calls[0].function
-    values = [MISS] * len(calls) if replace else await _loaded(engine, calls)
+    values = [MISS] * len(calls) if replace or engine.checks_all else await _loaded(engine, calls)
     missing = [call for call, value in zip(calls, values, strict=True) if value is MISS]
     check_ids(function, [call.id for call in missing])
     ran = iter(await run_batch(engine, missing, splits=False, replace=replace) if missing else ())

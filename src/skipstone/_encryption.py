@@ -108,6 +108,17 @@ class Encryption:
         secret = _expanded(self._keys[own_id], purpose + key)
         return self._library.cipher(self._library.aes(secret), self._library.gcm(*nonce_and_tag))
 
+    def encrypted_bytes(self, content: bytes, key: Key) -> bytes:
+        """Return bytes that say nothing to those without the key."""
+        return b"".join(self.encrypted([content], key, b"", b"details"))
+
+    def decrypted_bytes(self, content: bytes, key: Key) -> bytes:
+        """Return the bytes that `encrypted_bytes` got, or the same where they are of another making."""
+        try:
+            return self.decrypted(content, key, b"", b"details")
+        except (NotOurKeyError, ForgedError):
+            return content
+
     def encrypted_text(self, text: str, key: Key) -> str:
         """Return a text that says nothing to those without the key."""
         from base64 import b64encode

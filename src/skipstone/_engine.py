@@ -5,7 +5,6 @@ Sync and async calls differ in who sleeps and who awaits, and in nothing else.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,11 +14,12 @@ from . import _log
 from ._beside import in_thread
 from ._blame import blame
 from ._call import Attempt, Call, Turn
+from ._code_changes import CodeChanges
 from ._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
 from ._config import CheckpointConfig, codec_of
 from ._contents import Contents
+from ._details import details_of
 from ._errors import (
-    CodeChangedWarning,
     DamagedRecordWarning,
     LoadWarning,
     SaveError,
@@ -30,9 +30,22 @@ from ._errors import (
     warn,
 )
 from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
-from ._function import KnownFunction, is_comparable
+from ._function import KnownFunction
+from ._history import keep_in_history
 from ._naming import shortened
-from ._record import FAILURE, Buffer, Failure, Key, Origin, Payload, Record, info_of, parts_of, size_of
+from ._origins import Origins
+from ._record import (
+    FAILURE,
+    ITEM,
+    Buffer,
+    Failure,
+    Key,
+    Payload,
+    Record,
+    info_of,
+    parts_of,
+    size_of,
+)
 from ._runs import Runs
 from ._stats import Counters
 from .stores import Claim, Store
@@ -43,11 +56,13 @@ MISS: Final = object()
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
 _HIT = "hit: %s for id %r"
-_HOST = os.uname().nodename
 
 
 class Engine:
     """Runs calls whose result is not stored, and stores it."""
+
+    checks_all = False  # whether nothing is to be looked up without the call
+    _details_of = staticmethod(details_of)
 
     def __init__(self, store: Store, config: CheckpointConfig) -> None:
         """Keep results in `store`, as the config says.
@@ -64,7 +79,8 @@ class Engine:
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
         self._saves_quickly: KnownFunction | None = None
-        self._origins: dict[tuple[KnownFunction, str, int], Origin] = {}
+        self._origins = Origins(self.runs)
+        self.code = CodeChanges(store, self._codec, config.on_code_change, self._origins, self._warn)
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
@@ -115,7 +131,7 @@ class Engine:
         return values
 
     def _result_in(self, record: Record, function: KnownFunction, call_id: object) -> object:
-        if record.origin.code != function.code and not self._accepts(record.origin.code, function, call_id):
+        if record.origin.code != function.code and not self.code.accepts(record.origin, function, call_id):
             return MISS
         try:
             return self._codec.decode(record, function)
@@ -135,22 +151,6 @@ class Engine:
             return self.hit(record, function, call_id)
         return cast("object", await in_thread(self.hit, record, function, call_id))
 
-    def _accepts(self, code: bytes, function: KnownFunction, call_id: object) -> bool:
-        """Decide whether a result that was made by other code may be returned."""
-        if not is_comparable(code, function.code):
-            return True
-        policy = function.on_code_change or self._config.on_code_change
-        if policy == "warn" and (CodeChangedWarning, function.name) not in self._warned:
-            self._warn(
-                CodeChangedWarning,
-                f"the code of {function.name} changed since its stored results were made (first met at id "
-                f"{shortened(call_id)!r}); they are returned all the same. To run such calls again, decorate it with "
-                f'on_code_change="rerun" or another version=, or clear(function=...); to accept them, set '
-                f'on_code_change="ignore" there or in the config',
-                once=function.name,
-            )
-        return policy != "rerun"
-
     def is_done(self, function: KnownFunction, key: Key, call_id: object) -> bool:
         """Tell whether a stored result would be returned, without loading it."""
         try:
@@ -160,12 +160,12 @@ class Engine:
             return False
         if record is None or not self._codec.is_intact(record) or self._codec.refusal(record):
             return False
-        return record.origin.code == function.code or self._accepts(record.origin.code, function, call_id)
+        return record.origin.code == function.code or self.code.accepts(record.origin, function, call_id)
 
     def done(self, function: KnownFunction, keys: Sequence[Key]) -> set[Key]:
         """Return those of these keys whose stored results would be returned, as far as one can tell unread."""
         try:
-            if (function.on_code_change or self._config.on_code_change) != "rerun":
+            if self.code.policy_of(function) != "rerun":
                 return self._store.present(keys)
             records = self._store.get_many(keys)
         except StoreError as error:
@@ -174,7 +174,7 @@ class Engine:
         return {
             key
             for key, record in records.items()
-            if record.origin.code == function.code or self._accepts(record.origin.code, function, key)
+            if record.origin.code == function.code or self.code.accepts(record.origin, function, key)
         }
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
@@ -274,7 +274,7 @@ class Engine:
         if any(call.key in found for call in calls):
             self._just_missed = None
         return [
-            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed))))
+            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed)), self._details_of))
             for call, (key, failed) in zip(calls, keys, strict=True)
         ]
 
@@ -322,6 +322,8 @@ class Engine:
             return value
         record = self._record(attempt, call.key, encoded.encoding, encoded.payload)
         try:
+            if replace:
+                self._keep_history(call.key)
             if not self._store.put(record, replace=replace):
                 theirs = self._store.get(call.key)
                 result = MISS if theirs is None else self.hit(theirs, call.function, call.id)
@@ -333,17 +335,23 @@ class Engine:
                     )
                     self._not_saved(call, value, reason, RefusedResultError(refusal))
                     return value
+                self._keep_history(call.key)
                 self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
             if attempt.failures_before:
                 self._store.delete([failure_key(call.key)])
         except StoreError as error:
             self._not_saved(call, value, str(error), error)
         else:
+            self.code.keep(record.origin, call.function)
             size_bytes = size_of(parts_of(encoded.payload))
             self.counters.saved(size_bytes)
             is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
             self._saves_quickly = call.function if is_quick else None
         return value
+
+    def _keep_history(self, key: Key) -> None:
+        if self._config.keep_history:
+            keep_in_history(self._store, self._codec, key)
 
     def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
         self.counters.not_saved()
@@ -365,17 +373,11 @@ class Engine:
 
     def _record(self, attempt: Attempt, key: Key, encoding: str, payload: Buffer | Payload) -> Record:
         function = attempt.call.function
-        origin = self._origin(function, encoding, os.getpid())
+        origin = self._origins.of(function, encoding)
+        details = b"" if encoding.startswith(ITEM) else attempt.packed_details
         call_id = shortened(attempt.call.id, _CALL_ID_CHARACTERS)
-        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time())
+        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), details)
         return self._codec.seal(record)
-
-    def _origin(self, function: KnownFunction, encoding: str, process: int) -> Origin:
-        origin = self._origins.get((function, encoding, process))
-        if origin is None:
-            origin = Origin(function.name, function.version, encoding, function.code, self.runs.id, _HOST, process)
-            self._origins[function, encoding, process] = origin
-        return origin
 
     def close(self) -> None:
         """Close the store, and tell the end of the run."""
@@ -389,7 +391,7 @@ class Engine:
             once=StoreUnavailableWarning,
         )
 
-    def _warn(self, category: type[SkipstoneWarning], message: str, *, once: object) -> None:
+    def _warn(self, category: type[SkipstoneWarning], message: str | Callable[[], str], *, once: object) -> None:
         if (category, once) not in self._warned:
             self._warned.add((category, once))
-            warn(message, category)
+            warn(message if isinstance(message, str) else message(), category)

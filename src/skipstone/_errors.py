@@ -21,6 +21,12 @@ SkipstoneWarning(UserWarning)
 │   └── DamagedRecordWarning           because its bytes changed
 ├── DamagedStoreWarning                a database was damaged; its readable records were carried over
 ├── CodeChangedWarning                 a stored result was made by other code
+├── CheckWarning                       `check_calls` or `audit` found something
+│   ├── DifferentArgumentsWarning      one id was used for different arguments
+│   ├── ChangedArgumentWarning         a function changed its arguments in place
+│   ├── ChangedGlobalWarning           a global variable that a function reads has another value now
+│   ├── RoundTripWarning               a result does not come back as it was
+│   └── AuditWarning                   a call was run again, and its result differs
 ├── UnsafeStoreWarning                 pickles of a shared store are loaded, and nobody vouches for them
 ├── NetworkFileSystemWarning           a local store is on a network file system
 └── StoreUnavailableWarning            the store does not answer; the run goes on without it
@@ -115,6 +121,30 @@ class DamagedStoreWarning(SkipstoneWarning):
 
 class CodeChangedWarning(SkipstoneWarning):
     """A stored result was made by other code than the present."""
+
+
+class CheckWarning(SkipstoneWarning):
+    """Base of what `check_calls` and `audit` find."""
+
+
+class DifferentArgumentsWarning(CheckWarning):
+    """A call got the result of one with other arguments, for both have the same id."""
+
+
+class ChangedArgumentWarning(CheckWarning):
+    """A function changed its arguments in place, which a stored result will not do."""
+
+
+class ChangedGlobalWarning(CheckWarning):
+    """A function reads a global variable that had another value when its stored result was made."""
+
+
+class RoundTripWarning(CheckWarning):
+    """A result does not come back from the store as it was."""
+
+
+class AuditWarning(CheckWarning):
+    """A call was run again, and its result is not the stored one."""
 
 
 class UnsafeStoreWarning(SkipstoneWarning):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from ._canonical import canonical
@@ -13,6 +13,9 @@ from ._digest import blake2b
 from ._errors import UnstableIdError
 from ._naming import qualified_name, storable
 from ._record import Key
+
+if TYPE_CHECKING:
+    from ._code import Code
 
 _KEY_BYTES = 16
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # inspect.CO_...: importing inspect costs 10 ms
@@ -33,6 +36,8 @@ class KnownFunction:
         name: str | None = None,
         version: str | None = None,
         on_code_change: str | None = None,
+        ignore: Collection[str] = (),
+        packages: Mapping[str, str] | None = None,
     ) -> None:
         """Describe a function.
 
@@ -41,6 +46,8 @@ class KnownFunction:
             name: Its name in keys and listings; by default `module.qualname`.
             version: Results of different versions do not mix.
             on_code_change: Overrides the config's setting.
+            ignore: Parameters that do not matter.
+            packages: Versions by name, of those that count as code.
 
         Raises:
             UnstableIdError: It has no name of its own (a lambda), and none was given.
@@ -50,6 +57,9 @@ class KnownFunction:
         self.name = storable(name)
         self.version = storable(version)
         self.on_code_change = on_code_change
+        self.ignore = frozenset(ignore)
+        self._packages = packages
+        self._spec = getattr(call, "__globals__", {}).get("__spec__")  # another one after a reload
         self.id_of: Callable[..., object] | None = None
         """Returns the call id, given the arguments; None where the function is not decorated."""
         self.each: str | None = None
@@ -67,8 +77,14 @@ class KnownFunction:
 
         Only a function that is pickled by value, as cloudpickle does it, has this pickled with it.
         """
-        settings = self.name, self.version, self.on_code_change
-        found = {"code": self.code, "result_type": self.result_type, "each": self.each}
+        settings = {
+            "name": self.name,
+            "version": self.version,
+            "on_code_change": self.on_code_change,
+            "ignore": self.ignore,
+        }
+        described = self.described._replace(reads=())
+        found = {"described": described, "result_type": self.result_type, "each": self.each}
         return _restored, (self.call, self.method, settings, self.id_of), found
 
     @property
@@ -85,6 +101,18 @@ class KnownFunction:
         """Say that a decorated function stands for this one."""
         self._method, self.id_of = _weakly(decorated), id_of
         decorated.__dict__[_ATTRIBUTE] = self
+
+    def is_beside(self, other: KnownFunction) -> bool:
+        """Tell whether another function of the same name was made beside this one, rather than in its place."""
+        one, two = self._call(), other._call()
+        if one is None or one is two:
+            return False
+        code, other_code = getattr(one, "__code__", None), getattr(two, "__code__", None)
+        if code is other_code or qualified_name(one) != qualified_name(two):
+            return True  # made with other values; or elsewhere, and given this name
+        files = {getattr(code, "co_filename", "<"), getattr(other_code, "co_filename", "<")}
+        # A module that was reloaded has another spec, and a notebook's cell that ran again another file.
+        return len(files) == 1 and not files.pop().startswith("<") and self._spec is other._spec
 
     def key(self, call_id: object, /) -> Key:
         """Return the 16-byte key of the call with this id.
@@ -110,9 +138,14 @@ class KnownFunction:
     @functools.cached_property
     def code(self) -> bytes:
         """The fingerprint of the code that runs, 8 bytes."""
-        from ._code import fingerprint
+        return self.described.fingerprint
 
-        return fingerprint(self.call)
+    @functools.cached_property
+    def described(self) -> Code:
+        """The code that runs."""
+        from ._code import code_of
+
+        return code_of(self.call, self._packages)
 
     @functools.cached_property
     def result_type(self) -> object:
@@ -146,11 +179,10 @@ def _item_type(list_type: object) -> object:
 def _restored(
     call: Callable[..., Any],
     method: Callable[..., Any],
-    settings: tuple[str, str, str | None],
+    settings: dict[str, Any],
     id_of: Callable[..., object] | None,
 ) -> KnownFunction:
-    name, version, on_code_change = settings
-    function = KnownFunction(call, name=name, version=version, on_code_change=on_code_change)
+    function = KnownFunction(call, **settings)
     function._method, function.id_of = _weakly(method), id_of
     return function
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Iterable, Iterator, Sized
-from itertools import islice, starmap
+from itertools import chain, islice, starmap
 from typing import Any, NamedTuple
 
 from ._call_id import compile_id, position_of
 from ._function import KnownFunction, known
+from ._unstable import check_id_function, check_repeats
 
 _ITEMS_AT_ONCE = 1000
 _SAMPLED_RECORDS = 10_000
@@ -82,7 +83,18 @@ def source_of(
         )
         raise TypeError(message)
     id_of = id_function(method, id, is_batch=is_batch)
-    return Source(zip(*iterables, strict=False), id_of)
+    check_id_function(function, id)
+    calls = zip(*iterables, strict=False)
+    return Source(chain(_checked(function, id_of, calls), calls), id_of)
+
+
+def _checked(
+    function: KnownFunction, id_of: Callable[..., object], calls: Iterator[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the first call, whose id is made twice."""
+    for args in islice(calls, 1):
+        check_repeats(function, id_of, args, {})
+        yield args
 
 
 class Batching(NamedTuple):

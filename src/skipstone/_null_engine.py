@@ -23,6 +23,8 @@ from .stores import Claim, MemoryStore
 class NullEngine:
     """Runs every call and stores nothing."""
 
+    checks_all = False
+
     def __init__(self) -> None:
         """Count calls, and that is all."""
         self.counters = Counters()

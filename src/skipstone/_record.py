@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias, cast
 
+from ._packing import map_in
+
 Key: TypeAlias = bytes
 """16 bytes: the digest of function name, version and call id."""
 
@@ -18,6 +20,11 @@ FAILURE = "failure"
 ITEM = "item:"
 """What the encoding of a record begins with that is a part of a generator's result."""
 
+CODE = "code"
+"""The encoding of a record that tells what code results were made by."""
+
+HISTORY = "history:"
+"""What the encoding of a record begins with whose place another one took."""
 ITEMS = "items"
 """The encoding of the record of a generator's call that was exhausted."""
 
@@ -60,6 +67,19 @@ class Record(NamedTuple):
     """What else is known of the call: a MessagePack map, or empty. `Store.get` may leave it out, too."""
 
 
+ARGUMENTS = "arguments"
+"""The detail that tells of a call's arguments."""
+
+
+class Argument(NamedTuple):
+    """What a record tells of one argument of its call."""
+
+    digest: bytes | None
+    """8 bytes that differ where the content does; None where it has none, or is too large to make one on the way."""
+    text: str
+    """The value, shortened, where it is small and plain; else the name of its type."""
+
+
 class RecordInfo(NamedTuple):
     """What is known of a record without reading its payload."""
 
@@ -77,6 +97,12 @@ class RecordInfo(NamedTuple):
     process: int
     details: bytes = b""
     """What else is known of the call: a MessagePack map, or empty."""
+
+    @property
+    def arguments(self) -> dict[str, Argument]:
+        """What is told of the call's arguments, by the names of the parameters; those that are secret are left out."""
+        told = map_in(self.details).get(ARGUMENTS)
+        return {name: Argument(*argument) for name, argument in told.items()} if isinstance(told, dict) else {}
 
 
 class Failure(NamedTuple):
@@ -97,7 +123,7 @@ class Failure(NamedTuple):
 
 def is_result(encoding: str) -> bool:
     """Tell from the encoding of a record whether it is the one of a finished call."""
-    return not is_failure(encoding) and not encoding.startswith((ITEM, MARK))
+    return encoding.partition("+")[0] not in {FAILURE, CODE} and not encoding.startswith((ITEM, HISTORY, MARK))
 
 
 def is_failure(encoding: str) -> bool:

@@ -56,7 +56,7 @@ def usable(engine: Engine, call: Call, record: Record | None, refused: bytes) ->
     """Return what the record of an exhausted call holds, or None where it may not or cannot be used."""
     function = call.function
     if record is None or (
-        record.origin.code != function.code and not engine._accepts(record.origin.code, function, call.id)
+        record.origin.code != function.code and not engine.code.accepts(record.origin, function, call.id)
     ):
         return None
     damaged = not engine._codec.is_intact(record)
@@ -90,10 +90,17 @@ class _Steps(Attempt):
 class Run:
     """One run of a generator function, of which nothing is kept."""
 
-    def __init__(self, counters: Counters, call: Call, store: Any = None, failures_before: int = 0) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        call: Call,
+        store: Any = None,
+        failures_before: int = 0,
+        details_of: Callable[[Call], dict[str, Any]] | None = None,
+    ) -> None:
         self.counters = counters
         self.call = call
-        self.attempt = _Steps(call, store, failures_before)
+        self.attempt = _Steps(call, store, failures_before, details_of)
 
     def save(self, value: object) -> None:
         """Keep an item."""
@@ -131,7 +138,7 @@ class KeptRun(Run):
         iterator: list[Any],
         replace: bool,
     ) -> None:
-        super().__init__(engine.counters, call, engine._store, failures)
+        super().__init__(engine.counters, call, engine._store, failures, engine._details_of)
         self._engine = engine
         self._store = engine._store
         self._before = _intact_items(engine, before)
@@ -225,6 +232,7 @@ class KeptRun(Run):
                 self._remove()  # somebody else was first
                 return
             self._store.put(record, replace=True)
+        engine.code.keep(record.origin, call.function)
         if self._before is not None:
             remove_items(self._store, call.key, self._before.token)
         if self.attempt.failures_before:

@@ -18,13 +18,14 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from . import _log
 from ._batch import Outcome, Raised, alone
-from ._call import Call, check_ids
+from ._call import Call
 from ._function import KnownFunction
 from ._items import Batching, Source
 from ._naming import shortened
 from ._pieces import Found, Item, Piece, runs_of
 from ._progress import Progress
 from ._runs import RunningMap
+from ._unstable import check_ids
 from ._workers import Crew
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 16, 500

@@ -60,12 +60,14 @@ def look_at_tables(folder):
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         (state,) = connection.execute("SELECT value FROM state WHERE name = 'format'").fetchone()
         (records,) = connection.execute("SELECT count(*) FROM records").fetchone()
+        query = f"SELECT count(*) FROM records WHERE origin IN ({planted.RESULTS})"
+        (results,) = connection.execute(query).fetchone()
         columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(records)")]
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         notes = connection.execute("SELECT count(*) FROM notes").fetchone()[0] if "notes" in tables else None
     finally:
         connection.close()
-    found = (version - _present(), state - _present(), "note" in columns, notes == records, records)
+    found = (version - _present(), state - _present(), "note" in columns, notes == records, results)
     names = {(0, 0, False, False, len(IDS)): "old", (1, 1, True, True, len(IDS)): "new"}
     return names.get(found, repr(found))
 

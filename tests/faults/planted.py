@@ -7,6 +7,8 @@ import sqlite3
 
 import xxhash
 
+RESULTS = "SELECT id FROM origins WHERE encoding != 'code'"
+
 
 class Attack:
     """Makes a file when it is unpickled."""
@@ -35,9 +37,10 @@ def change(folder, query, *values):
 
 
 def plant(folder, mark, checksum=None):
-    """Put a pickle that makes a folder `mark` in the place of every record's payload, its checksum right."""
+    """Put a pickle that makes a folder `mark` in the place of every result's payload, its checksum right."""
     payload = pickle.dumps(Attack(mark))
     salt = int.from_bytes(xxhash.xxh3_64_digest(b"pickle"), "little")
     checksum = checksum or xxhash.xxh3_64_digest(payload, salt)
     values = (payload, checksum, len(payload))
-    return change(folder, "UPDATE records SET payload = ?, checksum = ?, size = ?, file = NULL", *values)
+    query = f"UPDATE records SET payload = ?, checksum = ?, size = ?, file = NULL WHERE origin IN ({RESULTS})"
+    return change(folder, query, *values)

@@ -270,10 +270,9 @@ def test_swapped_records(signed):
     path = planted.database(signed)
     connection = sqlite3.connect(path)
     with connection:
-        one, two = connection.execute(
-            "SELECT key FROM records WHERE sequence IN (1, 2) ORDER BY sequence"
-        ).fetchall()
-        for key, sequence in ((bytes(16), 1), (*one, 2), (*two, 1)):
+        query = f"SELECT sequence, key FROM records WHERE origin IN ({planted.RESULTS}) ORDER BY sequence LIMIT 2"
+        (first, one), (second, two) = connection.execute(query).fetchall()
+        for key, sequence in ((bytes(16), first), (one, second), (two, first)):
             connection.execute("UPDATE records SET key = ? WHERE sequence = ?", (key, sequence))
     connection.close()
     runs_again(signed, 2, signing_key=KEY)
@@ -298,7 +297,10 @@ def test_changed_records(signed, query):
 @pytest.mark.parametrize("column", ["function", "version", "encoding", "code"])
 def test_changed_metadata(signed, column):
     """Nor is one whose function, version, encoding or code was changed."""
-    planted.change(signed, f"UPDATE origins SET {column} = {'zeroblob(8)' if column == 'code' else repr('json')}")
+    planted.change(
+        signed,
+        f"UPDATE origins SET {column} = {'zeroblob(8)' if column == 'code' else repr('json')} WHERE encoding != 'code'",
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert saved(signed, signing_key=KEY) == len(IDS)

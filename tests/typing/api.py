@@ -18,6 +18,7 @@ from skipstone import (
     MapResults,
     NullCheckpoint,
     RecordInfo,
+    Records,
     SaveError,
     Serializer,
     Stats,
@@ -25,6 +26,7 @@ from skipstone import (
     get_checkpoint,
     init_checkpoint,
     open_checkpoint,
+    register_id,
     use_checkpoint,
 )
 from skipstone.stores import BaseStore, MemoryStore, Record, SqliteStore, Store
@@ -203,8 +205,12 @@ async def use_load_or_run_async() -> None:
 
 assert_type(checkpoint.map(shout, ["a"]), MapResults[list[str]])
 assert_type(checkpoint.map_async(later, [1]), AsyncMapResults[bytes])
-assert_type(checkpoint.records(), Iterator[RecordInfo])
-assert_type(checkpoint.records(shout), Iterator[RecordInfo])
+assert_type(checkpoint.records(), Records)
+assert_type(next(checkpoint.records(shout)), RecordInfo)
+assert_type(next(checkpoint.records()).arguments["text"].text, str)
+assert_type(checkpoint.history(shout, "k"), Iterator[tuple[RecordInfo, list[str]]])
+assert_type(checkpoint.accept(shout), int)
+register_id(Path, lambda path: path.name)
 assert_type(checkpoint.failures("app.shout"), Iterator[Failure])
 assert_type(checkpoint.stats(), Stats)
 assert_type(checkpoint.stats().hits, int)

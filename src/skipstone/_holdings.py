@@ -1,0 +1,163 @@
+"""What a step holds: listed, removed, accepted as it is, and taken elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+from ._engine import Engine
+from ._function import known
+from ._naming import storable
+from ._null_engine import NullEngine
+from ._record import Failure, RecordInfo
+from ._records import Records
+from ._runs import Run
+
+if TYPE_CHECKING:
+    from ._transfer import Transfer, Where  # it imports much
+
+R = TypeVar("R")
+Path: TypeAlias = "str | os.PathLike[str]"
+FunctionLike: TypeAlias = "Callable[..., Any] | str | None"
+
+_EVERY_ID: Any = object()
+
+
+class Holdings:
+    """The part of a checkpoint that is about what is stored."""
+
+    _engine: Engine | NullEngine
+
+    def records(self, function: FunctionLike = None) -> Records:
+        """Return an iterator over what is known of each stored result, in the order of saving; nothing is unpickled.
+
+        `.to_pandas()` and `.to_arrow()` of what is returned make a table of it.
+
+        Args:
+            function: Only the results of this function, given itself or by its name.
+        """
+        return Records(self._engine.contents.records(_name(function)))
+
+    def history(self, function: Callable[..., R], id: object) -> Iterator[tuple[RecordInfo, R]]:
+        """Yield what is known of each result of one call, with the result itself: the first one first, the present one last.
+
+        Those before the present one were kept if the config's `keep_history` was set when the call ran again. What
+        cannot be loaded any more is left out. Of generator functions there is none.
+
+        Args:
+            function: The function itself, decorated or not.
+            id: Of the call.
+        """
+        known_function = known(function)[0]
+        if known_function.is_generator:
+            return iter(())
+        return cast(
+            "Iterator[tuple[RecordInfo, R]]", self._engine.contents.history(known_function, known_function.key(id))
+        )
+
+    def accept(self, function: Callable[..., Any]) -> int:
+        """Take the present code of a function for as good as all code that made its stored results.
+
+        After a change that changes no result, such as a refactoring: nothing is run again, and nobody is warned. It is
+        noted in the store, for every process.
+
+        Args:
+            function: The function itself, decorated or not.
+
+        Returns:
+            How many results were made by other code that was not accepted before.
+
+        Raises:
+            StoreError: The store does not answer.
+        """
+        if isinstance(function, str):
+            message = f"accept({function!r}) needs the function itself, whose code it is about"
+            raise TypeError(message)
+        engine = self._engine
+        return 0 if isinstance(engine, NullEngine) else engine.code.accept(known(function)[0])
+
+    def failures(self, function: FunctionLike = None) -> Iterator[Failure]:
+        """Yield the calls that raised and have not succeeded since.
+
+        Args:
+            function: Only the calls of this function, given itself or by its name.
+        """
+        return self._engine.contents.failures(_name(function))
+
+    def runs(self) -> Iterator[Run]:
+        """Yield what was done at this step, in this run up to this moment and in those before it, the newest last.
+
+        What a run did is told about once a second, and at its end. At least the last thousand are kept; they stay where
+        the records are, or, where those are in a store of your own, in memory.
+        """
+        return self._engine.runs.all()
+
+    def clear(self, function: FunctionLike = None, *, id: object = _EVERY_ID) -> int:
+        """Remove stored results and failures: of the step, of one function, or of one call.
+
+        Args:
+            function: Given itself or by its name. None: all functions of this step.
+            id: Of the call; needs the function itself.
+
+        Returns:
+            How many results were removed.
+        """
+        if id is _EVERY_ID:
+            return self._engine.contents.clear(_name(function))
+        if function is None or isinstance(function, str):
+            message = "clear(id=...) needs the function as well: clear(function=embed, id='doc-17')"
+            raise TypeError(message)
+        return self._engine.contents.forget([known(function)[0].key(id)])
+
+    def export(self, path: Path, function: FunctionLike = None, *, where: Where = None) -> Transfer:
+        """Write the step's records, or a part of them, to one file, for a checkpoint elsewhere to import.
+
+        The file has its name when it is whole. Where this was killed, doing it again goes on from there.
+
+        Args:
+            path: Of the file; one of this name is replaced.
+            function: Only the records of this function, given itself or by its name.
+            where: Only the records of which this says True: it gets their `RecordInfo`.
+
+        Raises:
+            StoreError: The store does not answer, or somebody else writes this file just now.
+        """
+        from ._transfer import export
+
+        return export(self._engine, os.fspath(path), _name(function), where)
+
+    def import_from(
+        self, path: Path, function: FunctionLike = None, *, where: Where = None, replace: bool = False
+    ) -> Transfer:
+        """Take over the records of a file that `export` has written, from whichever step and store. Nothing is unpickled.
+
+        Damaged records are left out, with a warning, and so are those that do not bear the config's signing_key or
+        encryption_key, if it has one.
+
+        Args:
+            path: Of the file.
+            function: See `export`.
+            where: See `export`.
+            replace: If False, a record that is there already stays.
+
+        Raises:
+            StoreFormatError: The file is no export, or a newer skipstone wrote it.
+        """
+        from ._transfer import import_
+
+        return import_(self._engine, os.fspath(path), _name(function), where, replace=replace)
+
+    def copy_to(
+        self, other: Holdings, function: FunctionLike = None, *, where: Where = None, replace: bool = False
+    ) -> Transfer:
+        """Write the step's records, or a part of them, to another checkpoint, as if exported and imported there."""
+        from ._transfer import copy
+
+        return copy(self._engine, other._engine, _name(function), where, replace=replace)
+
+
+def _name(function: FunctionLike) -> str | None:
+    if isinstance(function, str):
+        return storable(function)
+    return None if function is None else known(function)[0].name

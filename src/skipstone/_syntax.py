@@ -1,0 +1,200 @@
+"""Source files as syntax trees: the definitions in them, as what counts of each, and the names that each refers to."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import os
+import warnings
+from _thread import LockType, allocate_lock
+from collections.abc import Iterator
+from functools import cache
+from types import CodeType
+from typing import Any, TypeAlias
+
+Chain: TypeAlias = tuple[str, ...]
+"""A dotted name: ("settings", "PROMPT")."""
+
+SELF, SUPER = "<self>", "<super>"
+"""In chains: a method's first parameter, and a call of `super()`."""
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = {*_FUNCTIONS, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp}
+_NAMED = (*_FUNCTIONS, ast.ClassDef, ast.alias, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+_binding_fields: dict[type[ast.AST], str] = dict.fromkeys(_NAMED, "name")
+_binding_fields |= {ast.arg: "arg", ast.MatchMapping: "rest", ast.Global: "names", ast.Nonlocal: "names"}
+_OUTSIDE = {"decorator_list", "bases", "keywords", "defaults", "kw_defaults"}  # run where a scope is made
+_NO_CODE = {"ctx", "kind", "type_comment", "type_params", "returns", "annotation"}
+_FILLING = {"add", "append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
+
+
+def text_of(value: object) -> str:
+    """Return a constant as text, the same in every version of Python."""
+    # `ascii`: what `repr` escapes depends on the Python version. `hex`: decimal digits are limited.
+    return hex(value) if type(value) is int else ascii(value)
+
+
+class Source:
+    """The definitions in one source file, and the names in it that are no constants."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._tree = tree
+        self.definitions: dict[str, list[Any]] = {}  # by qualified name
+        self.variables: set[str] = set()  # assigned or filled by functions: their value depends on the moment
+        todo: list[tuple[Any, str]] = [(tree, "")]
+        while todo:
+            block, prefix = todo.pop()
+            if isinstance(block, (*_FUNCTIONS, ast.ClassDef)):
+                self.definitions.setdefault(prefix + block.name, []).append(block)
+                prefix += f"{block.name}." if isinstance(block, ast.ClassDef) else f"{block.name}.<locals>."
+            elif "<locals>" in prefix:
+                self.variables.update(assigned_elsewhere(block))
+            for field in ("body", "handlers", "orelse", "finalbody", "cases"):
+                todo += [(child, prefix) for child in getattr(block, field, ())]
+
+    def definitions_of(self, code: CodeType) -> list[Any]:
+        """Return the definition that `code` was compiled from; of lambdas, all that are on its line."""
+        found = self.definitions.get(code.co_qualname, [])
+        if code.co_name == "<lambda>":
+            found = [node for node in ast.walk(self._tree) if isinstance(node, ast.Lambda)]
+        lines = ([node, *getattr(node, "decorator_list", ())][:2][-1].lineno for node in found)
+        return [node for node, line in zip(found, lines, strict=True) if line == code.co_firstlineno]
+
+
+def assigned_elsewhere(statement: Any) -> Iterator[str]:
+    """Yield the names in a function's statement whose values it replaces or fills, of a module perhaps."""
+    yield from getattr(statement, "names", ()) if isinstance(statement, (ast.Global, ast.Nonlocal)) else ()
+    filled: list[Any] = [*getattr(statement, "targets", ()), getattr(statement, "target", None)]
+    filled = [target.value for target in filled if isinstance(target, ast.Subscript)]
+    call = getattr(statement, "value", None)
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _FILLING:
+        filled.append(call.func.value)
+    yield from (node.id for node in filled if isinstance(node, ast.Name))
+
+
+_sources: dict[tuple[str, int], tuple[object, Source]] = {}
+_locks: dict[int, LockType] = {}  # by process: one that is held during a fork is never released in the child
+
+
+def source_of(file: Any, namespace: Any) -> Source:
+    """Return a source file as it was when first asked for, or since its module was reloaded."""
+    spec = namespace.get("__spec__")  # another one after a reload
+    key = (str(file or ""), id(spec))
+    with _locks.setdefault(os.getpid(), allocate_lock()):
+        if key not in _sources:
+            linecache.checkcache(key[0])
+            # The loader, for a module in a zip file, is asked about the module's own file only.
+            lines = linecache.getlines(key[0], namespace if namespace.get("__file__") == file else None)
+            with warnings.catch_warnings(action="ignore"):  # what is wrong in a literal was said at import
+                try:
+                    tree = ast.parse("".join(lines))
+                except (SyntaxError, ValueError, RecursionError, MemoryError):
+                    tree = ast.Module([], [])
+            _sources[key] = (spec, Source(tree))
+        return _sources[key][1]
+
+
+class _Scope:
+    """The names that one function, class or comprehension binds."""
+
+    def __init__(self, outer: _Scope | None, node: Any) -> None:
+        self.outer, self.is_class = outer, isinstance(node, ast.ClassDef)
+        arguments = [*node.args.posonlyargs, *node.args.args] if hasattr(node, "args") else []
+        self.first = arguments[0].arg if arguments else None
+        self.bound: set[str] = set()
+        self.elsewhere: set[str] = set()  # declared `global` or `nonlocal`, which comes before they are used
+
+    def bind(self, node: Any, field: str) -> None:
+        if field == "names":
+            self.elsewhere.update(node.names)
+        elif name := getattr(node, "asname", None) or getattr(node, field):
+            self.bound.update({name.partition(".")[0]} - self.elsewhere)
+
+
+@cache
+def read(definition: Any) -> tuple[str, list[Chain]]:
+    """Return a tree as text, and the free names in it.
+
+    The stack is explicit: a tree can be deeper than the recursion limit, and how much of that is left
+    depends on the caller. `ast.dump` would not do: its output differs between Python versions.
+    """
+    words: list[str] = []
+    uses: list[tuple[Chain, _Scope]] = []
+    stack: list[Any] = [(definition, _Scope(None, None))]
+    while stack:
+        node, scope = stack.pop()
+        if scope is None:
+            words.append(node)
+        elif chain := _chain(node):
+            words.append(".".join(chain))
+            if isinstance(node.ctx, ast.Load):
+                uses.append((chain, scope))
+            elif len(chain) == 1:
+                scope.bind(node, "id")
+        elif isinstance(node, ast.Constant):
+            words.append(text_of(node.value))
+        else:
+            if type(node) in _binding_fields:
+                scope.bind(node, _binding_fields[type(node)])
+            inner = _Scope(scope, node) if type(node) in _SCOPES else scope
+            stack += reversed(_children(node, scope, inner))
+    return " ".join(words), [*dict.fromkeys(filter(None, (_free(chain, scope) for chain, scope in uses)))]
+
+
+def _free(chain: Chain, scope: _Scope) -> Chain:
+    """Return a dotted name that is free where it is used, or that starts at a method's first parameter."""
+    binder: _Scope | None = scope
+    while binder and (chain[0] not in binder.bound or (binder.is_class and binder is not scope)):
+        binder = binder.outer
+    if binder is None or not binder.outer:
+        return chain
+    name, *rest = chain
+    is_self = name == binder.first and binder.outer.outer is None and (rest or name == "cls")
+    return (SELF, *rest) if is_self else ()
+
+
+def _children(node: ast.AST, scope: _Scope, inner: _Scope) -> list[tuple[Any, Any]]:
+    """Return what counts of a node: words (`*` for the key in `{**a}`) and nodes with their scopes."""
+    if isinstance(node, ast.AnnAssign) and not scope.is_class:
+        node = ast.Assign([node.target], node.value or node.target)
+    outside = scope.outer if isinstance(node, ast.arguments) else scope
+    kind = type(node).__name__  # in a class, an annotation is data: the field of a model
+    children: list[tuple[Any, Any]] = [(f"({kind}", None)]
+    for field in node._fields:
+        value: Any = getattr(node, field, None)
+        if not value or (field in _NO_CODE and kind != "AnnAssign") or (field == "name" and not scope.outer):
+            continue
+        parts: list[Any] = [*value] if type(value) is list else [value]
+        parts = [part for part in parts if not _is_idle(part, node, field, in_class=inner.is_class)]
+        if parts:
+            place = outside if field in _OUTSIDE else inner
+            children.append((f":{field}", None))
+            children += [
+                (part, place) if isinstance(part, ast.AST) else (str(part or "*"), None) for part in parts
+            ]
+    return [*children, (")", None)]
+
+
+def _is_idle(part: Any, parent: ast.AST, field: str, *, in_class: bool) -> bool:
+    """Whether one of a node's parts does nothing, or is skipstone's decorator."""
+    if isinstance(part, ast.stmt):
+        if isinstance(part, ast.AnnAssign):
+            return part.value is None and not in_class
+        return isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+    if field == "decorator_list":
+        chain = _chain(part.func if isinstance(part, ast.Call) else part)
+        return chain[:1] == ("skipstone",) or chain[-1:] == ("cache_with_checkpoint",)
+    # Some versions leave empty texts in an f-string.
+    return isinstance(parent, ast.JoinedStr) and isinstance(part, ast.Constant) and part.value == ""
+
+
+def _chain(node: Any) -> Chain:
+    """Return `a.b.c` as its names; nothing if the expression is no dotted name."""
+    names: list[str] = []
+    while type(node) is ast.Attribute:
+        names.append(node.attr)
+        node = node.value
+    if type(node) is ast.Name:
+        return (node.id, *reversed(names))
+    is_super = names and type(node) is ast.Call and getattr(node.func, "id", "") == "super"
+    return (SUPER, *reversed(names)) if is_super else ()
