@@ -65,13 +65,14 @@ class Results:
         return _spread([one / two for one, two in zip(mine, theirs, strict=False)] if mine and theirs else None)
 
 
-def measure(rounds, workloads, *, only=(), tell=print):
+def measure(rounds, workloads, *, only=(), clock="wall", tell=print):
     """Return the results of some rounds.
 
     Args:
         rounds: How many; of workloads that take long, a few.
         workloads: What is measured.
         only: Peers that are wanted; the floor and skipstone are always among them. None given: all.
+        clock: "wall", or "cpu": the time of a processor, which others at work on the machine do not change much.
         tell: Called with each thing worth saying.
     """
     results = Results()
@@ -86,27 +87,27 @@ def measure(rounds, workloads, *, only=(), tell=print):
                 able = [peer for peer in chosen if workload.applies(peer)]
                 turn = number % max(1, len(able))
                 for peer in able[turn:] + able[:turn]:
-                    _measure(results, workload, peer, folder, tell)
+                    _measure(results, workload, peer, folder, clock=clock, tell=tell)
             tell(f"round {number + 1} of {rounds} is done")
     finally:
         shutil.rmtree(folder)
     return results
 
 
-def _measure(results, workload, peer, folder, tell):
+def _measure(results, workload, peer, folder, *, clock, tell):
     try:
-        results.add(workload.name, peer, _measure_once(workload, peer, folder))
+        results.add(workload.name, peer, _measure_once(workload, peer, folder, clock))
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         problem = f"{peer}, {workload.name}: {_last_line(error)}"
         tell(problem)
         results.lost.append(problem)
 
 
-def _measure_once(workload, peer, folder):
+def _measure_once(workload, peer, folder, clock):
     if workload.store == "empty":
         with tempfile.TemporaryDirectory(dir=folder) as empty:
-            return _run(workload.function, peer, empty, workload.arguments)
-    return _run(workload.function, peer, _store(folder, workload, peer), workload.arguments)
+            return _run(workload.function, peer, empty, workload.arguments, clock)
+    return _run(workload.function, peer, _store(folder, workload, peer), workload.arguments, clock)
 
 
 def _prepare(results, peer, folder, workloads, tell):
@@ -135,7 +136,7 @@ def _fill(store, workload, peer):
         os.makedirs(store, mode=0o700)
         _run("fill_large", peer, store, workload.arguments)
         return
-    settings = json.dumps({"records": workload.records})
+    settings = {"records": workload.records}
     if os.path.exists(f"{store}.filled") and _run("is_filled", peer, store, settings)["took"]:
         return
     shutil.rmtree(store, ignore_errors=True)
@@ -155,8 +156,9 @@ def _store(folder, workload, peer):
     return os.path.join(parent, f"{name}-{workload.records}")
 
 
-def _run(function, peer, folder, arguments):
-    return json.loads(_output("import sys, work; work.main(sys.argv[1:])", function, peer, folder, arguments))
+def _run(function, peer, folder, settings, clock="wall"):
+    settings = json.dumps(settings | {"clock": clock})
+    return json.loads(_output("import sys, work; work.main(sys.argv[1:])", function, peer, folder, settings))
 
 
 def _version(package):

@@ -25,6 +25,12 @@ def main():
         "--only", action="append", default=[], metavar="PEER", choices=list(peers.PEERS), help="may be repeated"
     )
     parser.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu: processor time, for a machine that others use, too (default: wall)",
+    )
+    parser.add_argument(
         "--group", action="append", default=[], metavar="NAME", help="of workloads; may be repeated"
     )
     parser.add_argument(
@@ -45,7 +51,7 @@ def main():
         loads.append(os.getloadavg()[0])
         print(f"{time.monotonic() - began:5.0f} s: {text}", file=sys.stderr)
 
-    results = rounds.measure(count, wanted, only=options.only, tell=tell)
+    results = rounds.measure(count, wanted, only=options.only, clock=options.clock, tell=tell)
     plots = []
     if not options.print:
         import plots as pictures
@@ -53,7 +59,12 @@ def main():
         os.makedirs(PAGES, exist_ok=True)
         plots = pictures.draw(results, wanted, PAGES)
     page = tables.report(
-        results, count=count, workloads=wanted, records=sizes.records, machine=_machine(loads), plots=plots
+        results,
+        count=count,
+        workloads=wanted,
+        records=sizes.records,
+        machine=_machine(loads, options.clock),
+        plots=plots,
     )
     if options.print:
         print(page, end="")
@@ -62,17 +73,18 @@ def main():
         file.write(page)
 
 
-def _machine(loads):
+def _machine(loads, clock):
     python = f"{platform.python_implementation()} {platform.python_version()} with SQLite {sqlite3.sqlite_version}"
-    cores = os.cpu_count()
-    system = f"{platform.system()} {platform.release()} {platform.machine()}, {cores} cores"
-    load = f"the load average was between {min(loads):.1f} and {max(loads):.1f}"
-    busy = (
-        ", which is more than these processes alone make: others were at work on this machine"
-        if max(loads) > 2
-        else ""
-    )
-    return f"{python} on {system}, {dt.datetime.now(tz=dt.UTC):%B %Y}; {load}{busy}."
+    system = f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores"
+    text = f"{python} on {system}, {dt.datetime.now(tz=dt.UTC):%B %Y}; the load average was {min(loads):.0f} to {max(loads):.0f}"
+    if max(loads) > 2:
+        text += ", for others were at work on the machine"
+    if clock == "cpu":
+        text += (
+            ". So times are those of a processor, user and system, of all threads of a process: waiting, for a disk or "
+            "for one's turn, is not in them (but in those of processes at once and of work in processes)"
+        )
+    return f"{text}."
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Which workloads there are, and in which sizes."""
 
-import json
 from typing import NamedTuple
 
 import peers
@@ -37,8 +36,8 @@ class Workload(NamedTuple):
 
     @property
     def arguments(self):
-        """What the function is given beside the peer and the folder, as JSON."""
-        return json.dumps({"records": self.records} | dict(self.settings))
+        """What the function is given beside the peer and the folder."""
+        return {"records": self.records} | dict(self.settings)
 
     def applies(self, peer):
         """Tell whether a peer can do it, and in a time that one has."""
