@@ -210,19 +210,22 @@ class Skipstone(Peer):
         return self._checkpoint.map(self.hit, documents).drain().done_before
 
     def fill(self, records):
-        """Save the first one, and the others as copies of it through the store's own `put`, in one transaction."""
+        """Save the first one, and copy its row for the others, in one transaction."""
         import skipstone._function
 
-        first, *_ = work.documents(1)
-        self.hit(first)
+        documents = work.some_documents(records)
+        self.hit(next(documents))
         known, _ = skipstone._function.known(self.hit)
-        store = self._checkpoint._engine._store
-        model = store.get(known.key(first.id))
-        with store._connection as connection:
+        with self._checkpoint._engine._store._connection as connection:
+            columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(records)")]
+            others = ", ".join(set(columns) - {"sequence", "key", "call_id"})
+            copy = f"SELECT ?, ?, {others} FROM records WHERE sequence = 1"
             connection.execute("PRAGMA cache_size = -1500000")
             connection.execute("BEGIN")
-            for document in work.some_documents(records):
-                store.put(model._replace(key=known.key(document.id), call_id=document.id))
+            connection.executemany(
+                f"INSERT INTO records (key, call_id, {others}) {copy}",
+                ((known.key(document.id), document.id) for document in documents),
+            )
             connection.execute("COMMIT")
         self._checkpoint.close()
 

@@ -15,7 +15,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 KEPT = os.path.join(tempfile.gettempdir(), "skipstone-benchmarks")
 """Where stores of many records are kept from one run to the next."""
 
-LONG_ROUNDS = 3
+LONG_EVERY = 3
+"""What takes long is measured in every third round only."""
+
 _KEPT_FROM_RECORDS = 100_000
 _TIMEOUT_SECONDS = 900
 
@@ -69,7 +71,7 @@ def measure(rounds, workloads, *, only=(), clock="wall", tell=print):
     """Return the results of some rounds.
 
     Args:
-        rounds: How many; of workloads that take long, a few.
+        rounds: How many; of workloads that take long, a third of it.
         workloads: What is measured.
         only: Peers that are wanted; the floor and skipstone are always among them. None given: all.
         clock: "wall", or "cpu": the time of a processor, which others at work on the machine do not change much.
@@ -82,7 +84,7 @@ def measure(rounds, workloads, *, only=(), clock="wall", tell=print):
         chosen = [peer for peer in chosen if _prepare(results, peer, folder, workloads, tell)]
         for number in range(rounds):
             for workload in workloads:
-                if workload.is_long and number >= LONG_ROUNDS:
+                if workload.is_long and number % LONG_EVERY:
                     continue
                 able = [peer for peer in chosen if workload.applies(peer)]
                 turn = number % max(1, len(able))

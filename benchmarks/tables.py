@@ -27,7 +27,7 @@ _NOTES = {
 def report(results, *, count, workloads, records, machine, plots):
     """Return a page: goals, what each peer lacks, and for each group of workloads its medians, ratios and spread."""
     method = (
-        f"Medians of {count} interleaved rounds (of {rounds.LONG_ROUNDS} for what takes long), each measurement in a "
+        f"Medians of {count} interleaved rounds ({-(-count // rounds.LONG_EVERY)} for what takes long), each measurement in a "
         f"fresh process; {records:,} records of about 200 bytes where nothing else is said. {machine} Take ratios, not "
         f"times: they are those of the same round. `make bench` makes this page; [notes](NOTES.md) say what was tried."
     )

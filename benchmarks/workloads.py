@@ -25,7 +25,7 @@ class Workload(NamedTuple):
     settings: tuple = ()
     """Further arguments, as pairs."""
     is_long: bool = False
-    """Measured in few rounds."""
+    """Measured in a third of the rounds."""
     has_memory: bool = False
     """Its memory is worth a column."""
 
