@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLUSTERS := $(VENV)/.clusters
 AZURITE := build/azurite/node_modules/azurite
 
 help:  ## this list
@@ -18,7 +19,7 @@ examples: $(READY)  ## the other examples, killed and run again
 test: $(READY)  ## all but the slow tests, under 5 minutes
 	$(BIN)/python -m pytest -m "not slow"
 
-test_slow: $(READY)  ## the slow tests
+test_slow: $(CLUSTERS)  ## the slow tests, on real clusters among others
 	$(BIN)/python -m pytest -m slow
 
 azurite: $(AZURITE)  ## an Azure-compatible server for the tests, which leave out what needs it; needs npm
@@ -36,7 +37,7 @@ lint: $(READY)  ## format, rules, types, direction of imports, length of modules
 	@long=$$(find src -name '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400'); \
 	if [ -n "$$long" ]; then echo "modules over 400 lines:"; echo "$$long"; exit 1; fi
 
-bench: $(READY)  ## side by side with peers
+bench: $(READY)  ## side by side with peers, into docs/benchmarks/: about half an hour
 	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/run.py
 
@@ -52,7 +53,11 @@ $(AZURITE):
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[zstd,objects,examples]" --group test --group lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[zstd,objects,postgres,redis,examples]" --group test --group lint
+	@touch $@
+
+$(CLUSTERS): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group clusters
 	@touch $@
 
 .PHONY: help run examples test test_slow azurite torture lint bench clear_checkpoints clean

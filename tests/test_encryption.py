@@ -15,6 +15,7 @@ from skipstone import (
     open_checkpoint,
     use_checkpoint,
 )
+from skipstone._catalogue import Catalogue
 from skipstone.stores import SqliteStore
 
 KEY, OTHER_KEY = "k" * 32, b"another key, as random as can be"
@@ -231,6 +232,23 @@ def test_failures_count_in_an_encrypted_store(tmp_path):
     with step(tmp_path) as checkpoint:
         assert checkpoint.load_or_run(tell, 1, "k")
         assert list(checkpoint.failures()) == []
+
+
+def test_a_catalogue_shows_it_to_those_with_the_key(tmp_path):
+    """Ids and errors are listed with the key; without it, what is stored is counted, and says nothing."""
+    with step(tmp_path) as checkpoint:
+        checkpoint.load_or_run(tell, SECRET, "k")
+        with pytest.raises(ValueError):
+            checkpoint.load_or_run(tell, "fails", "raises")
+    for key in (KEY, OTHER_KEY):
+        catalogue = Catalogue({"artifacts_dir": tmp_path, "encryption_key": key})
+        (name,) = catalogue.steps()
+        found = catalogue.step(name)
+        assert (found.summary().totals.records, found.summary().totals.failures) == (1, 1)
+        (record,) = found.records().records
+        assert (record.call_id == SECRET) == (key == KEY)
+        assert [call.failure.error for call in found.failures()] == [f"ValueError: {SECRET}"] * (key == KEY)
+        found.close()
 
 
 @pytest.mark.parametrize("key", ["short", b"15 bytes, no mo", [], ["k" * 16, "short"], 5, ""])

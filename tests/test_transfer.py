@@ -20,6 +20,7 @@ from skipstone import (
     open_checkpoint,
     use_checkpoint,
 )
+from skipstone._record import CODE
 from skipstone.stores import BaseStore, MemoryStore, SqliteStore
 from skipstone.stores._shared_folder import SharedFolderStore
 from skipstone.stores._tiers import TieredStore
@@ -251,10 +252,10 @@ def test_killed_and_done_again(script, what):
         script("transfer.py", "import", 10**9)
         assert not (script.folder / "file.part").exists()
     with Checkpoint(SharedFolderStore(f"{script.folder}/there/index/step")) as checkpoint:
-        found = sorted(checkpoint._engine._store.scan())
+        found = [info for info in checkpoint._engine._store.scan() if info.encoding != CODE]
         with local(script.folder / "here") as source:
             assert [info.call_id for info in found if info.function == "transfer.value"]
-            assert len(found) == len(list(source._engine._store.scan())) == 2000 + 1 + 1 + 1200
+            assert len(found) == 2000 + 1 + 1 + 1200
             assert sorted(checkpoint.records()) == sorted(source.records())
 
 
@@ -418,7 +419,7 @@ def test_nothing_is_unpickled(tmp_path):
     here, there = Checkpoint(MemoryStore()), Checkpoint(MemoryStore())
     here.load_or_run(double, "k", 1)
     store = here._engine._store
-    (info,) = store.scan()
+    (info,) = here.records()
     planted = store.get(info.key)._replace(payload=pickle.dumps(Planted(tmp_path / "planted"), protocol=5))
     store.put(here._engine._codec.seal(planted), replace=True)
     here.export(tmp_path / "file")

@@ -186,6 +186,26 @@ def test_pickles_in_a_shared_store_are_warned_of_once(tmp_path):
         shared(tmp_path, store=["local", place]).close()
 
 
+def test_worker_processes_are_not_told_again(script):
+    """A map in processes warns once, where it was called."""
+    script.write(
+        "pipeline.py",
+        """
+        import multiprocessing, sys
+        from concurrent.futures import ProcessPoolExecutor
+        from skipstone import open_checkpoint
+
+        if __name__ == "__main__":
+            checkpoint = open_checkpoint("step", {"store": f"file://{sys.argv[1]}"})
+            with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+                print(sum(checkpoint.map(abs, range(-9, 0), executor=pool, progress=False)))
+        """,
+    )
+    done = script("pipeline.py", script.folder / "shared", warnings="always::skipstone.UnsafeStoreWarning")
+    assert done.stdout == "45\n"
+    assert done.stderr.count("UnsafeStoreWarning") == 1
+
+
 @pytest.mark.parametrize(
     "settings",
     [

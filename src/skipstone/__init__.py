@@ -29,6 +29,7 @@ from ._errors import (
     LoadWarning,
     MissingExtraError,
     NetworkFileSystemWarning,
+    NoteWarning,
     ReentrantCallError,
     RoundTripWarning,
     SaveError,
@@ -43,6 +44,7 @@ from ._errors import (
     UnsafeStoreWarning,
     UnstableIdError,
 )
+from ._failures import Failures
 from ._items import MapSummary, Plan
 from ._kinds import (
     LocalStorageCheckpoint,
@@ -51,12 +53,14 @@ from ._kinds import (
     PostgresCheckpoint,
     RedisCheckpoint,
 )
+from ._notes import note
 from ._opening import init_checkpoint, open_checkpoint
 from ._record import Argument, Failure, RecordInfo
 from ._records import Records
 from ._runs import Run, RunningMap
 from ._serializers import Serializer
 from ._stats import Stats
+from ._upkeep import Cleanup
 
 if _typing.TYPE_CHECKING:
     from ._map import MapResults
@@ -78,12 +82,14 @@ __all__ = [
     "CheckpointNotInitializedError",
     "CheckpointedFunction",
     "ClaimTimeoutError",
+    "Cleanup",
     "CodeChangedWarning",
     "ConfigError",
     "DamagedRecordWarning",
     "DamagedStoreWarning",
     "DifferentArgumentsWarning",
     "Failure",
+    "Failures",
     "IdExpressionError",
     "LoadWarning",
     "LocalStorageCheckpoint",
@@ -91,6 +97,7 @@ __all__ = [
     "MapSummary",
     "MissingExtraError",
     "NetworkFileSystemWarning",
+    "NoteWarning",
     "NullCheckpoint",
     "ObjectStorageCheckpoint",
     "Plan",
@@ -119,6 +126,7 @@ __all__ = [
     "cache_with_checkpoint",
     "get_checkpoint",
     "init_checkpoint",
+    "note",
     "open_checkpoint",
     "register_id",
     "use_checkpoint",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ._beside import in_thread
 from ._call import Attempt, Call, all_under_way, at_once
-from ._engine import MISS
 from ._errors import BatchLengthError
+from ._hits import MISS
 from ._record import Failure, Key
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ async def _run_together(
 ) -> dict[Key, Outcome]:
     calls = [attempt.call for attempt in attempts]
     try:
-        with all_under_way(attempts):
+        with engine.traced("run", calls[0], len(calls)), all_under_way(attempts):
             results = await _results_of(calls)
     except BatchLengthError:
         raise

@@ -12,10 +12,11 @@ from ._errors import ClaimTimeoutError, ReentrantCallError, StoreError
 from ._function import KnownFunction
 from ._naming import shortened
 from ._packing import packed
-from ._record import Key
+from ._record import EXPIRES, NOTES, Key
 from .stores import Claim, Store
 
 R = TypeVar("R")
+
 
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.03
 _LONGEST_REMOTE_PAUSE_SECONDS = 0.5  # each try is a request
@@ -45,6 +46,10 @@ class Call(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
+    def told(self, step: str) -> dict[str, object]:
+        """Return what log records have as attributes."""
+        return {"step": step, "function": self.function.name, "call_id": shortened(self.id)}
+
     def __str__(self) -> str:
         """Name the function and the id, for messages."""
         return f"{self.function.name} for id {shortened(self.id)!r}"
@@ -65,6 +70,10 @@ class Attempt:
         self.failures_before = failures_before
         self.is_over = False
         self.duration_seconds = 0.0
+        self.notes: dict[str, float] = {}
+        """Numbers that the call adds to its own record."""
+        self.together: Sequence[Attempt] = ()
+        """Those that are one run of a function, where there are several."""
         self.details: dict[str, Any] = {}
         """What else is known of the call, and is to stand in its record."""
         self._details_of = details_of
@@ -72,7 +81,14 @@ class Attempt:
     @property
     def packed_details(self) -> bytes:
         """The details, as a record has them."""
-        return packed(self.details) if self.details else b""
+        expires = self.call.function.expires_seconds
+        notes = {NOTES: self.notes} if self.notes else {}
+        details = self.details | notes | ({} if expires is None else {EXPIRES: expires})
+        return packed(details) if details else b""
+
+    def told(self, step: str) -> dict[str, object]:
+        """Return what log records have as attributes."""
+        return {**self.call.told(step), "duration_seconds": self.duration_seconds}
 
     def again(self) -> Attempt:
         """Return another attempt of the same call."""
@@ -101,6 +117,7 @@ class Attempt:
 def all_under_way(attempts: Sequence[Attempt]) -> Generator[None]:
     """Attempts that are one run of a function: each takes its part of the time."""
     for attempt in attempts:
+        attempt.together = attempts
         attempt.begin()
     token = _under_way.set((*_under_way.get(), *attempts))
     started = time.perf_counter()
@@ -109,12 +126,19 @@ def all_under_way(attempts: Sequence[Attempt]) -> Generator[None]:
     finally:
         seconds = (time.perf_counter() - started) / len(attempts)
         for attempt in attempts:
-            attempt.duration_seconds, attempt.is_over = seconds, True
+            attempt.duration_seconds, attempt.is_over, attempt.together = seconds, True, ()
         _under_way.reset(token)
 
 
 _NO_CLAIM: Claim = nullcontext()
 _under_way: ContextVar[tuple[Attempt, ...]] = ContextVar("skipstone_attempts", default=())
+
+
+def under_way() -> Sequence[Attempt]:
+    """Return the innermost call that is under way in this context, or all that are one run with it; none elsewhere."""
+    return next(
+        (attempt.together or (attempt,) for attempt in reversed(_under_way.get()) if not attempt.is_over), ()
+    )
 
 
 class Turn:
@@ -126,6 +150,7 @@ class Turn:
         store: Store,
         timeout_seconds: float | None,
         store_failed: Callable[[StoreError], None],
+        waited: Callable[[float], None],
     ) -> None:
         self.claim: Claim = _NO_CLAIM
         """To be entered when `pauses` has ended."""
@@ -133,6 +158,7 @@ class Turn:
         self._store = store
         self._timeout_seconds = timeout_seconds
         self._store_failed = store_failed
+        self._waited = waited
 
     def pauses(self) -> Iterator[float]:
         """Yield seconds to wait before the next try, until the claim is held; first 0, where somebody else has it.
@@ -156,6 +182,7 @@ class Turn:
                 raise ClaimTimeoutError(message)
             yield pause_seconds
             pause_seconds = min(2 * pause_seconds, longest)
+        self._waited(time.monotonic() - waiting_since)
 
     def _try_to_claim(self) -> bool:
         try:

@@ -205,7 +205,8 @@ def _compiled(
     compiled.__kwdefaults__ = function.__kwdefaults__
     compiled.__module__, compiled.__name__ = function.__module__, function.__name__
     compiled.__qualname__ = function.__qualname__
-    compiled.mentions = frozenset(free_names) & {*parameters, item_name} if not names else None
+    mentioned = {node.id for node in ast.walk(body) if isinstance(node, ast.Name)}
+    compiled.mentions = None if names else mentioned.intersection(parameters)  # a callable keeps it to itself
     result: Callable[..., object] = compiled
     return result
 

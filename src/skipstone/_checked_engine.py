@@ -16,7 +16,7 @@ from ._codec import DamagedPayloadError, UnreadableResultError
 from ._config import CheckpointConfig
 from ._details import arguments_of, details_of, digest_of, told
 from ._difference import difference
-from ._engine import MISS, Engine
+from ._engine import Engine
 from ._errors import (
     AuditWarning,
     ChangedArgumentWarning,
@@ -27,6 +27,7 @@ from ._errors import (
     StoreError,
 )
 from ._function import KnownFunction
+from ._hits import MISS
 from ._naming import shortened
 from ._packing import map_in
 from ._record import ARGUMENTS, Key, Record, RecordInfo, parts_of
@@ -217,7 +218,7 @@ def _reads_of(function: KnownFunction) -> dict[str, bytes]:
 
 
 def _mention(function: KnownFunction, name: str) -> str:
-    mentioned: frozenset[str] | None = getattr(function.id_of, "mentions", None)
+    mentioned: set[str] | None = getattr(function.id_of, "mentions", None)
     if mentioned is None:
         return "and the id is the same"
     return "of which the id mentions a part only" if name in mentioned else "but the id does not mention it"

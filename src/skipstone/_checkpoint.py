@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 from . import _log
 from ._call import Call, check_takes_id
 from ._config import CheckpointConfig, ConfigLike, resolve
-from ._engine import MISS, Engine
+from ._engine import Engine
 from ._function import KnownFunction, known
+from ._hits import MISS
 from ._holdings import Holdings
-from ._items import Plan, batching_of, count_of, plan_of, source_of
+from ._html import facts
+from ._items import MapSettings, Plan, batching_of, plan_of, source_of
 from ._stats import Stats
 from ._streams import stream
 from ._unstable import check_id
-from .stores import Store
+from .stores import MemoryStore, Store
 
 if TYPE_CHECKING:
+    from ._crew import Retry
     from ._map import MapResults
     from ._map_async import AsyncMapResults  # they import much, and many never map
-    from ._workers import ExecutorLike, Retry
+    from ._workers import ExecutorLike
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,6 +65,9 @@ class Checkpoint(Holdings):
     def __repr__(self) -> str:
         """Name the step, where its records are, and what was done so far."""
         return f"<{type(self).__name__} {self.name!r} in {self.place}: {self.stats()}>"
+
+    def _repr_html_(self) -> str:
+        return facts(f"{type(self).__name__} {self.name!r}", [("in", self.place), *self.stats().rows()])
 
     def __enter__(self) -> Checkpoint:
         """Return itself; it is closed at the end of the `with` block."""
@@ -161,8 +167,9 @@ class Checkpoint(Holdings):
             *iterables: As for the built-in `map`: one for each positional parameter.
             id: As for `cache_with_checkpoint`; None: the decorator's, or the content of all arguments.
             workers: How many calls run at a time; by default as many as suit the executor.
-            executor: "threads"; "processes": `method` and its arguments must be picklable, and each worker saves
-                its results itself; or any `concurrent.futures.Executor`, which stays open.
+            executor: "threads"; "processes", "ray", "dask" or "slurm": `method` and its arguments must be picklable,
+                and each worker saves its results itself; any `concurrent.futures.Executor`, which stays open; an
+                executor of submitit; or `ray.remote(...)` with what a worker needs. See docs/clusters.md.
             ordered: Results come in the order of the input, or else as they become ready.
             on_error: "raise": begin no further calls, let those in flight finish, and raise the first error, with
                 a note of the id. "return": a `Failure` stands in the result's place.
@@ -187,30 +194,15 @@ class Checkpoint(Holdings):
             IdExpressionError: The id does not fit the function.
             TypeError: `method` is a coroutine function, or cannot be sent to another process.
             ValueError: A setting has a wrong value.
+            MissingExtraError: The executor needs a library that is not installed.
         """
-        from ._map import MapResults
-        from ._progress import Progress
-        from ._window import Window, options_of
-        from ._workers import Job, crew_for
+        from ._map import mapped
 
-        function, _ = known(method)
-        if function.is_async:
-            message = f"{function.name} is a coroutine function: use map_async(...) instead"
-            raise TypeError(message)
-        if function.is_generator:
-            message = (
-                f"{function.name} is a generator function: call it for each item, and loop over what it yields"
-            )
-            raise TypeError(message)
-        batching = batching_of(function, batch_size, on_batch_error)
-        source = source_of(method, iterables, id, is_batch=batching is not None)
-        job = Job(self, method, retry, on_error == "raise", batching)
-        crew, count = crew_for(executor, workers, job)
-        options = options_of(ordered, on_error, window, count, skip_failed_after, batching=batching)
-        bar = Progress(function.name, count_of(iterables), shown=progress)
-        return MapResults(
-            Window(self._engine, *job.call(), source, crew, options=options, progress=bar), grace_seconds
+        batching = batching_of(known(method)[0], batch_size, on_batch_error)
+        settings = MapSettings(
+            ordered, on_error, retry, window, progress, skip_failed_after, batching, grace_seconds
         )
+        return mapped(self, method, iterables, id, settings=settings, executor=executor, workers=workers)
 
     def map_async(
         self,
@@ -254,26 +246,23 @@ class Checkpoint(Holdings):
             TypeError: `method` is no coroutine function.
             ValueError: A setting has a wrong value.
         """
-        from ._map_async import AsyncMapResults, TaskCrew
-        from ._progress import Progress
-        from ._window import Window, options_of
-        from ._workers import Job
+        from ._map_async import mapped_async
 
-        function, _ = known(method)
-        if not function.is_async:
-            message = f"{function.name} is no coroutine function: use map(...) instead"
-            raise TypeError(message)
-        if concurrency < 1:
-            message = f"concurrency is {concurrency}, expected at least 1"
-            raise ValueError(message)
-        batching = batching_of(function, batch_size, on_batch_error)
-        source = source_of(method, iterables, id, is_batch=batching is not None)
-        options = options_of(ordered, on_error, window, concurrency, skip_failed_after, batching=batching)
-        job = Job(self, method, retry, options.raises, batching)
-        bar = Progress(function.name, count_of(iterables), shown=progress)
-        return AsyncMapResults(
-            Window(self._engine, *job.call(), source, TaskCrew(job), options=options, progress=bar), grace_seconds
+        batching = batching_of(known(method)[0], batch_size, on_batch_error)
+        settings = MapSettings(
+            ordered, on_error, retry, window, progress, skip_failed_after, batching, grace_seconds
         )
+        return mapped_async(self, method, iterables, id, settings=settings, concurrency=concurrency)
+
+    def wrap(self, function: Callable[P, R], /) -> Callable[P, R]:
+        """Return the function, or generator function, so that this checkpoint is current wherever it runs.
+
+        For engines that call it in other processes: Ray Data, Dask collections, Spark. What it calls that is decorated
+        is looked up here. It can be pickled where `function` can.
+        """
+        from ._elsewhere import wrapped
+
+        return cast("Callable[P, R]", wrapped(self, function))
 
     def plan(
         self,
@@ -284,6 +273,10 @@ class Checkpoint(Holdings):
     ) -> Plan:
         """Tell what `map` would do with these arguments, without running anything. The input is read to its end."""
         return plan_of(self._engine, known(method)[0], source_of(method, iterables, id))
+
+    @staticmethod
+    def _in_memory(name: str, config: CheckpointConfig) -> Checkpoint:
+        return Checkpoint(MemoryStore(), config, name)
 
     def _stream(
         self, function: KnownFunction, method: Callable[..., Any], id: object, args: Any, kwargs: Any
@@ -302,7 +295,7 @@ class Checkpoint(Holdings):
         stats = self.stats()
         if stats not in (self._told, Stats()):
             self._told = stats
-            _log.info("step %s: %s", self.name, stats)
+            _log.info("step %s: %s", self.name, stats, event="closed", step=self.name, stats=stats.as_dict())
 
 
 def _engine_for(store: Store, config: CheckpointConfig) -> Engine:

@@ -15,6 +15,7 @@ from ._encryption import Encryption, ForgedError, NotOurKeyError
 from ._errors import MissingExtraError, SkipstoneError
 from ._record import HEAD, HISTORY, ITEM, ITEMS, Buffer, Payload, Record, RecordInfo, parts_of, size_of
 from ._serializers import Serializer, serializer_named
+from ._trailer import NOTED, Notes, with_notes, without_notes
 
 _SIGNATURE_BYTES = 32
 _ZSTD, _AES = "+zstd", "+aes"
@@ -53,8 +54,8 @@ class Typed(Protocol):
 
 class _Reader(NamedTuple):
     loads: Callable[[Buffer, Any], Any]
-    unwrap: Callable[[Record], Buffer] | None
-    """Decrypts, then decompresses; None where there is nothing to do."""
+    unwrap: Callable[[Record], tuple[Buffer, Notes]] | None
+    """Decrypts, takes off what the call noted, and decompresses; None where there is nothing to do."""
     salt: int
 
 
@@ -90,8 +91,8 @@ class Codec:
         self._trusts_pickles = trusts_pickles or bool(signing_keys or encryption_keys)
         self._readers: dict[str, _Reader] = {}
 
-    def encode(self, value: object, function: Typed) -> Encoded:
-        """Serialize a result.
+    def encode(self, value: object, function: Typed, notes: Notes | None = None) -> Encoded:
+        """Serialize a result, and the numbers that its call noted.
 
         Raises:
             Exception: Whatever the serializer raises.
@@ -100,6 +101,8 @@ class Codec:
         encoding = self.serializer.name
         if self._compress is not None and size_of(parts_of(parts)) >= _COMPRESSED_FROM_BYTES:
             parts, encoding = [self._compress(_joined(parts_of(parts)))], encoding + _ZSTD
+        if notes:
+            parts, encoding = with_notes(parts_of(parts), notes), encoding + NOTED
         return Encoded(parts[0] if len(parts) == 1 else parts, self.sealed(encoding))
 
     def sealed(self, encoding: str) -> str:
@@ -175,8 +178,13 @@ class Codec:
             return _checksum(record) == record.checksum
         return any(compare_digest(_signature(record, key), record.checksum) for key in self._keys)
 
-    def decode(self, record: Record, function: Typed) -> object:
+    def decode(self, record: Record, function: Typed, tell: Callable[[Notes], object] | None = None) -> object:
         """Return the result that a record holds: a fresh object.
+
+        Args:
+            record: Its payload in one part.
+            function: That it belongs to.
+            tell: Called with the numbers that the call noted, if it did.
 
         Raises:
             DamagedPayloadError: The checksum does not fit.
@@ -201,29 +209,37 @@ class Codec:
             message = "it is signed, and the config has no signing_key" if signed else "its checksum does not fit"
             raise DamagedPayloadError(message)
         try:
-            if reader.unwrap is not None:
-                payload = reader.unwrap(record)
-            return reader.loads(payload, function.result_type)
+            if reader.unwrap is None:
+                return reader.loads(payload, function.result_type)
+            payload, notes = reader.unwrap(record)
+            value = reader.loads(payload, function.result_type)
         except (DamagedPayloadError, RefusedResultError):
             raise
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             raise UnreadableResultError(message) from error
+        if notes and tell is not None:
+            tell(notes)
+        return value
 
     def _reader(self, encoding: str) -> _Reader:
         inner = str(encoding).removeprefix(ITEM).removeprefix(HISTORY)
         unsealed = inner.removesuffix(_AES)
-        name = unsealed.removesuffix(_ZSTD)
+        compressed = unsealed.removesuffix(NOTED)
+        name = compressed.removesuffix(_ZSTD)
         self._check_trust(name, encoding)
         serializer = self.serializer if name == self.serializer.name else serializer_named(name)
         if serializer is None:
             message = f"it was saved by the serializer {name!r}: pass that one as the config's `serializer`"
             raise UnreadableResultError(message)
         try:
-            decompress = None if name == unsealed else _zstd_decompressor()
+            decompress = None if name == compressed else _zstd_decompressor()
         except MissingExtraError as error:
             raise UnreadableResultError(str(error)) from error
-        unwrap = _composed(None if unsealed == inner else self._decrypted, decompress)
+        unwrap = None
+        if name != inner:
+            decrypt = None if unsealed == inner else self._decrypted
+            unwrap = _composed(decrypt, decompress, is_noted=compressed != unsealed)
         self._readers[encoding] = reader = _Reader(serializer.loads, unwrap, _salt(encoding))
         return reader
 
@@ -254,13 +270,14 @@ class Codec:
 
 
 def _composed(
-    decrypt: Callable[[Record], Buffer] | None, decompress: Callable[[Buffer], Buffer] | None
-) -> Callable[[Record], Buffer] | None:
-    if decompress is None:
-        return decrypt
-    if decrypt is None:
-        return lambda record: decompress(parts_of(record.payload)[0])
-    return lambda record: decompress(decrypt(record))
+    decrypt: Callable[[Record], Buffer] | None, decompress: Callable[[Buffer], Buffer] | None, *, is_noted: bool
+) -> Callable[[Record], tuple[Buffer, Notes]]:
+    def unwrap(record: Record) -> tuple[Buffer, Notes]:
+        content = decrypt(record) if decrypt else parts_of(record.payload)[0]
+        content, notes = without_notes(content) if is_noted else (content, {})
+        return decompress(content) if decompress else content, notes
+
+    return unwrap
 
 
 def damage_of(record: Record) -> str:

@@ -56,6 +56,11 @@ class CheckpointConfig(NamedTuple):
     first encrypts, and all decrypt."""
     wait_timeout: float | None = None
     """Seconds to wait while somebody else computes the same call; None: as long as it takes."""
+    expires_seconds: float | None = None
+    """How old a stored result may be to be returned; None: as old as it is."""
+    max_bytes: float | None = None
+    """How much the stored results of a step may take: when it is closed, those that were used least recently go. None: as
+    much as they take."""
 
     def __repr__(self) -> str:
         """Show no secrets."""
@@ -80,7 +85,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
 _SECRET = ("signing_key", "encryption_key")
 _SHORTEST_ENCRYPTION_KEY_BYTES = 16
 _SWITCHES = ("use_checkpoints", "background_saves", "trust_store", "check_calls", "keep_history")
-_NUMBERS = ("wait_timeout", "audit")
+_NUMBERS = {"wait_timeout": "seconds", "expires_seconds": "seconds", "max_bytes": "bytes", "audit": "1"}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -148,7 +153,7 @@ def _from_text(name: str, text: str) -> object:
     word = text.strip().lower()
     if name in _SWITCHES and word in _TRUE + _FALSE:
         return word in _TRUE
-    if name in ("compression", *_SECRET, "wait_timeout") and word in ("", "none"):
+    if name in ("compression", *_SECRET, *_NUMBERS) and word in ("", "none"):
         return None
     if name == "store":
         tiers = tiers_in(text)
@@ -209,7 +214,7 @@ def _number_expected(name: str, value: Any) -> str | None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
     if name == "audit":
         return None if is_number and value <= 1 else "a number from 0 to 1"
-    return None if value is None or is_number else "a number of seconds or None"
+    return None if value is None or is_number else f"a number of {_NUMBERS[name]} or None"
 
 
 def _problem_with_keys(value: object, least_bytes: int) -> str | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ._codec import Codec
 from ._failures import failure_key, failure_of
 from ._function import KnownFunction
 from ._history import forget_history, history_in
-from ._record import Failure, Key, RecordInfo, is_failure, is_result
+from ._record import Failure, Key, Record, RecordInfo, is_failure, is_result
 from ._stream_items import forget_items
 from .stores import Store
 
@@ -34,6 +34,18 @@ class Contents:
             opened = None if record is None else self._codec.opened(record)
             if opened is not None:
                 yield failure_of(self._codec.shown(info), opened)
+
+    def keep(self, records: Sequence[Record]) -> None:
+        """Store records that were made elsewhere; a success removes the failure that was noted before."""
+        failures = [record for record in records if is_failure(record.origin.encoding)]
+        self._store.put_many([record for record in records if not is_failure(record.origin.encoding)])
+        self._store.put_many(failures, replace=True)
+        failed = {record.key for record in failures}
+        self._store.delete({failure_key(record.key) for record in records} - failed)
+
+    def all_records(self) -> list[Record]:
+        """Return the records themselves: of a store that is small."""
+        return [record for record in map(self._store.get, [info.key for info in self._store.scan()]) if record]
 
     def forget(self, keys: list[Key]) -> int:
         """Remove the results and failures of these calls; return how many results there were."""

@@ -76,6 +76,7 @@ def cache_with_checkpoint(
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
     ignore: Collection[str] = (),
     packages: Collection[str] = (),
+    expires_seconds: float | None = None,
 ) -> Callable[[Callable[P, R]], CheckpointedFunction[P, R]]: ...
 @overload
 def cache_with_checkpoint(
@@ -87,6 +88,7 @@ def cache_with_checkpoint(
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
     ignore: Collection[str] = (),
     packages: Collection[str] = (),
+    expires_seconds: float | None = None,
 ) -> EachDecorator: ...
 def cache_with_checkpoint(
     function: Any = None,
@@ -99,6 +101,7 @@ def cache_with_checkpoint(
     on_code_change: Literal["warn", "rerun", "ignore"] | None = None,
     ignore: Collection[str] = (),
     packages: Collection[str] = (),
+    expires_seconds: float | None = None,
 ) -> Any:
     """Keep a function's results at the current checkpoint: a call that is done is not run again.
 
@@ -124,6 +127,8 @@ def cache_with_checkpoint(
         ignore: Parameters that do not matter, such as a logger or a client, where the id is the content of all arguments.
         packages: Names of installed packages, as pip knows them, whose versions count as code of this function. Without
             this, what is installed counts by the names that are used of it.
+        expires_seconds: How old a stored result may be to be returned; overrides the config's setting. An older one is
+            replaced.
 
     Raises:
         IdExpressionError: The expression has a syntax error, or names something that is no parameter; or it does not
@@ -133,6 +138,9 @@ def cache_with_checkpoint(
     """
     if on_code_change not in (None, "warn", "rerun", "ignore"):
         message = f"on_code_change is {on_code_change!r}, expected 'warn', 'rerun' or 'ignore'"
+        raise ValueError(message)
+    if expires_seconds is not None and not expires_seconds >= 0:
+        message = f"expires_seconds is {expires_seconds!r}, expected a number of seconds or None"
         raise ValueError(message)
 
     ignored = (ignore,) if isinstance(ignore, str) else ignore
@@ -150,6 +158,7 @@ def cache_with_checkpoint(
             ignore=ignored,
             packages=versions,
         )
+        known.expires_seconds = expires_seconds
         id_of = compile_id(function, id, each=each, ignore=ignored)
         check_id_function(known, id)
         if each is None:

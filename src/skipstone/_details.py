@@ -18,7 +18,7 @@ _MOST_PARTS = 1000  # of an argument, for its digest: about a millisecond
 _TEXT_CHARACTERS = 60
 _MOST_ARGUMENTS = 32
 _VARARGS = 0x04  # inspect.CO_VARARGS: importing inspect costs 10 ms
-_SECRETS = {"password", "passwd", "secret", "secrets", "token", "credential", "credentials", "apikey", "key"}
+_SECRETS = {"password", "passwd", "secret", "secrets", "token", "credential", "credentials", "apikey"}
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
@@ -70,8 +70,12 @@ def told(arguments: dict[str, object], *, most: int | None = None) -> dict[str, 
     return {
         name: [digest_of(value, most), _text_of(value)]
         for name, value in list(arguments.items())[:_MOST_ARGUMENTS]
-        if _SECRETS.isdisjoint(name.lower().split("_"))
+        if not _is_secret(name.lower())
     }
+
+
+def _is_secret(name: str) -> bool:
+    return name.endswith("_key") or not _SECRETS.isdisjoint(name.split("_"))
 
 
 def digest_of(value: object, most: int | None = None) -> bytes | None:

@@ -55,7 +55,7 @@ def _parts(before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield name, before and after of what two values of one type are made of."""
     if isinstance(before, dict):
         for key in {**before, **after}:
-            yield f"[{shortened(key)!r}]", before.get(key, _NOTHING), after.get(key, _NOTHING)
+            yield f"[{shortened(repr(key))}]", before.get(key, _NOTHING), after.get(key, _NOTHING)
     elif isinstance(before, (list, tuple)):
         for number in range(max(len(before), len(after))):
             pair = [value[number] if number < len(value) else _NOTHING for value in (before, after)]

@@ -12,11 +12,11 @@ from ._beside import in_thread
 from ._call import Call, at_once
 from ._call_id import compile_id, position_of
 from ._current import get_checkpoint
-from ._engine import MISS
 from ._function import KnownFunction
+from ._hits import MISS
 from ._loading import Loader
 from ._pieces import Found
-from ._unstable import check_ids
+from ._unstable import check_ids, check_repeats
 
 
 def decorated_each(
@@ -76,6 +76,7 @@ class Calls:
         self._id_of = id_of
         self._items_of = compile_id(function, self._each)
         self._position = position_of(function, self._each)
+        self._is_first = True
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Call]:
         """Return a call for each item.
@@ -96,9 +97,15 @@ class Calls:
         calls: list[Call] = []
         for item in items:
             given, named = self._with(item, args, kwargs)
-            call_id = self._id_of(*given, **named)
+            call_id = self._id(given, named)
             calls.append(Call(function, function.key(call_id), call_id, method, (item,), {}))
         return calls
+
+    def _id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        if self._is_first:
+            self._is_first = False
+            return check_repeats(self._known, self._id_of, args, kwargs)
+        return self._id_of(*args, **kwargs)
 
     def _with(
         self, value: object, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -8,20 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from . import _log
 from ._beside import in_thread
 from ._blame import blame
 from ._call import Attempt, Call, Turn
 from ._code_changes import CodeChanges
-from ._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
+from ._codec import RefusedResultError
 from ._config import CheckpointConfig, codec_of
 from ._contents import Contents
 from ._details import details_of
 from ._errors import (
-    DamagedRecordWarning,
-    LoadWarning,
     SaveError,
     SaveWarning,
     SkipstoneWarning,
@@ -32,6 +30,7 @@ from ._errors import (
 from ._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
 from ._function import KnownFunction
 from ._history import keep_in_history
+from ._hits import MISS, Hits
 from ._naming import shortened
 from ._origins import Origins
 from ._record import (
@@ -48,14 +47,14 @@ from ._record import (
 )
 from ._runs import Runs
 from ._stats import Counters
+from ._stream_items import Items
+from ._telemetry import traced_for
+from ._upkeep import Cleanup, Upkeep
+from ._uses import Uses
 from .stores import Claim, Store
-
-MISS: Final = object()
-"""No stored result. Not None: that is a result like any other."""
 
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
-_HIT = "hit: %s for id %r"
 
 
 class Engine:
@@ -81,6 +80,13 @@ class Engine:
         self._saves_quickly: KnownFunction | None = None
         self._origins = Origins(self.runs)
         self.code = CodeChanges(store, self._codec, config.on_code_change, self._origins, self._warn)
+        self.uses = None if config.max_bytes is None else Uses()
+        self._hits = Hits(
+            self._codec, self.code, self.counters, self._warn, config.expires_seconds, uses=self.uses
+        )
+        self.hit, self.hits, self.results = self._hits.hit, self._hits.hits, self._hits.results
+        self.accepts = self._hits.accepts
+        self.traced = traced_for(self, self.counters)
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
@@ -104,47 +110,12 @@ class Engine:
             self._just_missed = function
         return record
 
-    def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
-        """Return the result that a record holds, or MISS where it cannot or may not be returned."""
-        value = self._result_in(record, function, call_id)
-        if value is not MISS:
-            self.counters.hit(record.duration_seconds, len(record.payload))
-            if _log.is_debugging():
-                _log.debug(_HIT, function.name, shortened(call_id))
-        return value
-
-    def hits(
-        self, records: Sequence[Record | None], function: KnownFunction, ids: Sequence[object]
-    ) -> list[object]:
-        """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
-        values = [
-            MISS if record is None else self._result_in(record, function, call_id)
-            for record, call_id in zip(records, ids, strict=True)
-        ]
-        hits = [record for record, value in zip(records, values, strict=True) if record and value is not MISS]
-        seconds = sum([record.duration_seconds for record in hits])
-        self.counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
-        if _log.is_debugging():
-            for call_id, value in zip(ids, values, strict=True):
-                if value is not MISS:
-                    _log.debug(_HIT, function.name, shortened(call_id))
-        return values
-
-    def _result_in(self, record: Record, function: KnownFunction, call_id: object) -> object:
-        if record.origin.code != function.code and not self.code.accepts(record.origin, function, call_id):
-            return MISS
-        try:
-            return self._codec.decode(record, function)
-        except (DamagedPayloadError, UnreadableResultError) as error:
-            damaged, refused = isinstance(error, DamagedPayloadError), isinstance(error, RefusedResultError)
-            self._warn(
-                DamagedRecordWarning if damaged else LoadWarning,
-                f"the stored result of {function.name} for id {shortened(call_id)!r} "
-                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): the call runs again and "
-                f"{'what is stored stays as it is' if refused else 'its result replaces it'}",
-                once=(function.name, str(error)) if refused else record.key,
-            )
-            return MISS
+    def replays(self, call: Call, items: Items, duration_seconds: float) -> None:
+        """Count the replay of a generator."""
+        self.counters.hit(duration_seconds, items.size_bytes)
+        self.counters.notes_saved(items.notes)
+        if self.uses is not None:
+            self.uses.note(call.key)
 
     async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
         if len(record.payload) < _LARGE_BYTES:
@@ -160,21 +131,19 @@ class Engine:
             return False
         if record is None or not self._codec.is_intact(record) or self._codec.refusal(record):
             return False
-        return record.origin.code == function.code or self.code.accepts(record.origin, function, call_id)
+        return self.accepts(record.origin, record.created_at_seconds, function, call_id)
 
     def done(self, function: KnownFunction, keys: Sequence[Key]) -> set[Key]:
         """Return those of these keys whose stored results would be returned, as far as one can tell unread."""
         try:
-            if self.code.policy_of(function) != "rerun":
+            if not self._hits.chooses(function):
                 return self._store.present(keys)
-            records = self._store.get_many(keys)
+            infos = self._store.infos(keys)
         except StoreError as error:
             self._store_failed(error)
             return set()
         return {
-            key
-            for key, record in records.items()
-            if record.origin.code == function.code or self.code.accepts(record.origin, function, key)
+            key for key, info in infos.items() if self.accepts(info.origin, info.created_at_seconds, function, key)
         }
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
@@ -200,6 +169,10 @@ class Engine:
             for key in (by_failure_key[record.key],)
         }
 
+    def turn(self, call: Call) -> Turn:
+        """Return what waits for the claim of a call."""
+        return Turn(call, self._store, self._config.wait_timeout, self._store_failed, self.counters.waited)
+
     def run(self, call: Call, *, replace: bool = False) -> object:
         """Run a call that has no stored result, once among all who ask, and store it.
 
@@ -207,7 +180,7 @@ class Engine:
             call: Whoever else computes it is waited for, and its result returned.
             replace: Run it even if there is a stored result, and replace that one.
         """
-        turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
+        turn = self.turn(call)
         for pause_seconds in turn.pauses():
             if pause_seconds == 0 and not replace and (value := self.load(*self._looked_for(call))) is not MISS:
                 return value
@@ -218,7 +191,7 @@ class Engine:
                 value = self.hit(record, call.function, call.id)
                 if value is not MISS:
                     return value
-            with self._noted(attempt):
+            with self.traced("run", call), self._noted(attempt):
                 value = call.method(*call.args, **call.kwargs)
             return self.succeeded(attempt, value, replace)
 
@@ -226,7 +199,7 @@ class Engine:
         """Run a call of a coroutine function; see `run`."""
         from asyncio import sleep
 
-        turn = Turn(call, self._store, self._config.wait_timeout, self._store_failed)
+        turn = self.turn(call)
         try:
             pauses = turn.pauses()
             while (pause_seconds := await self._beside(next, pauses, None)) is not None:
@@ -241,7 +214,7 @@ class Engine:
                 if value is not MISS:
                     return value
             try:
-                with attempt:
+                with self.traced("run", call), attempt:
                     value = await call.method(*call.args, **call.kwargs)
             except Exception as error:
                 await self._beside(self.failed, attempt, error)
@@ -292,15 +265,18 @@ class Engine:
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
         """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
-        self.counters.miss(attempt.duration_seconds)
-        _log.debug("ran: %s", attempt.call)
-        return self._save(attempt, value, replace)
+        self.counters.miss(attempt.duration_seconds, attempt.notes)
+        _log.debug("ran: %s", attempt.call, event="ran", **attempt.told(self.counters.step))
+        with self.traced("save", attempt.call):
+            return self._save(attempt, value, replace)
 
     def failed(self, attempt: Attempt, error: Exception) -> None:
         """Count and note the failure of an attempt that is over."""
-        self.counters.failure(attempt.duration_seconds)
+        self.counters.failure(attempt.duration_seconds, attempt.notes)
         self._note_failure(attempt, error)
-        _log.debug("raised %s: %s", type(error).__name__, attempt.call)
+        _log.debug(
+            "raised %s: %s", type(error).__name__, attempt.call, event="raised", **attempt.told(self.counters.step)
+        )
 
     @contextmanager
     def _noted(self, attempt: Attempt) -> Generator[None]:
@@ -315,7 +291,7 @@ class Engine:
         """Store a result, and return it, or the one that somebody else stored first."""
         call = attempt.call
         try:
-            encoded = self._codec.encode(value, call.function)
+            encoded = self._codec.encode(value, call.function, attempt.notes)
         except Exception as error:  # noqa: BLE001 - a serializer raises what it likes
             reason = blame(value, error, self._codec.serializer)
             self._not_saved(call, value, f"{reason}; return plain data to have it kept", error)
@@ -379,8 +355,22 @@ class Engine:
         record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), details)
         return self._codec.seal(record)
 
+    def clean(self, max_bytes: float | None, *, compact: bool = False, dry_run: bool = False) -> Cleanup:
+        """Remove what is of no use; see `Upkeep`."""
+        upkeep = Upkeep(self._store, self._codec, self.runs, self.uses)
+        most = self._config.max_bytes if max_bytes is None else max_bytes
+        return upkeep.clean(self._config.expires_seconds, most, compact=compact, dry_run=dry_run)
+
     def close(self) -> None:
-        """Close the store, and tell the end of the run."""
+        """Keep to `max_bytes`, tell the end of the run, and close the store."""
+        if self.uses is not None:
+            try:
+                if self.counters.stats().bytes_saved:
+                    _log.info("to keep to max_bytes: %s", self.clean(None))
+                else:
+                    self.uses.tell(self.runs.store())
+            except StoreError as error:
+                self._store_failed(error)
         self.runs.close()
         self._store.close()
 

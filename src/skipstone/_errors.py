@@ -155,6 +155,10 @@ class NetworkFileSystemWarning(SkipstoneWarning):
     """A local store is on a network file system."""
 
 
+class NoteWarning(SkipstoneWarning):
+    """Numbers were noted where no call is under way."""
+
+
 class StoreUnavailableWarning(SkipstoneWarning):
     """The store does not answer; calls run and their results are returned all the same."""
 

@@ -4,12 +4,43 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from ._digest import blake2b
 from ._function import KnownFunction
+from ._html import folded, table, text
 from ._naming import shortened
 from ._record import FAILURE, Failure, Key, Payload, Record, RecordInfo, parts_of
+
+_SHOWN = 20
+
+
+class Failures(Iterator[Failure]):
+    """The calls that raised and have not succeeded since, one after the other; read as they are asked for.
+
+    In a notebook, it shows the first of them.
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[Failure]]) -> None:
+        self._begin = begin
+        self._failures: Iterator[Failure] | None = None
+
+    def __next__(self) -> Failure:
+        """Return the next one."""
+        if self._failures is None:
+            self._failures = self._begin()
+        return next(self._failures)
+
+    def _repr_html_(self) -> str:
+        failures = list(islice(self._begin(), _SHOWN + 1))
+        rows = [
+            (text(each.function), text(each.call_id), f"{each.attempts:,}", folded(each.error, each.traceback))
+            for each in failures[:_SHOWN]
+        ]
+        title = f"the first {_SHOWN} failures" if len(failures) > _SHOWN else f"failures: {len(failures)}"
+        return table(title, ("function", "id", "attempts", "error"), rows)
 
 
 def failure_key(key: Key) -> Key:

@@ -64,6 +64,8 @@ class KnownFunction:
         """Returns the call id, given the arguments; None where the function is not decorated."""
         self.each: str | None = None
         """The parameter that takes a list of items, where each of them has an id and a result of its own."""
+        self.expires_seconds: float | None = None
+        """How old a result may be; None: as the config says."""
         flags = _flags(call)
         self.is_async = bool(flags & _COROUTINE)
         self.is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR))
@@ -85,6 +87,7 @@ class KnownFunction:
         }
         described = self.described._replace(reads=())
         found = {"described": described, "result_type": self.result_type, "each": self.each}
+        found["expires_seconds"] = self.expires_seconds
         return _restored, (self.call, self.method, settings, self.id_of), found
 
     @property

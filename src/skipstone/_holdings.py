@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from ._engine import Engine
+from ._failures import Failures
 from ._function import known
 from ._naming import storable
 from ._null_engine import NullEngine
-from ._record import Failure, RecordInfo
+from ._record import RecordInfo
 from ._records import Records
 from ._runs import Run
+from ._upkeep import Cleanup
 
 if TYPE_CHECKING:
     from ._transfer import Transfer, Where  # it imports much
@@ -77,13 +80,13 @@ class Holdings:
         engine = self._engine
         return 0 if isinstance(engine, NullEngine) else engine.code.accept(known(function)[0])
 
-    def failures(self, function: FunctionLike = None) -> Iterator[Failure]:
-        """Yield the calls that raised and have not succeeded since.
+    def failures(self, function: FunctionLike = None) -> Failures:
+        """Return the calls that raised and have not succeeded since.
 
         Args:
             function: Only the calls of this function, given itself or by its name.
         """
-        return self._engine.contents.failures(_name(function))
+        return Failures(partial(self._engine.contents.failures, _name(function)))
 
     def runs(self) -> Iterator[Run]:
         """Yield what was done at this step, in this run up to this moment and in those before it, the newest last.
@@ -92,6 +95,21 @@ class Holdings:
         the records are, or, where those are in a store of your own, in memory.
         """
         return self._engine.runs.all()
+
+    def gc(self, *, max_bytes: float | None = None, compact: bool = False, dry_run: bool = False) -> Cleanup:
+        """Remove what is of no use any more: results that expired, and what killed processes left behind.
+
+        Nothing else goes, unless `max_bytes` is given or set in the config; then results that were used least recently do.
+
+        Args:
+            max_bytes: How much the results may take; None: as the config says.
+            compact: Give room that is free in the store back to the file system, too, which may take long.
+            dry_run: Remove nothing, and tell what would be removed.
+
+        Raises:
+            StoreError: The store does not work.
+        """
+        return self._engine.clean(max_bytes, compact=compact, dry_run=dry_run)
 
     def clear(self, function: FunctionLike = None, *, id: object = _EVERY_ID) -> int:
         """Remove stored results and failures: of the step, of one function, or of one call.

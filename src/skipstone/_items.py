@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from ._call_id import compile_id, position_of
 from ._function import KnownFunction, known
+from ._html import facts
+from ._stats import duration
 from ._unstable import check_id_function, check_repeats
 
 _ITEMS_AT_ONCE = 1000
@@ -38,6 +40,14 @@ class Plan(NamedTuple):
         time = "" if self.estimated_seconds is None else f", about {self.estimated_seconds:,.1f} s of work"
         return f"{self.done:,} done, {self.missing:,} missing{failed}{time}"
 
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [("done", f"{self.done:,}"), ("missing", f"{self.missing:,}")]
+        if self.failed:
+            rows.append(("of these failed", f"{self.failed:,}"))
+        if self.estimated_seconds is not None:
+            rows.append(("about", f"{duration(self.estimated_seconds)} of work, {self.estimated_bytes:,} bytes"))
+        return facts("plan", rows)
+
 
 class MapSummary(NamedTuple):
     """What a map did."""
@@ -48,6 +58,23 @@ class MapSummary(NamedTuple):
     """Calls that ran and returned."""
     failed: int
     """Calls that raised, or were left alone because they had failed too often."""
+
+    def _repr_html_(self) -> str:
+        counts = {"done before": self.done_before, "done now": self.done_now, "failed": self.failed}
+        return facts("map", [(name, f"{count:,}") for name, count in counts.items()])
+
+
+class MapSettings(NamedTuple):
+    """How a map is done, as `Checkpoint.map` is told."""
+
+    ordered: bool
+    on_error: str
+    retry: Callable[..., Any] | None
+    window: int | None
+    progress: bool | None
+    skip_failed_after: int | None
+    batching: Batching | None
+    grace_seconds: float
 
 
 class Source(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 from typing import ClassVar
 
@@ -112,7 +113,7 @@ _warned_of: set[str] = set()
 def _warn_of_pickles(place: str, config: CheckpointConfig) -> None:
     """Say once of each place that whoever can write there can have code run here."""
     is_safe = config.signing_key or config.encryption_key or config.trust_store
-    if is_safe or serializer_of(config).name != "pickle" or place in _warned_of:
+    if is_safe or serializer_of(config).name != "pickle" or place in _warned_of or _is_worker():
         return
     _warned_of.add(place)
     warn(
@@ -122,6 +123,12 @@ def _warn_of_pickles(place: str, config: CheckpointConfig) -> None:
         f"you would let run code",
         UnsafeStoreWarning,
     )
+
+
+def _is_worker() -> bool:
+    """Tell whether this process was begun by `multiprocessing`: who did that has been told."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
 
 
 _KINDS = (ObjectStorageCheckpoint, PostgresCheckpoint, RedisCheckpoint)

@@ -20,14 +20,14 @@ def is_debugging() -> bool:
     return logger is not None and logger.isEnabledFor(_DEBUG)
 
 
-def debug(message: str, *args: object) -> None:
-    """Log about one call."""
-    _write(_DEBUG, message, *args)
+def debug(message: str, *args: object, **about: object) -> None:
+    """Log about one call; what is told about it stands in the log record as attributes."""
+    _write(_DEBUG, message, args, about)
 
 
-def info(message: str, *args: object) -> None:
+def info(message: str, *args: object, **about: object) -> None:
     """Log about a step."""
-    _write(_INFO, message, *args)
+    _write(_INFO, message, args, about)
 
 
 def warning(message: str, *args: object) -> None:
@@ -37,10 +37,10 @@ def warning(message: str, *args: object) -> None:
     logging.getLogger("skipstone").warning(message, *args)
 
 
-def _write(level: int, message: str, *args: object) -> None:
+def _write(level: int, message: str, args: tuple[object, ...], about: dict[str, object]) -> None:
     logger = _logger or _find()
     if logger is not None:
-        logger.log(level, message, *args)
+        logger.log(level, message, *args, extra=about)
 
 
 def _find() -> logging.Logger | None:

@@ -11,18 +11,24 @@ import atexit
 import os
 import signal
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-from ._engine import MISS
-from ._items import MapSummary
+from ._crew import Job
+from ._function import known
+from ._hits import MISS
+from ._items import MapSettings, MapSummary, count_of, source_of
 from ._loading import Loader
 from ._pieces import Item, Piece
-from ._window import Window
-from ._workers import is_unhandled
+from ._progress import Progress
+from ._window import Window, options_of
+from ._workers import ExecutorLike, crew_for, is_unhandled
+
+if TYPE_CHECKING:
+    from ._checkpoint import Checkpoint
 
 R = TypeVar("R")
 
@@ -82,6 +88,33 @@ class MapResults(Iterator[R]):
     def summary(self) -> MapSummary:
         """Return what was done so far."""
         return self._window.progress.summary()
+
+
+def mapped(
+    checkpoint: Checkpoint,
+    method: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    id: str | Callable[..., object] | None,
+    *,
+    settings: MapSettings,
+    executor: ExecutorLike,
+    workers: int | None,
+) -> MapResults[Any]:
+    """See `Checkpoint.map`."""
+    function, _ = known(method)
+    if function.is_async:
+        message = f"{function.name} is a coroutine function: use map_async(...) instead"
+        raise TypeError(message)
+    if function.is_generator:
+        message = f"{function.name} is a generator function: call it for each item, and loop over what it yields"
+        raise TypeError(message)
+    source = source_of(method, iterables, id, is_batch=settings.batching is not None)
+    job = Job(checkpoint, method, settings.retry, settings.on_error == "raise", settings.batching)
+    crew, count = crew_for(executor, workers, job)
+    options = options_of(settings, count)
+    bar = Progress(function.name, count_of(iterables), shown=settings.progress)
+    window = Window(checkpoint._engine, *job.call(), source, crew, options=options, progress=bar)
+    return MapResults(window, settings.grace_seconds)
 
 
 _under_way: WeakSet[MapResults[Any]] = WeakSet()

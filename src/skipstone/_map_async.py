@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._beside import in_thread
-from ._engine import MISS
-from ._items import MapSummary
+from ._crew import Crew, Job, Task, run_tasks
+from ._function import known
+from ._hits import MISS
+from ._items import MapSettings, MapSummary, count_of, source_of
 from ._loading import Loader
 from ._pieces import Item, Piece
-from ._window import MOMENT_SECONDS, Window
-from ._workers import Crew, Job, Task, is_unhandled, run_tasks
+from ._progress import Progress
+from ._window import MOMENT_SECONDS, Window, options_of
+from ._workers import is_unhandled
+
+if TYPE_CHECKING:
+    from ._checkpoint import Checkpoint
 
 R = TypeVar("R")
 
@@ -90,6 +96,31 @@ class AsyncMapResults(AsyncIterator[R]):
     def summary(self) -> MapSummary:
         """Return what was done so far."""
         return self._window.progress.summary()
+
+
+def mapped_async(
+    checkpoint: Checkpoint,
+    method: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    id: str | Callable[..., object] | None,
+    *,
+    settings: MapSettings,
+    concurrency: int,
+) -> AsyncMapResults[Any]:
+    """See `Checkpoint.map_async`."""
+    function, _ = known(method)
+    if not function.is_async:
+        message = f"{function.name} is no coroutine function: use map(...) instead"
+        raise TypeError(message)
+    if concurrency < 1:
+        message = f"concurrency is {concurrency}, expected at least 1"
+        raise ValueError(message)
+    source = source_of(method, iterables, id, is_batch=settings.batching is not None)
+    options = options_of(settings, concurrency)
+    job = Job(checkpoint, method, settings.retry, options.raises, settings.batching)
+    bar = Progress(function.name, count_of(iterables), shown=settings.progress)
+    window = Window(checkpoint._engine, *job.call(), source, TaskCrew(job), options=options, progress=bar)
+    return AsyncMapResults(window, settings.grace_seconds)
 
 
 async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[Piece]:

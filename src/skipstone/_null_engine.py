@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -10,13 +9,15 @@ from typing import Any
 from ._call import Attempt, Call
 from ._codec import Codec
 from ._contents import Contents
-from ._engine import MISS
 from ._failures import failure_now
 from ._function import KnownFunction
+from ._hits import MISS
 from ._record import Failure, Key, Record
 from ._runs import Runs
 from ._serializers import PickleSerializer
 from ._stats import Counters
+from ._telemetry import untraced
+from ._upkeep import Cleanup
 from .stores import Claim, MemoryStore
 
 
@@ -45,13 +46,15 @@ class NullEngine:
 
     def run(self, call: Call, *, replace: bool = False) -> object:  # noqa: ARG002
         """Run the call."""
-        with self._counted():
+        with self._counted(call):
             return call.method(*call.args, **call.kwargs)
 
     async def run_async(self, call: Call, *, replace: bool = False) -> object:  # noqa: ARG002
         """Run the call."""
-        with self._counted():
+        with self._counted(call):
             return await call.method(*call.args, **call.kwargs)
+
+    traced = staticmethod(untraced)
 
     async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
         return function(*args)
@@ -66,22 +69,23 @@ class NullEngine:
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:  # noqa: ARG002
         """Count it."""
-        self.counters.miss(attempt.duration_seconds)
+        self.counters.miss(attempt.duration_seconds, attempt.notes)
         return value
 
     def failed(self, attempt: Attempt, _error: Exception) -> None:
         """Count it."""
-        self.counters.failure(attempt.duration_seconds)
+        self.counters.failure(attempt.duration_seconds, attempt.notes)
 
     @contextmanager
-    def _counted(self) -> Generator[None]:
-        started = time.perf_counter()
+    def _counted(self, call: Call) -> Generator[None]:
+        attempt = Attempt(call, None, 0)
         try:
-            yield
-        except Exception:
-            self.counters.failure(time.perf_counter() - started)
+            with attempt:
+                yield
+        except Exception as error:
+            self.failed(attempt, error)
             raise
-        self.counters.miss(time.perf_counter() - started)
+        self.succeeded(attempt, None)
 
     def done(self, _function: KnownFunction, _keys: Sequence[Key]) -> set[Key]:
         """Return an empty set."""
@@ -97,6 +101,8 @@ class NullEngine:
         """Return MISS for each."""
         return [MISS] * len(records)
 
+    results = hits
+
     def fetch(self, _keys: Sequence[Key]) -> dict[Key, Record]:
         """Return an empty dictionary."""
         return {}
@@ -108,6 +114,10 @@ class NullEngine:
     def failures_of(self, _ids: Mapping[Key, object]) -> dict[Key, Failure]:
         """Return an empty dictionary."""
         return {}
+
+    def clean(self, _max_bytes: float | None, *, compact: bool = False, dry_run: bool = False) -> Cleanup:  # noqa: ARG002
+        """Remove nothing."""
+        return Cleanup(0, 0, 0, 0, 0)
 
     def close(self) -> None:
         """Tell the end of the run."""

@@ -11,7 +11,7 @@ from ._errors import MissingExtraError
 from .stores import SqliteStore, Store
 from .stores._connection import DATABASE
 from .stores._file_system import network_file_system
-from .stores._folder import CHECKPOINT_FOLDER, RUNS, folder_name, step_folder
+from .stores._folder import CHECKPOINT_FOLDER, RUNS, folder_name, has_files_of_records, step_folder
 from .stores._urls import received, shown
 
 if TYPE_CHECKING:
@@ -154,11 +154,11 @@ def local_folder(config: CheckpointConfig, step: str) -> str:
 
 def local_store(folder: str, config: CheckpointConfig) -> SqliteStore | SharedFolderStore:
     """Return the store of a step in a folder: the kind that is there, else the one that its file system can carry."""
-    from .stores._shared_folder import SharedFolderStore, is_there
-
     is_database = os.path.exists(f"{folder}/{DATABASE}")
-    if is_database or not (is_there(folder) or network_file_system(folder)):
+    if is_database or not (has_files_of_records(folder) or network_file_system(folder)):
         return SqliteStore(folder, durability=config.durability, trusted=config.trust_store)
+    from .stores._shared_folder import SharedFolderStore
+
     return SharedFolderStore(folder, durability=config.durability, trusted=config.trust_store)
 
 

@@ -62,13 +62,19 @@ class Record(NamedTuple):
     call_id: str = ""
     """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out: `scan` tells it."""
     created_at_seconds: float = 0.0
-    """Unix time at which the call ended. `Store.get` may leave it out, too."""
+    """Unix time at which the call ended."""
     details: bytes = b""
     """What else is known of the call: a MessagePack map, or empty. `Store.get` may leave it out, too."""
 
 
 ARGUMENTS = "arguments"
 """The detail that tells of a call's arguments."""
+
+NOTES = "notes"
+"""The detail that tells of the numbers that a call noted."""
+
+EXPIRES = "expires_seconds"
+"""The detail that tells how old the result may be, where its function has a say in that."""
 
 
 class Argument(NamedTuple):
@@ -99,10 +105,21 @@ class RecordInfo(NamedTuple):
     """What else is known of the call: a MessagePack map, or empty."""
 
     @property
+    def origin(self) -> Origin:
+        """What it has in common with others."""
+        return Origin(self.function, self.version, self.encoding, self.code, self.run, self.host, self.process)
+
+    @property
     def arguments(self) -> dict[str, Argument]:
         """What is told of the call's arguments, by the names of the parameters; those that are secret are left out."""
         told = map_in(self.details).get(ARGUMENTS)
         return {name: Argument(*argument) for name, argument in told.items()} if isinstance(told, dict) else {}
+
+    @property
+    def notes(self) -> dict[str, float]:
+        """Numbers that the call noted, by name; see `note`."""
+        told = map_in(self.details).get(NOTES)
+        return told if isinstance(told, dict) else {}
 
 
 class Failure(NamedTuple):

@@ -12,16 +12,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from . import _log
 from ._codec import Codec
 from ._digest import blake2b
-from ._record import Key, Origin, Record, parts_of
+from ._record import Key, Origin, Record, RecordInfo, parts_of
 from ._serializers import PickleSerializer
 from ._stats import Counters, Stats
 from .stores import MemoryStore, Store
 from .stores._liveness import process_of, this_process
+
+T = TypeVar("T")
 
 KEPT_RUNS = 1000
 """How many runs of a step are kept, at least: older ones are removed now and then."""
@@ -77,7 +79,6 @@ class Runs:
         """Tell in memory what is counted; `keep` says where else."""
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self._counters = counters
-        self._step = ""
         self._open: Callable[[], Store] = MemoryStore
         self._store: Store | None = None
         self._maps: list[Callable[[], RunningMap]] = []
@@ -91,7 +92,7 @@ class Runs:
 
     def keep(self, step: str, store: Callable[[], Store] = MemoryStore) -> None:
         """Name the step, and say what opens the store of its runs."""
-        self._step, self._open = step, store
+        self._counters.step, self._open = step, store
 
     def join(self, run: str) -> None:
         """Belong to a run of another process, which is told there."""
@@ -171,7 +172,7 @@ class Runs:
 
         now = time.time()
         told = {
-            "step": self._step,
+            "step": self._counters.step,
             "stats": stats._asdict(),
             "updated_at_seconds": now,
             "is_over": is_over,
@@ -182,6 +183,11 @@ class Runs:
         lasted = now - self._started_at_seconds
         payload = json.dumps(told).encode()
         return _seals.seal(Record(_key(self.id), b"", _ORIGIN, lasted, payload, self.id, self._started_at_seconds))
+
+    def store(self) -> Store:
+        """Return the store of this and other runs."""
+        with self._lock:
+            return self._opened()
 
     def all(self) -> Iterator[Run]:
         """Yield all runs, this one up to this moment, the newest last.
@@ -204,7 +210,7 @@ def runs_in(store: Store) -> Iterator[Run]:
     Raises:
         StoreError: The store cannot be read.
     """
-    infos = sorted(store.scan(), key=lambda info: info.created_at_seconds)
+    infos = _infos(store)
     for start in range(0, len(infos), _KEYS_AT_ONCE):
         some = infos[start : start + _KEYS_AT_ONCE]
         records = store.get_many([info.key for info in some])
@@ -214,10 +220,17 @@ def runs_in(store: Store) -> Iterator[Run]:
                 yield _run_of(info.call_id, info.created_at_seconds, record)
 
 
-def prune(store: Store) -> int:
-    """Remove all runs but the last thousand; return how many there were."""
-    infos = sorted(store.scan(), key=lambda info: info.created_at_seconds)
-    return store.delete([info.key for info in infos[:-KEPT_RUNS]]) if len(infos) > KEPT_RUNS else 0
+def prune(store: Store, *, dry_run: bool = False) -> int:
+    """Remove all runs but the last thousand; return how many there are."""
+    old = _infos(store)[:-KEPT_RUNS]
+    if old and not dry_run:
+        store.delete([info.key for info in old])
+    return len(old)
+
+
+def _infos(store: Store) -> list[RecordInfo]:
+    told = [info for info in store.scan() if info.encoding == _ORIGIN.encoding]
+    return sorted(told, key=lambda info: info.created_at_seconds)
 
 
 def _run_of(run: str, started_at_seconds: float, record: Record) -> Run:
@@ -236,14 +249,20 @@ def _run_of(run: str, started_at_seconds: float, record: Record) -> Run:
     return Run(
         run,
         told["step"],
-        Stats(**{name: told["stats"][name] for name in Stats._fields if name in told["stats"]}),
+        _read(Stats, told["stats"]),
         started_at_seconds,
         updated,
         state,
         told["host"],
         0 if process is None else process.number,
-        tuple(RunningMap(**each) for each in told["maps"]),
+        tuple(_read(RunningMap, each) for each in told["maps"]),
     )
+
+
+def _read(kind: type[T], told: dict[str, Any]) -> T:
+    """Return what this skipstone knows of it: a newer one may have told more."""
+    fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+    return kind(**{name: told[name] for name in fields if name in told})
 
 
 def _key(run: str) -> Key:

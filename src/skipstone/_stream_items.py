@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 
 from ._digest import blake2b
 from ._function import KnownFunction
-from ._record import ITEMS, Key, Record, parts_of
+from ._record import ITEMS, Key, Payload, Record, parts_of
+from ._trailer import Notes, with_notes, without_notes
 from .stores import Store
 
 _TOKEN_BYTES = 8
@@ -33,10 +34,13 @@ class Items(NamedTuple):
     """Of the payloads of all items."""
     has_value: bool
     """Whether the generator returned something: it is kept as if it were one more item."""
+    notes: Notes
+    """Numbers that the call noted."""
 
-    def payload(self) -> bytes:
+    def payload(self) -> Payload:
         """Return them as bytes."""
-        return _FORMAT.pack(*self)
+        content = (_FORMAT.pack(*self[:-1]),)
+        return with_notes(content, self.notes) if self.notes else content
 
 
 class Part(NamedTuple):
@@ -52,7 +56,10 @@ def new_token() -> bytes:
 
 def items_of(record: Record) -> Items:
     """Return what an intact record of an exhausted call holds."""
-    return Items(*_FORMAT.unpack(_payload(record)))
+    payload = _payload(record)
+    notes = without_notes(payload)[1] if len(payload) > _FORMAT.size else {}
+    token, number, size_bytes, has_value = _FORMAT.unpack_from(payload)
+    return Items(token, number, size_bytes, has_value, notes)
 
 
 def token_of(record: Record) -> bytes:

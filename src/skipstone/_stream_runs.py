@@ -55,9 +55,7 @@ class Stored(NamedTuple):
 def usable(engine: Engine, call: Call, record: Record | None, refused: bytes) -> Stored | None:
     """Return what the record of an exhausted call holds, or None where it may not or cannot be used."""
     function = call.function
-    if record is None or (
-        record.origin.code != function.code and not engine.code.accepts(record.origin, function, call.id)
-    ):
+    if record is None or (not engine.accepts(record.origin, record.created_at_seconds, function, call.id)):
         return None
     damaged = not engine._codec.is_intact(record)
     if damaged or record.origin.encoding != ITEMS:
@@ -112,13 +110,14 @@ class Run:
 
     def finish(self, _value: object) -> None:
         """Keep what the generator returned, and that it is exhausted."""
-        self.counters.miss(self.attempt.duration_seconds)
-        _log.debug("ran: %s", self.call)
+        self.counters.miss(self.attempt.duration_seconds, self.attempt.notes)
+        _log.debug("ran: %s", self.call, event="ran", **self.attempt.told(self.counters.step))
 
     def fail(self, error: Exception) -> None:
         """Note that it raised."""
-        self.counters.failure(self.attempt.duration_seconds)
-        _log.debug("raised %s: %s", type(error).__name__, self.call)
+        self.counters.failure(self.attempt.duration_seconds, self.attempt.notes)
+        told = self.attempt.told(self.counters.step)
+        _log.debug("raised %s: %s", type(error).__name__, self.call, event="raised", **told)
 
     def drop(self) -> None:
         """Remove what was kept: it was not exhausted."""
@@ -172,7 +171,7 @@ class KeptRun(Run):
             return
         try:
             self._begin()
-            self._close(Items(self._token, count, self._size_bytes, value is not None))
+            self._close(Items(self._token, count, self._size_bytes, value is not None, self.attempt.notes))
         except StoreError as error:
             self._lose(value, str(error), error)
 

@@ -23,8 +23,9 @@ from . import _log
 from ._beside import in_thread
 from ._call import Call, Turn
 from ._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
-from ._engine import _LARGE_BYTES, MISS, Engine
+from ._engine import _LARGE_BYTES, Engine
 from ._errors import DamagedRecordWarning, LoadWarning, StoreError
+from ._hits import MISS
 from ._null_engine import NullEngine
 from ._record import Record, parts_of, size_of
 from ._stream_items import Items, item_key, parts_of_function
@@ -107,7 +108,7 @@ def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace
     stored = None if replace else usable(engine, call, engine._get(call.function, call.key), b"")
     given, refused = 0, b""
     while True:
-        turn = Turn(call, engine._store, engine._config.wait_timeout, engine._store_failed)
+        turn = engine.turn(call)
         if stored is None:
             stored = yield from _wait(engine, call, turn, refused, replace=replace)
         if stored is None:
@@ -121,8 +122,8 @@ def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace
                     )
                     return (yield from exhaust(run, given))
         if given == 0:
-            engine.counters.hit(stored.duration_seconds, stored.items.size_bytes)
-            _log.debug("hit: %s", call)
+            engine.replays(call, stored.items, stored.duration_seconds)
+            _log.debug("hit: %s", call, event="hit", **call.told(engine.counters.step))
         reader = _Reader(engine, call, stored.items)
         while given < stored.items.number:
             value = yield from reader.read(given)

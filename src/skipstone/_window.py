@@ -19,14 +19,14 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from . import _log
 from ._batch import Outcome, Raised, alone
 from ._call import Call
+from ._crew import Crew
 from ._function import KnownFunction
-from ._items import Batching, Source
+from ._items import MapSettings, Source
 from ._naming import shortened
 from ._pieces import Found, Item, Piece, runs_of
 from ._progress import Progress
 from ._runs import RunningMap
 from ._unstable import check_ids
-from ._workers import Crew
 
 _FIRST_BLOCK, _LARGEST_BLOCK = 16, 500
 _LONGEST_READ_SECONDS = 0.05
@@ -52,30 +52,28 @@ class Options(NamedTuple):
     batch_size: int | None
 
 
-def options_of(
-    ordered: bool,
-    on_error: str,
-    window: int | None,
-    workers: int,
-    skip_failed_after: int | None,
-    *,
-    batching: Batching | None,
-) -> Options:
+def options_of(told: MapSettings, workers: int) -> Options:
     """Check the settings of a map.
 
     Raises:
         ValueError: One of them has a wrong value.
     """
+    ordered, on_error, skip_failed_after, batching = (
+        told.ordered,
+        told.on_error,
+        told.skip_failed_after,
+        told.batching,
+    )
     if on_error not in ("raise", "return"):
         message = f"on_error is {on_error!r}, expected 'raise' or 'return'"
         raise ValueError(message)
-    settings = {"window": window, "workers": workers, "skip_failed_after": skip_failed_after}
+    settings = {"window": told.window, "workers": workers, "skip_failed_after": skip_failed_after}
     for name, value in settings.items():
         if value is not None and value < 1:
             message = f"{name} is {value}, expected at least 1"
             raise ValueError(message)
     batch_size = None if batching is None else batching.size
-    window = window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * (batch_size or 1))
+    window = told.window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * (batch_size or 1))
     return Options(ordered, on_error == "raise", window, workers, skip_failed_after, batch_size)
 
 
@@ -154,7 +152,8 @@ class Window:
         return ready
 
     def _can_read(self) -> bool:
-        return not self._is_exhausted and self._held + self._block <= self._options.window
+        has_room = self._crew.takes_all or self._held + self._block <= self._options.window
+        return has_room and not self._is_exhausted
 
     def _read(self) -> None:
         """Read a block of input, and find out what of it is done."""
@@ -222,6 +221,7 @@ class Window:
                     future.set_exception(error)
                 self._in_flight[future] = (chunk, time.monotonic())
                 future.add_done_callback(self._on_end)
+            self._crew.begin()
 
     def _on_end(self, future: Future[list[Outcome]]) -> None:
         with self._lock:
@@ -234,6 +234,8 @@ class Window:
 
     def _has_chunk(self) -> bool:
         """Tell whether there is something to hand out; a batch that is not full waits for more input."""
+        if self._crew.takes_all and not self._is_exhausted:
+            return False
         return len(self._ready) >= ((self._options.batch_size or 1) if self._can_read() else 1)
 
     def _most_in_flight(self) -> int:

@@ -26,6 +26,14 @@ def azure():
     yield from _running(AzureServer)
 
 
+@pytest.fixture(scope="session")
+def gcs():
+    """A server of Google Cloud Storage."""
+    from servers.gcs import GcsServer
+
+    yield from _running(GcsServer)
+
+
 def _running(kind):
     with tempfile.TemporaryDirectory(prefix="skipstone-", ignore_cleanup_errors=True) as folder:
         server = kind(Path(folder))
@@ -36,11 +44,12 @@ def _running(kind):
             server.stop()
 
 
-_SLOW_SERVERS = {"test_any_number_of_keys", "test_records_may_change_while_they_are_scanned"}
+_MANY_REQUESTS = {"test_any_number_of_keys", "test_records_may_change_while_they_are_scanned"}
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what makes thousands of requests as slow: the servers of these tests answer some hundred in a second."""
+    """Mark as slow what makes thousands of requests, of which these servers answer some hundred in a second, and one server."""
     for item in items:
-        if item.path.parent == Path(__file__).parent and item.originalname in _SLOW_SERVERS:
+        is_here = item.path.parent == Path(__file__).parent
+        if is_here and (item.originalname in _MANY_REQUESTS or item.parent.name == "TestAzure"):
             item.add_marker(pytest.mark.slow)

@@ -109,6 +109,7 @@ def test_a_server_that_lost_all_in_mid_run(s3, place, script):
     assert script("app.py", s3.url(place), 100, environment=s3.environment()).stdout.endswith("100 hits\n")
 
 
+@pytest.mark.slow
 def test_connections_that_are_cut_again_and_again(azure, place, script, proxied):
     """Two pipelines whose connections are cut all the time run each call once, and keep all results."""
     proxy = proxied(azure)
@@ -125,6 +126,7 @@ def test_connections_that_are_cut_again_and_again(azure, place, script, proxied)
     assert script("app.py", azure.url(place), 100, environment=azure.environment()).stdout.endswith("100 hits\n")
 
 
+@pytest.mark.slow
 def test_a_service_that_says_slow_down(s3, place, script, proxied):
     """A service that refuses requests because there are too many is asked again, a little later."""
     proxy = proxied(s3)
@@ -137,7 +139,7 @@ def test_a_service_that_says_slow_down(s3, place, script, proxied):
     assert script("app.py", s3.url(place), 60, environment=s3.environment()).stdout.endswith("60 hits\n")
 
 
-@pytest.fixture(params=["s3", "azure"])
+@pytest.fixture(params=["s3", "azure", "gcs"])
 def store_and_proxy(request, place, proxied, use):
     """A store, and the network before it."""
     server = request.getfixturevalue(request.param)
@@ -226,6 +228,7 @@ def impatient(monkeypatch):
     monkeypatch.setitem(_bucket._CLIENT, "timeout", "1s")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_stalled", [False, True])
 def test_a_service_that_stays_away(is_stalled, s3, place, proxied, use, impatient):
     """Calls run and give their results, with one warning; when the service is back, results are kept."""

@@ -28,7 +28,7 @@ class ObjectStoreConformance(StoreConformance):
 
 
 class TestS3(ObjectStoreConformance):
-    large_bytes = 192 << 20  # moto copies what it is given several times
+    large_bytes = 256 << 20  # moto copies what it is given several times
 
     @pytest.fixture(autouse=True)
     def place(self, s3, monkeypatch):
@@ -41,7 +41,15 @@ class TestAzure(ObjectStoreConformance):
         self.use(azure, monkeypatch)
 
 
-@pytest.fixture(params=["s3", "azure"])
+class TestGoogle(ObjectStoreConformance):
+    large_bytes = 256 << 20  # what translates for it holds it several times
+
+    @pytest.fixture(autouse=True)
+    def place(self, gcs, monkeypatch):
+        self.use(gcs, monkeypatch)
+
+
+@pytest.fixture(params=["s3", "azure", "gcs"])
 def server(request):
     """Each of the servers."""
     return request.getfixturevalue(request.param)

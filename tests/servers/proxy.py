@@ -12,6 +12,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._writers = set()
         self._after = None
+        self._loses_answer = False
         self.connections = 0
         """How many were made so far."""
         self._flows = None
@@ -44,6 +45,9 @@ class Proxy:
         try:
             while data := await reader.read(1 << 16):
                 await self._flows.wait()
+                if not is_request and self._loses_answer:
+                    self._loses_answer = False
+                    break
                 if is_request and self._after is not None:
                     passed, self._after = data[: self._after], self._after - len(data)
                     if self._after <= 0:
@@ -76,6 +80,14 @@ class Proxy:
 
         self._do(set_after())
 
+    def lose_answer(self):
+        """Cut the connection on which the next answer comes; the request was done."""
+
+        async def lose():
+            self._loses_answer = True
+
+        self._do(lose())
+
     def stall(self):
         """Pass nothing on, and cut nothing either."""
 
@@ -97,6 +109,9 @@ class Proxy:
 
         async def close():
             self._server.close()
+            self._flows.set()
+            for writer in self._writers:
+                writer.transport.abort()
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()

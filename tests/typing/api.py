@@ -14,6 +14,7 @@ from skipstone import (
     CheckpointConfig,
     CheckpointedFunction,
     Failure,
+    Failures,
     LocalStorageCheckpoint,
     MapResults,
     NullCheckpoint,
@@ -22,6 +23,7 @@ from skipstone import (
     SaveError,
     Serializer,
     Stats,
+    Transfer,
     cache_with_checkpoint,
     get_checkpoint,
     init_checkpoint,
@@ -211,9 +213,13 @@ assert_type(next(checkpoint.records()).arguments["text"].text, str)
 assert_type(checkpoint.history(shout, "k"), Iterator[tuple[RecordInfo, list[str]]])
 assert_type(checkpoint.accept(shout), int)
 register_id(Path, lambda path: path.name)
-assert_type(checkpoint.failures("app.shout"), Iterator[Failure])
+assert_type(checkpoint.failures("app.shout"), Failures)
+assert_type(next(checkpoint.failures()), Failure)
 assert_type(checkpoint.stats(), Stats)
 assert_type(checkpoint.stats().hits, int)
+assert_type(checkpoint.export("shouts", shout), Transfer)
+assert_type(checkpoint.import_from(Path("shouts"), where=lambda record: record.size_bytes < 5), Transfer)
+assert_type(checkpoint.copy_to(checkpoint, "app.shout", replace=True).results, int)
 assert_type(checkpoint.clear(), int)
 assert_type(checkpoint.clear(shout, id=("a", 1)), int)
 

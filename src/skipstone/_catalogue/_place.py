@@ -5,9 +5,9 @@ from __future__ import annotations
 from .._config import CheckpointConfig, ConfigLike, codec_of, resolve
 from .._errors import StoreError
 from .._places import LOCAL, checkpoint_folder, places_of, scopes_at, shared_store
-from ..stores._folder import name_in
+from ..stores._folder import has_files_of_records, name_in
 from ..stores._looking import LookedAtStore
-from ..stores._shared_folder import SharedFolderStore, is_there
+from ..stores._shared_folder import SharedFolderStore
 from ..stores._urls import shown
 from ._answers import StepName, StepSummary, Totals
 from ._step import StepCatalogue
@@ -69,7 +69,7 @@ class Catalogue:
     def _tables(self, scope: str) -> Tables:
         if self.place == LOCAL:
             folder = f"{checkpoint_folder(self.config)}/{scope}"
-            if not is_there(folder):
+            if not has_files_of_records(folder):
                 return LookedAtStore(folder)
             return ScannedTables(SharedFolderStore(folder, trusted=True))
         # Whoever can write there may: nothing of it is unpickled.

@@ -2,6 +2,7 @@
 
 from .._record import FAILURE, Buffer, Key, Origin, Payload, Record, RecordInfo, info_of, parts_of, size_of
 from ._base import BaseStore, Claim, Store
+from ._leftovers import HasLeftovers, Leftovers
 from ._memory import MemoryStore
 from ._sqlite import SqliteStore
 
@@ -10,7 +11,9 @@ __all__ = [
     "BaseStore",
     "Buffer",
     "Claim",
+    "HasLeftovers",
     "Key",
+    "Leftovers",
     "MemoryStore",
     "Origin",
     "Payload",

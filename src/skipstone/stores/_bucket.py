@@ -21,7 +21,7 @@ Version = dict[str, str]
 
 _IN_FLIGHT = 64
 _PIECE_BYTES = 8 << 20
-_PIECES_IN_FLIGHT = 8
+_PIECES_IN_FLIGHT = 4
 _MOST_PIECES = 9_000  # S3 takes 10,000
 _LISTED_AT_ONCE = 1_000
 _MARK = "mark"  # in the metadata of an object: which request wrote it

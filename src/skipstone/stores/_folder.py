@@ -42,6 +42,11 @@ def name_in(folder: str) -> str:
     return name if folder_name(name) == folder else folder
 
 
+def has_files_of_records(folder: str) -> bool:
+    """Tell whether the folder of a step has a file for each record, rather than a database."""
+    return os.path.isdir(f"{folder}/records")
+
+
 def scopes_below(root: str, sign: str) -> list[str]:
     """Return `<index>/<step>` of each folder two levels below a folder that has something of this name in it."""
     from glob import glob

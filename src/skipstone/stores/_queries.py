@@ -9,7 +9,7 @@ from typing import TypeVar
 FEW_KEYS = 4  # up to here, a look-up of each is faster than IN, which sorts its list first
 KEYS_PER_QUERY = 500
 
-ROW = "key, checksum, origin, duration, payload"
+ROW = "key, checksum, origin, duration, payload, created_at"
 # The row is found by its number, so that the key comes from the row itself: the index may be damaged.
 TABLE_ROW = (
     f"{', '.join(f'row.{name.strip()}' for name in ROW.split(','))}, row.file, row.size, row.sequence, found.key"
@@ -19,7 +19,7 @@ BY_KEY = f"{FOUND} WHERE found.key = ?"
 ORIGIN = "function, version, encoding, code, run, host, process"
 IN_RANGE = "FROM records WHERE sequence > ? AND sequence <= ?"
 INSERT = (
-    f"INSERT INTO records ({ROW}, file, size, call_id, created_at, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    f"INSERT INTO records ({ROW}, file, size, call_id, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (key) DO NOTHING"
 )
 _INFO = """

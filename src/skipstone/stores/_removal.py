@@ -9,7 +9,7 @@ from glob import escape, glob
 from .._errors import StoreError, StoreUnavailableError
 from ._claims import LockFile
 from ._connection import DATABASE, LOCKS
-from ._shared_folder import is_there
+from ._folder import has_files_of_records
 from ._sqlite import VALUES
 
 _SHARD = "[0-9a-f]" * 2
@@ -27,7 +27,7 @@ def remove_step(folder: str) -> bool:
     """
     locks = os.path.join(folder, LOCKS)
     is_database = os.path.exists(locks)
-    if not is_database and not is_there(folder):
+    if not is_database and not has_files_of_records(folder):
         return False
     try:
         _unlink(folder, _FILES_OF_RECORDS)

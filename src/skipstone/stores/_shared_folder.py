@@ -22,8 +22,9 @@ from ._base import BaseStore, Claim
 from ._envelope import HEAD_BYTES, head_bytes, packed, read_head, unpacked
 from ._folder import make_marker, make_shared, scopes_below, unsafe
 from ._leases import LEASE_SECONDS, Leases
+from ._leftovers import Leftovers, remove_files
 from ._remote import Remote
-from ._shared_files import SharedFiles
+from ._shared_files import PART, SharedFiles
 
 _RECORD = re.compile(r"[0-9a-f]{30}")
 _SHARD = re.compile(r"[0-9a-f]{2}")
@@ -134,6 +135,20 @@ class SharedFolderStore(BaseStore):
             start = self._files.read(path, head_bytes(start))
         return read_head(key, start).info if start else None
 
+    def remove_leftovers(self, *, older_than_seconds: float, dry_run: bool) -> Leftovers:
+        """See `HasLeftovers`."""
+        with self._remote.asked():
+            self._check()
+            return remove_files(
+                self.folder,
+                lambda name: name.endswith(PART),
+                older_than_seconds=older_than_seconds,
+                dry_run=dry_run,
+            )
+
+    def compact(self) -> None:
+        """See `HasLeftovers`; a file is as large as its record."""
+
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`."""
         with self._remote.asked():
@@ -158,11 +173,6 @@ class SharedFolderStore(BaseStore):
                 )
                 raise UnsafeStoreError(message)
         self._is_safe = os.path.isdir(self.folder)
-
-
-def is_there(folder: str) -> bool:
-    """Tell whether a folder has records as this store keeps them."""
-    return os.path.isdir(f"{folder}/records")
 
 
 def scopes(root: str) -> list[str]:

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 from .._record import Buffer, Key, Origin, Record, RecordInfo, parts_of, size_of
 from ._base import BaseStore, Claim
 from ._connection import Connection, again_when_mended
+from ._leftovers import Leftovers
+from ._origins import Origins
 from ._queries import (
     BY_KEY,
     FEW_KEYS,
@@ -40,10 +42,8 @@ _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
 _ROWS_PER_PAGE = 1000
 _ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
 
-_NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # of a record whose origin cannot be read
-
-_Row: TypeAlias = tuple[Key, bytes, int, float, Buffer]
-"""Key, checksum, origin's number, duration in seconds, payload. The garbage collector ignores such a tuple."""
+_Row: TypeAlias = tuple[Key, bytes, int, float, Buffer, float]
+"""Key, checksum, origin's number, duration in seconds, payload, when the call ended. The garbage collector ignores such a tuple."""
 
 _new = tuple.__new__
 _payload = itemgetter(4)
@@ -74,7 +74,7 @@ class SqliteStore(BaseStore):
         self._fresh_until = 0.0
         self._data_version, self._epoch = -1, None
         self._origin_ids: dict[Origin, int] = {}
-        self._origins = _Origins(self._read_origin)
+        self._origins = Origins(self._read_origin)
 
     def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[str, dict[str, Any]]]:
         """Pickle the settings, not the connection."""
@@ -112,7 +112,7 @@ class SqliteStore(BaseStore):
             found = connection.execute(BY_KEY, (key,)).fetchone()
             if found is None:
                 return None
-            self._ahead.extend(found[7], found[7])
+            self._ahead.extend(found[8], found[8])
             return self._record(connection, found)
 
     def _read_rows(self, start: int, stop: int) -> tuple[dict[Key, _Row], int]:
@@ -120,7 +120,7 @@ class SqliteStore(BaseStore):
             rows: dict[Key, _Row] = {
                 row[0]: row
                 for row in connection.execute(f"SELECT {ROW} {IN_RANGE} AND file IS NULL", (start, stop))
-                if type(row[4]) is bytes and type(row[3]) is float  # others are damaged
+                if type(row[4]) is bytes and type(row[3]) is type(row[5]) is float  # others are damaged
             }
         return rows, sum(map(len, map(_payload, rows.values()))) + _ROW_OVERHEAD_BYTES * len(rows)
 
@@ -206,26 +206,26 @@ class SqliteStore(BaseStore):
             at_once = min(2 * at_once, KEYS_PER_QUERY)
 
     def _record_of(self, row: _Row) -> Record:
-        key, checksum, origin, duration, payload = row
+        key, checksum, origin, duration, payload, created_at = row
         # What Record(...) does, in half the time: this is the way of every hit.
-        return _new(Record, (key, checksum, self._origins[origin], duration, payload, "", 0.0, b""))
+        return _new(Record, (key, checksum, self._origins[origin], duration, payload, "", created_at, b""))
 
     def _record(self, connection: sqlite3.Connection, found: tuple[Any, ...]) -> Record | None:
         """Make a record of a row, or return None where it was deleted while its file was opened."""
-        own_key, checksum, origin, duration, payload, file, size, _, key = found
+        own_key, checksum, origin, duration, payload, created_at, file, size, _, key = found
         if own_key != key:
             raise damaged_index(key)
         if file is not None:
             payload = self._values.read(file, size)
             if payload is None:
                 now = connection.execute(BY_KEY, (key,)).fetchone()
-                if now is None or now[5] != file:
+                if now is None or now[6] != file:
                     return None if now is None else self._record(connection, now)
         elif type(payload) is not bytes:
             payload = None
         # What is missing, cut or of another type was damaged: the checksum does not fit.
-        duration = duration if type(duration) is float else 0.0
-        return Record(key, checksum, self._origins[origin], duration, payload or b"")
+        duration, created_at = (each if type(each) is float else 0.0 for each in (duration, created_at))
+        return Record(key, checksum, self._origins[origin], duration, payload or b"", "", created_at)
 
     def _read_origin(self, number: int) -> Origin | None:
         with self._connection as connection:
@@ -279,10 +279,10 @@ class SqliteStore(BaseStore):
             self._origin_id(connection, record.origin),
             record.duration_seconds,
             content,
+            record.created_at_seconds,
             file,
             size_of(payload),
             record.call_id,
-            record.created_at_seconds,
             record.details,
         )
 
@@ -362,26 +362,25 @@ class SqliteStore(BaseStore):
             found.update((key, RecordInfo(key, *info)) for _, key, *info in rows)
         return found
 
+    def remove_leftovers(self, *, older_than_seconds: float, dry_run: bool) -> Leftovers:
+        """See `HasLeftovers`."""
+        with self._connection as connection:
+            named = {file for (file,) in connection.execute("SELECT file FROM records WHERE file IS NOT NULL")}
+        with self._connection.translating():
+            return self._values.remove_all_but(named, older_than_seconds=older_than_seconds, dry_run=dry_run)
+
+    def compact(self) -> None:
+        """See `HasLeftovers`."""
+        with self._connection:
+            connection = self._connection.in_place()
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     @again_when_mended
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`."""
         with self._connection:
             return self._connection.locks().claim(key)
-
-
-class _Origins(dict[int, Origin]):
-    """Origins by number, read when they are first asked for."""
-
-    def __init__(self, read: Callable[[int], Origin | None]) -> None:
-        super().__init__()
-        self._read = read
-
-    def __missing__(self, number: int) -> Origin:
-        origin = self._read(number)
-        if origin is None:
-            return _NO_ORIGIN
-        self[number] = origin
-        return origin
 
 
 @contextmanager

@@ -10,11 +10,13 @@ import mmap
 import os
 import re
 import sys
+from collections.abc import Container
 from contextlib import suppress
 from weakref import WeakSet
 
 from .._record import Buffer, Key, Payload, size_of
 from ._folder import make_private, open_private, sync_folder
+from ._leftovers import Leftovers, remove_files
 
 _MAP_FROM_BYTES = 1 << 20  # below, reading is as fast, and takes no descriptor
 _MOST_MAPS = 0 if sys.version_info >= (3, 13) else 256
@@ -90,6 +92,15 @@ class Values:
             mapped = mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_COPY)
             self._maps.add(mapped)
         return memoryview(mapped)
+
+    def remove_all_but(self, named: Container[str], *, older_than_seconds: float, dry_run: bool) -> Leftovers:
+        """Remove the files that have none of these names."""
+        return remove_files(
+            self._folder,
+            lambda name: name not in named and _NAME.fullmatch(name) is not None,
+            older_than_seconds=older_than_seconds,
+            dry_run=dry_run,
+        )
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""

@@ -56,6 +56,8 @@ class OneProcessStoreConformance:
         assert content_of(found) == b"in three parts"
         assert found is not None
         assert found[:4] == record[:4]
+        assert found.created_at_seconds == record.created_at_seconds
+        assert store.get_many([record.key])[record.key].created_at_seconds == record.created_at_seconds
 
     def test_the_absent_is_none(self, store: Store) -> None:
         """A key without a record gives None, and is in no answer."""

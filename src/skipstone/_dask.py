@@ -1,0 +1,57 @@
+"""Calls as tasks of Dask: on the cluster of the current client, or of an executor's."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+from ._crew import Job
+from ._elsewhere import run_in_worker
+from ._processes import RemoteCrew
+
+
+class DaskCrew(RemoteCrew):
+    """Tasks of Dask, one for each chunk. Dask runs those again whose worker dies."""
+
+    def __init__(self, job: Job, executor: Any | None) -> None:
+        """Find the client.
+
+        Args:
+            job: What the tasks have in common.
+            executor: What `client.get_executor(...)` returned; None: the current client is asked for one.
+
+        Raises:
+            ValueError: There is no client.
+        """
+        super().__init__(job)
+        client, options = (_current_client(), {}) if executor is None else (executor._client, executor._kwargs)
+        self._client = client
+        # Dask would take two calls with the same arguments for one, and the answer of an earlier map for that of this.
+        self._executor = client.get_executor(**{**options, "pure": False})
+
+    @property
+    def workers(self) -> int:
+        """How many threads the cluster has now."""
+        return max(1, int(sum(self._client.nthreads().values())))
+
+    def send(self, tasks: bytes) -> Future[bytes]:
+        done: Future[bytes] = self._executor.submit(run_in_worker, self._parcel, tasks)
+        return done
+
+    def end(self, *, at_once: bool) -> None:
+        if at_once:
+            self._executor.shutdown(wait=False)
+        super().end(at_once=at_once)
+
+
+def _current_client() -> Any:
+    from distributed import get_client
+
+    try:
+        return get_client()
+    except ValueError as error:
+        message = (
+            'executor="dask" needs a client: connect to your cluster with distributed.Client(address), or begin one '
+            "on this machine with distributed.Client()"
+        )
+        raise ValueError(message) from error

@@ -1,0 +1,56 @@
+"""Calls as tasks of Ray: on the cluster that this process is connected to, or on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import ray
+
+from ._crew import Job
+from ._elsewhere import run_in_worker
+from ._processes import RemoteCrew
+
+
+class RayCrew(RemoteCrew):
+    """Tasks of Ray, one for each chunk. Ray runs those again whose worker dies."""
+
+    def __init__(self, job: Job, remote: Callable[..., Any] | None) -> None:
+        """Connect to the cluster, or begin one on this machine.
+
+        Args:
+            job: What the tasks have in common.
+            remote: What `ray.remote` is, or returns for what each chunk needs: `ray.remote(num_gpus=1)`.
+        """
+        if not ray.is_initialized():
+            ray.init()
+        super().__init__(job)
+        self._run: Any = (remote or ray.remote)(run_in_worker)
+        self._stored_parcel = ray.put(self._parcel)  # sent once to each machine
+        self._refs: dict[Future[bytes], Any] = {}
+
+    @property
+    def workers(self) -> int:
+        """How many chunks the cluster has room for."""
+        options: dict[str, Any] = self._run._default_options
+        needed = {
+            "CPU": options.get("num_cpus", 1),
+            "GPU": options.get("num_gpus"),
+            **(options.get("resources") or {}),
+        }
+        there = ray.cluster_resources()
+        return max(1, int(min(there.get(name, 0) / count for name, count in needed.items() if count)))
+
+    def send(self, tasks: bytes) -> Future[bytes]:
+        ref = self._run.remote(self._stored_parcel, tasks)
+        done: Future[bytes] = ref.future()
+        self._refs[done] = ref
+        done.add_done_callback(self._refs.pop)
+        return done
+
+    def end(self, *, at_once: bool) -> None:
+        if at_once:
+            for ref in list(self._refs.values()):
+                ray.cancel(ref, force=True)
+        super().end(at_once=at_once)

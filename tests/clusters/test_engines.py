@@ -1,0 +1,209 @@
+"""`Checkpoint.map` on Ray and Dask: what is missing runs there, once, and is saved where it runs."""
+
+import functools
+import os
+import signal
+import sys
+from dataclasses import dataclass
+
+import cloudpickle
+import pytest
+
+from skipstone import Failure, MapSummary, NullCheckpoint, cache_with_checkpoint
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
+
+TIMES_A_WORKER_MAY_DIE = 4
+
+
+@dataclass
+class Document:
+    number: int
+    runs: str
+    """A file that the numbers of documents that ran are written to."""
+
+
+@cache_with_checkpoint(id="document.number")
+def embed(document):
+    note(document.runs, document.number)
+    return [document.number, os.getpid()]
+
+
+@cache_with_checkpoint(id="document.number")
+def nested(document):
+    return embed(document)[0] + 1
+
+
+@cache_with_checkpoint(id="document.number")
+def choosy(document):
+    if document.number < 0:
+        raise ValueError(f"{document.number} is negative")
+    return document.number
+
+
+@cache_with_checkpoint(id="document.number", each="documents")
+def embed_all(documents):
+    for document in documents:
+        note(document.runs, document.number)
+    return [-document.number for document in documents]
+
+
+def deadly(times, document):
+    note(document.runs, document.number)
+    if document.number == 3 and read(document.runs).count("3") <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return document.number
+
+
+class Loud:
+    """Notes which process loads it."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def __reduce__(self):
+        return os.system, (f"echo $PPID >> {self.log}",)
+
+
+@cache_with_checkpoint(id="number")
+def loud(log, number):
+    return Loud(log)
+
+
+def note(path, number):
+    with open(path, "a") as file:
+        file.write(f"{number}\n")
+
+
+def read(path):
+    with open(path) as file:
+        return file.read().split()
+
+
+@pytest.fixture
+def documents(tmp_path):
+    return functools.partial(Document, runs=str(tmp_path / "runs"))
+
+
+def test_what_is_done_does_not_run_again(checkpoint, engine, documents):
+    """Results come in order, from other processes; a second map runs what is new; counts are those of all workers."""
+    results = list(checkpoint.map(embed, map(documents, range(100)), executor=engine))
+    assert [number for number, _ in results] == list(range(100))
+    assert os.getpid() not in {process for _, process in results}
+    again = checkpoint.map(embed, map(documents, range(120)), executor=engine)
+    assert [number for number, _ in again] == list(range(120))
+    assert again.summary() == MapSummary(done_before=100, done_now=20, failed=0)
+    assert sorted(map(int, read(documents(0).runs))) == list(range(120))
+    assert checkpoint.stats().misses == 120
+
+
+def test_results_stay_where_they_are(checkpoint, engine, tmp_path):
+    """A result is written by the process that computed it, and loaded by this one only if it is asked for."""
+    log = tmp_path / "loads"
+    mapping = functools.partial(loud, str(log))
+    assert checkpoint.map(mapping, range(10), executor=engine).drain() == MapSummary(0, 10, 0)
+    assert not log.exists()
+    assert {record.process for record in checkpoint.records()} - {os.getpid()}
+    assert len(list(checkpoint.map(mapping, range(10), executor=engine))) == 10
+    assert read(log) == [str(os.getpid())] * 10
+
+
+def test_the_current_checkpoint_travels(checkpoint, engine, documents):
+    """Decorated functions that are called inside a worker are looked up, and kept, in the same store."""
+    assert list(checkpoint.map(nested, map(documents, range(5)), executor=engine)) == [1, 2, 3, 4, 5]
+    assert [embed(documents(number))[0] for number in range(5)] == list(range(5))
+    assert len(read(documents(0).runs)) == 5
+
+
+def test_failures(checkpoint, engine, documents):
+    """An error is raised with its id, or stands as a Failure in the result's place; attempts are counted."""
+    with pytest.raises(ValueError, match="-1 is negative") as caught:
+        list(checkpoint.map(choosy, [documents(-1)], executor=engine))
+    assert any("choosy for id '-1'" in note for note in caught.value.__notes__)
+    one, failure = checkpoint.map(choosy, map(documents, [1, -1]), executor=engine, on_error="return")
+    assert (one, type(failure), failure.attempts) == (1, Failure, 2)
+
+
+def test_batches(checkpoint, engine, documents):
+    """Only missing items are put together; each has a record of its own."""
+    for _ in range(2):
+        results = checkpoint.map(embed_all, map(documents, range(20)), executor=engine, batch_size=8)
+        assert list(results) == [-number for number in range(20)]
+    assert sorted(map(int, read(documents(0).runs))) == list(range(20))
+
+
+def test_switched_off(engine, documents):
+    """With NullCheckpoint everything runs, and results come back."""
+    off = NullCheckpoint()
+    for _ in range(2):
+        results = list(off.map(embed, map(documents, range(10)), executor=engine))
+        assert [number for number, _ in results] == list(range(10))
+    assert off.stats().misses == len(read(documents(0).runs)) == 20
+
+
+def test_a_worker_that_dies_is_replaced(checkpoint, engine, documents):
+    """What it had done is not done again, and its call runs in another one."""
+    mapping = functools.partial(deadly, 1)
+    results = checkpoint.map(mapping, map(documents, range(8)), executor=engine, id="document.number")
+    assert list(results) == list(range(8))
+    assert sorted(read(documents(0).runs)) == sorted("012334567")
+
+
+def test_a_call_that_kills_its_workers(checkpoint, engine, documents):
+    """The engine gives it up at last, with an error; what was done is there."""
+    mapping = functools.partial(deadly, TIMES_A_WORKER_MAY_DIE)
+    with pytest.raises(Exception, match=r"(?i)worker"):
+        list(checkpoint.map(mapping, map(documents, range(4)), executor=engine, id="document.number"))
+    assert {"0", "1", "2"} <= {record.call_id for record in checkpoint.records()}
+    assert read(documents(0).runs).count("3") == TIMES_A_WORKER_MAY_DIE
+
+
+def test_what_ray_is_to_give_a_worker(checkpoint, on_ray, documents):
+    """`ray.remote(...)` says what each worker needs; as many run as there is room for."""
+    import ray
+
+    results = list(checkpoint.map(embed, map(documents, range(20)), executor=ray.remote(num_cpus=2)))
+    assert [number for number, _ in results] == list(range(20))
+    assert len({process for _, process in results}) == 1
+
+
+def test_the_executor_of_a_dask_client(checkpoint, on_dask, documents):
+    """It is one of the standard library's kind. Each map is a new one to it."""
+    from distributed import get_client
+
+    pool = get_client().get_executor()
+    off = NullCheckpoint()
+    for _ in range(2):
+        assert len(list(off.map(embed, map(documents, range(3)), executor=pool))) == 3
+        assert len(list(checkpoint.map(embed, map(documents, range(3)), executor=pool))) == 3
+    assert len(read(documents(0).runs)) == 9
+    assert pool.submit(int, "3").result() == 3
+
+
+@pytest.mark.filterwarnings(r"ignore:::ray\.")  # deprecated settings of its own
+def test_ray_data(checkpoint, on_ray, documents):
+    """A wrapped function over batches of Ray Data skips the items that are done."""
+    import numpy as np
+    import ray
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+    def embed_batch(batch):
+        return {"vector": np.array(embed_all([documents(int(number)) for number in batch["id"]]))}
+
+    for count in (10, 15):
+        rows = ray.data.range(count).map_batches(checkpoint.wrap(embed_batch), batch_size=4).take_all()
+        assert sorted(row["vector"] for row in rows) == [-number for number in reversed(range(count))]
+    assert sorted(map(int, read(documents(0).runs))) == list(range(15))
+
+
+def test_a_dask_bag(checkpoint, on_dask, documents):
+    """A wrapped function over the items, or over the partitions, of a bag skips what is done."""
+    from dask import bag
+
+    for count in (6, 8):
+        items = bag.from_sequence(list(map(documents, range(count))), npartitions=3)
+        assert items.map(checkpoint.wrap(nested)).compute() == list(range(1, count + 1))
+        vectors = items.map_partitions(checkpoint.wrap(lambda part: embed_all(list(part)))).compute()
+        assert vectors == [-number for number in range(count)]
+    assert sorted(map(int, read(documents(0).runs))) == sorted([*range(8)] * 2)
