@@ -3,7 +3,6 @@
 import hashlib
 import os
 import pickle
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skipstone import StoreFormatError, StoreUnavailableError, open_checkpoint
+from skipstone import StoreFormatError, StoreUnavailableError, UnsafeStoreError, open_checkpoint
 from skipstone._catalogue import Catalogue, RecordQuery, StepName
 from skipstone._catalogue._errors_alike import pattern_of
 from skipstone._catalogue._scales import edges_between, width_for
@@ -109,6 +108,8 @@ def ask_everything(config):
             step.distribution(of)
         page = step.records()
         step.stored([record.key for record in page.records])
+        step.told_runs()
+        step.verify()
         step.close()
     return overview
 
@@ -133,12 +134,17 @@ def test_a_long_name_is_told_by_its_folder():
     assert name_in(folder) == folder
 
 
-def test_runs_are_no_steps(tmp_path):
-    """What a step keeps beside itself is not told as a step."""
-    with open_checkpoint("load", {"artifacts_dir": tmp_path}) as checkpoint:
-        checkpoint.load_or_run(str, 1, 1)
-    shutil.copytree(tmp_path / "checkpoint/default/load", tmp_path / "checkpoint/default/load~runs")
-    assert [name.step for name in Catalogue({"artifacts_dir": tmp_path}).steps()] == ["load"]
+def test_runs_are_no_steps(config):
+    """What a step keeps of its runs, beside itself, is told as runs, and not as a step."""
+    catalogue = Catalogue(config)
+    names = catalogue.steps()
+    assert [name.step for name in names] == ["Answer / questions", "load", "load"]
+    told = [catalogue.step(name).told_runs() for name in names]
+    assert [(run.stats.misses, run.stats.failures, run.state) for (run,) in told] == [
+        (1, 0, "ended"),
+        (13, 2, "ended"),
+        (1, 0, "ended"),
+    ]
 
 
 def test_totals(config):
@@ -246,6 +252,76 @@ def test_one_record(step):
     assert (record.call_id, record.function, record.process) == ("Large_1", "builtins.bytes", os.getpid())
     assert step.stored([found.key])[found.key].origin.encoding == "pickle"
     assert step.record(b"0" * 16) is None
+
+
+def test_values_are_shown_where_that_runs_no_code(tmp_path):
+    """Results of msgpack and JSON are shown; a pickle is loaded only when that is asked for, and from safe folders."""
+    config = {"artifacts_dir": tmp_path}
+    for serializer in ("json", "msgpack", "pickle"):
+        with open_checkpoint(serializer, config | {"serializer": serializer, "compression": "zstd"}) as checkpoint:
+            checkpoint.load_or_run(dict, "x", a=["y"] * 100)
+    catalogue = Catalogue(config)
+    json, msgpack, pickled = map(catalogue.step, catalogue.steps())
+    for step in (json, msgpack):
+        (key,) = step.keys()
+        assert step.value(key).value == {"a": ["y"] * 100}
+    (key,) = pickled.keys()
+    assert not pickled.value(key).is_shown
+    assert pickled.value(key, unpickle=True).value == {"a": ["y"] * 100}
+    os.chmod(tmp_path / "checkpoint/default/pickle", 0o777)
+    with pytest.raises(UnsafeStoreError):
+        pickled.value(key, unpickle=True)
+    assert not pickled.value(b"0" * 16).is_shown
+
+
+def test_encrypted_ids_are_found(tmp_path):
+    """With the key, ids that are encrypted are shown, searched and sorted as they were; without it, they are not told."""
+    config = {"artifacts_dir": tmp_path, "encryption_key": "secret" * 8}
+    with open_checkpoint("load", config) as checkpoint:
+        fill(checkpoint)
+    step = Catalogue(config).step(Catalogue(config).steps()[0])
+    assert [record.call_id for record in step.records(RecordQuery(search="arge")).records] == ["Large_1"]
+    ids = [record.call_id for record in step.records(RecordQuery(sort="id", descending=False)).records]
+    assert ids == sorted(ids)
+    assert step.failure_groups()[0].example.failure.call_id == "31"
+    assert step.verify().is_good
+    other = Catalogue({"artifacts_dir": tmp_path})
+    assert "doc" not in repr(other.step(other.steps()[0]).records())
+
+
+def test_verify_finds_damage(config):
+    """A changed byte, a missing file and an orphan are found, each by itself; nothing is repaired."""
+    catalogue = Catalogue(config)
+    name = StepName("default", "load", "default/load")
+    count, *_ = catalogue.step(name).verify()
+    assert catalogue.step(name).verify() == (count, 0, [], [], [])
+    assert count > 13 + 2 + 3  # records, failures and items
+    if "store" in config:
+        (path,) = [
+            path
+            for path in Path(config["store"].removeprefix("file://")).glob("default/load/records/*/*")
+            if path.stat().st_size > 100_000
+        ]
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        found = catalogue.step(name).verify()
+        assert (found.damaged, found.damages[0].call_id) == (1, "Large_1")
+        return
+    values = Path(config["artifacts_dir"]) / "checkpoint/default/load/values"
+    (value,) = values.glob("*/*.value")
+    orphan = value.with_name("0" * 30 + "-00000000.value")
+    orphan.write_bytes(b"left")
+    assert catalogue.step(name).verify().orphans == []  # it may be just being saved
+    os.utime(orphan, (0, 0))
+    content = value.read_bytes()
+    value.write_bytes(content[:-1] + b"x")
+    found = catalogue.step(name).verify()
+    assert (found.intact, found.damaged, [each.size_bytes for each in found.orphans]) == (count - 1, 1, [4])
+    assert found.damages[0].problem == "its checksum or signature does not fit"
+    value.unlink()
+    (damage,) = catalogue.step(name).verify().damages
+    assert (damage.call_id, damage.problem) == ("Large_1", "its value is missing, or was cut")
+    assert not catalogue.step(name).verify().is_good
+    assert orphan.exists()
 
 
 def test_space(config):

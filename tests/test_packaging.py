@@ -38,10 +38,12 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path):
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT, cwd=tmp_path)
     (wheel,) = tmp_path.glob("skipstone-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "skipstone/py.typed" in names
+    assert {"skipstone/py.typed", "skipstone/_report/style.css"} <= set(names)
     assert not [name for name in names if name.startswith(("tests", "docs", "examples"))]
     run(sys.executable, "-m", "venv", tmp_path / "empty", cwd=tmp_path)
     python = tmp_path / "empty/bin/python"
     run(python, "-m", "pip", "install", wheel, cwd=tmp_path)
     (tmp_path / "smoke.py").write_text(SMOKE)
     assert run(python, "-W", "error", "smoke.py", cwd=tmp_path).strip() == "0.1.0"
+    script = tmp_path / "empty/bin/skipstone"  # without the extra, clearing works
+    assert len(run(script, "clear_checkpoints", cwd=tmp_path).splitlines()) == 2

@@ -145,10 +145,16 @@ class AwayStore(MemoryStore):
 
     is_away = False
 
-    def __getattribute__(self, name):
-        if name in {"get", "get_many", "present", "put", "put_many", "delete", "claim"} and self.is_away:
-            raise StoreUnavailableError("it is away")
-        return super().__getattribute__(name)
+    def answering(name):
+        def method(self, *args, **kwargs):
+            if self.is_away:
+                raise StoreUnavailableError("it is away")
+            return getattr(MemoryStore, name)(self, *args, **kwargs)
+
+        return method
+
+    get, get_many, present = answering("get"), answering("get_many"), answering("present")
+    put, put_many, delete, claim = answering("put"), answering("put_many"), answering("delete"), answering("claim")
 
 
 def test_a_near_store_keeps_what_the_far_one_had(tmp_path):

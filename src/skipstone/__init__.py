@@ -63,6 +63,7 @@ from ._stats import Stats
 from ._upkeep import Cleanup
 
 if _typing.TYPE_CHECKING:
+    from ._importing import Imported, import_diskcache, import_joblib, import_pickles
     from ._map import MapResults
     from ._map_async import AsyncMapResults
     from ._transfer import Transfer
@@ -91,6 +92,7 @@ __all__ = [
     "Failure",
     "Failures",
     "IdExpressionError",
+    "Imported",
     "LoadWarning",
     "LocalStorageCheckpoint",
     "MapResults",
@@ -125,6 +127,9 @@ __all__ = [
     "UnstableIdError",
     "cache_with_checkpoint",
     "get_checkpoint",
+    "import_diskcache",
+    "import_joblib",
+    "import_pickles",
     "init_checkpoint",
     "note",
     "open_checkpoint",
@@ -132,7 +137,15 @@ __all__ = [
     "use_checkpoint",
 ]
 
-_LATE = {"AsyncMapResults": "_map_async", "MapResults": "_map", "Transfer": "_transfer"}
+_LATE = {
+    "AsyncMapResults": "_map_async",
+    "Imported": "_importing",
+    "MapResults": "_map",
+    "Transfer": "_transfer",
+    "import_diskcache": "_importing",
+    "import_joblib": "_importing",
+    "import_pickles": "_importing",
+}
 """Names, and the modules that they are imported from when they are asked for: those import much, and many never map."""
 
 for _public in [globals()[name] for name in __all__ if name not in _LATE]:

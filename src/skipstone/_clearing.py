@@ -39,6 +39,18 @@ def clear_checkpoints(artifacts_dir: str) -> list[str]:
     return removed
 
 
+def clear_step(folder: str) -> None:
+    """Delete a step's folder and that of its runs, and nothing else; that of its index, too, where it becomes empty.
+
+    Raises:
+        StoreError: A running process uses it, or it cannot be deleted.
+    """
+    remove_step(folder)
+    remove_step(folder + RUNS)
+    with suppress(OSError):  # there are others
+        os.rmdir(os.path.dirname(folder))
+
+
 def _folders(path: str) -> list[str]:
     with os.scandir(path) as entries:
         return sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))

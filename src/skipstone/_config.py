@@ -1,4 +1,4 @@
-"""The settings of a checkpoint: from a mapping or any object with attributes, then from the environment."""
+"""The settings of a checkpoint: from a mapping or any object, from the environment, and from the project's file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ._codec import Codec
+from ._config_file import config_file
 from ._errors import ConfigError
 from ._naming import shortened
 from ._places import is_shared, problem_with
@@ -90,11 +91,11 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 def resolve(config: ConfigLike, environment: Mapping[str, str] = os.environ) -> CheckpointConfig:
-    """Read the settings from `config`, then from the environment, and check them.
+    """Read the settings, and check them: first from the environment, then from `config`, then from the project's file.
 
     Args:
         config: A mapping, a CheckpointConfig, or any object that has some of its fields as attributes; other
-            attributes are ignored, missing ones take their defaults. None: all defaults.
+            attributes are ignored. What is missing is looked for in the file, and then takes its default.
         environment: `SKIPSTONE_<FIELD>` overrides a field.
 
     Raises:
@@ -106,18 +107,26 @@ def resolve(config: ConfigLike, environment: Mapping[str, str] = os.environ) -> 
         raise ConfigError(message)
     if isinstance(config, Mapping):
         given = dict(config)
-        for name in given:
-            if name not in fields:
-                message = f"config has a key {name!r}, which is no setting; there are: {', '.join(fields)}"
-                raise ConfigError(message)
+        _check_names("config", given)
     else:
         given = {name: getattr(config, name) for name in fields if hasattr(config, name)}
     checked: dict[str, Any] = {name: _checked(name, value) for name, value in given.items()}
+    if len(checked) < len(fields) and (file := config_file()) is not None:
+        _check_names(file.path, file.settings)
+        for name in file.settings.keys() - checked.keys():
+            checked[name] = _checked(name, file.settings[name], file.path)
     for name in fields:
         variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
         if variable in environment:
             checked[name] = _checked(name, _from_text(name, environment[variable]), variable)
     return CheckpointConfig(**checked)
+
+
+def _check_names(source: str, given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in CheckpointConfig._fields:
+            message = f"{source} has a key {name!r}, which is no setting; there are: {', '.join(CheckpointConfig._fields)}"
+            raise ConfigError(message)
 
 
 def secrets_of(value: Any) -> tuple[Any, ...]:
@@ -173,7 +182,11 @@ def _checked(name: str, value: Any, source: str = "config") -> object:
         value = os.fspath(value)
     expected = _expected(name, value)
     if expected:
-        where = f"config.{name}" if source == "config" else f"environment variable {source}"
+        where = f"{name} in {source}"
+        if source == "config":
+            where = f"config.{name}"
+        elif source.startswith(ENVIRONMENT_PREFIX):
+            where = f"environment variable {source}"
         message = f"{where} is {shortened(_without_secrets(name, value))!r} ({type(value).__name__}), expected {expected}"
         raise ConfigError(message)
     return value

@@ -55,6 +55,10 @@ class Contents:
         self._store.delete([failure_key(key) for key in keys])
         return removed
 
+    def forget_failures(self, keys: list[Key]) -> None:
+        """Remove failures, by the keys that they have themselves: the calls are tried again."""
+        self._store.delete(keys)
+
     def history(self, function: KnownFunction, key: Key) -> Iterator[tuple[RecordInfo, object]]:
         """Yield what a call returned, one time after the other."""
         return history_in(self._store, self._codec, function, key)

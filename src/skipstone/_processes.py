@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeAlias
 
@@ -29,38 +30,53 @@ class RemoteCrew(Crew):
         self._current = current_or(job.checkpoint)
         self._parcel, self._dumps = packed(job, self._current, by_value=by_value)
         self._in_flight: dict[_Told, Future[bytes]] = {}
-        self._ended: SimpleQueue[_Told | None] = SimpleQueue()
-        # What takes long is done in a thread of ours: those that an engine calls back in have more to do.
-        self._taker = threading.Thread(target=self._take_all, name="skipstone-answers", daemon=True)
+        self._steps: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._take_steps, name="skipstone-workers", daemon=True)
+        self._lock = threading.Lock()
 
     def send(self, tasks: bytes) -> Future[bytes]:
         """Have `run_in_worker` called with the parcel and these tasks."""
         raise NotImplementedError
 
     def submit(self, tasks: Sequence[Task]) -> _Told:
-        if not self._taker.is_alive():
-            self._taker.start()
         told: _Told = Future()
-        done = self._in_flight[told] = self.send(self._dumps(tasks))
-        done.add_done_callback(lambda _: self._ended.put(told))
+        self._do(partial(self._send, told, tasks))
         return told
 
-    def _take_all(self) -> None:
-        while (told := self._ended.get()) is not None:
-            try:
-                answer: Answer = pickle.loads(self._in_flight.pop(told).result())
-                keep(answer, self._checkpoint, self._current)
-                self._checkpoint._engine.counters.add(answer.stats)
-            except BaseException as error:  # noqa: BLE001 - the worker died, was cancelled, or was interrupted
-                told.set_exception(error)
-            else:
-                told.set_result(answer.outcomes)
+    def _do(self, step: Callable[[], object]) -> None:
+        """Do something in a thread of ours, which no signal interrupts, and where no engine waits for it."""
+        with self._lock:
+            if self._thread.ident is None:
+                self._thread.start()
+        self._steps.put(step)
+
+    def _take_steps(self) -> None:
+        while (step := self._steps.get()) is not None:
+            step()
+
+    def _send(self, told: _Told, tasks: Sequence[Task]) -> None:
+        try:
+            done = self._in_flight[told] = self.send(self._dumps(tasks))
+        except Exception as error:  # noqa: BLE001 - what cannot be pickled, an executor that was shut down
+            told.set_exception(error)
+        else:
+            done.add_done_callback(lambda _: self._do(partial(self._take, told)))
+
+    def _take(self, told: _Told) -> None:
+        try:
+            answer: Answer = pickle.loads(self._in_flight.pop(told).result())
+            keep(answer, self._checkpoint, self._current)
+            self._checkpoint._engine.counters.add(answer.stats)
+        except BaseException as error:  # noqa: BLE001 - the worker died, was cancelled, or was interrupted
+            told.set_exception(error)
+        else:
+            told.set_result(answer.outcomes)
 
     def cancel(self, futures: Sequence[_Told]) -> None:
         """Do nothing: all of it may have begun."""
 
     def end(self, *, at_once: bool) -> None:  # noqa: ARG002
-        self._ended.put(None)
+        self._steps.put(None)
 
 
 class PoolCrew(RemoteCrew):
@@ -80,6 +96,11 @@ class PoolCrew(RemoteCrew):
 
     def send(self, tasks: bytes) -> Future[bytes]:
         return self._pool.submit(run_in_worker, self._parcel, tasks)
+
+    def submit(self, tasks: Sequence[Task]) -> _Told:
+        told: _Told = Future()
+        self._send(told, tasks)  # not in a thread: the first one may fork
+        return told
 
     def cancel(self, futures: Sequence[_Told]) -> None:
         for future in futures:

@@ -78,11 +78,11 @@ class Stats(NamedTuple):
 
 
 def total(several: Iterable[Stats]) -> Stats:
-    """Return what was done in several runs together."""
-    sums: list[Any] = [*Stats()]
-    for stats in several:
-        sums = [_plus(one, other) for one, other in zip(sums, stats, strict=True)]
-    return Stats(*sums)
+    """Return what was done together."""
+    done = Stats()
+    for each in several:
+        done = Stats(*[_plus(one, other) for one, other in zip(done, each, strict=True)])
+    return done
 
 
 def _plus(one: Any, other: Any, *, sign: int = 1) -> Any:

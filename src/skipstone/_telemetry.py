@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -51,7 +51,7 @@ def traced_for(engine: object, counters: Counters) -> Traced:
     if "opentelemetry" not in sys.modules:  # nobody has set a provider
         return untraced
     try:
-        from opentelemetry.trace import get_tracer
+        from opentelemetry.trace import StatusCode, get_tracer
 
         watched = _watched()
     except ImportError:  # another part of it
@@ -59,13 +59,24 @@ def traced_for(engine: object, counters: Counters) -> Traced:
     watched.add(engine, counters)
     tracer = get_tracer("skipstone")
 
-    def traced(part: str, call: Call, together: int = 1) -> AbstractContextManager[object]:
+    @contextmanager
+    def traced(part: str, call: Call, together: int = 1) -> Generator[None]:
         attributes: dict[str, Any] = {_STEP: counters.step, "skipstone.function": call.function.name}
         if together == 1:
             attributes["skipstone.call_id"] = shortened(call.id)
         else:
             attributes["skipstone.batch_size"] = together
-        return tracer.start_as_current_span(f"skipstone.{part}", attributes=attributes)
+        name = f"skipstone.{part}"
+        with tracer.start_as_current_span(
+            name, attributes=attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield
+            except Exception as error:
+                with suppress(Exception):  # an error whose text raises another one must not be replaced by that
+                    span.set_status(StatusCode.ERROR, type(error).__name__)
+                    span.record_exception(error)
+                raise
 
     return traced
 

@@ -8,9 +8,10 @@ import time
 import cloudpickle
 import psutil
 import pytest
-import submitit
 
 from skipstone import Failure, MapSummary, NullCheckpoint, cache_with_checkpoint
+
+submitit = pytest.importorskip("submitit", reason="`make test_slow` installs it")
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # tasks cannot import this file
 
@@ -118,7 +119,7 @@ def test_failures_and_calls_inside(checkpoint, executor, runs):
     assert (one, type(failure), failure.attempts) == (1, Failure, 2)
     assert list(checkpoint.map(nested, [1, 2], executor=executor, workers=1)) == [0, -1]
     assert inner(2) == -2
-    assert checkpoint.stats().hits >= 3
+    assert checkpoint.stats().hits == 1
     assert list(NullCheckpoint().map(inner, [1, 2], executor=executor, workers=1)) == [-1, -2]
 
 

@@ -18,16 +18,20 @@ from ._answers import (
 )
 from ._place import Catalogue
 from ._step import StepCatalogue
+from ._values import Value
+from ._verify import Damage, Orphan, Verification
 
 __all__ = [
     "Bin",
     "Bucket",
     "Catalogue",
     "CodeSummary",
+    "Damage",
     "FailedCall",
     "FailureGroup",
     "FunctionSummary",
     "Growth",
+    "Orphan",
     "Page",
     "RecordQuery",
     "RunSummary",
@@ -36,4 +40,6 @@ __all__ = [
     "StepName",
     "StepSummary",
     "Totals",
+    "Value",
+    "Verification",
 ]

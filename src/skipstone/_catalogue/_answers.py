@@ -115,6 +115,11 @@ class RecordQuery(NamedTuple):
     version: str | None = None
     code: bytes | None = None
     run: str | None = None
+    call_id: str | None = None
+    """The call id as it is shown, whole."""
+    saved_before: float | None = None
+    failures: bool = False
+    """The failures, rather than the records."""
     sort: Sort = "time"
     descending: bool = True
 

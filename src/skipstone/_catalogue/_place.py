@@ -5,16 +5,17 @@ from __future__ import annotations
 from .._config import CheckpointConfig, ConfigLike, codec_of, resolve
 from .._errors import StoreError
 from .._places import LOCAL, checkpoint_folder, places_of, scopes_at, shared_store
-from ..stores._folder import has_files_of_records, name_in
+from .._runs import Runs
+from .._stats import Counters
+from .._upkeep import Cleanup, Upkeep
+from ..stores import MemoryStore, Store
+from ..stores._folder import RUNS, has_files_of_records, name_in
 from ..stores._looking import LookedAtStore
 from ..stores._shared_folder import SharedFolderStore
 from ..stores._urls import shown
 from ._answers import StepName, StepSummary, Totals
 from ._step import StepCatalogue
 from ._tables import ScannedTables, Tables
-
-RUNS = "~runs"
-"""What a scope ends with that holds the runs of a step."""
 
 
 class Catalogue:
@@ -25,6 +26,7 @@ class Catalogue:
 
         Raises:
             ConfigError: A setting has the wrong type or value.
+            MissingExtraError: A setting needs a library that is not installed.
         """
         self.config: CheckpointConfig = resolve(config)
         self.place = places_of(self.config.store)[-1]
@@ -51,7 +53,36 @@ class Catalogue:
 
     def step(self, name: StepName) -> StepCatalogue:
         """Return the catalogue of a step, to be closed."""
-        return StepCatalogue(name, self._tables(name.scope), self._codec)
+        store = self._store(name.scope)
+        is_encrypted = self.config.encryption_key is not None  # what is searched is decrypted, and never on a disk
+        tables: Tables = (
+            store
+            if isinstance(store, LookedAtStore) and not is_encrypted
+            else ScannedTables(store, self._codec.shown, in_memory=is_encrypted)
+        )
+        return StepCatalogue(name, store, tables, self._codec, self._store(name.scope + RUNS))
+
+    def would_remove(self, name: StepName, *, max_bytes: float | None = None) -> Cleanup:
+        """Return what `Checkpoint.gc` of a step would remove.
+
+        Args:
+            name: Of the step.
+            max_bytes: How much its results may take; None: as the config says.
+
+        Raises:
+            StoreUnavailableError: It cannot be read.
+        """
+        store, told = self._store(name.scope), self._store(name.scope + RUNS)
+        runs = Runs(Counters())
+        runs.keep(
+            name.step, lambda: told if not isinstance(told, LookedAtStore) or told.is_there() else MemoryStore()
+        )
+        most = self.config.max_bytes if max_bytes is None else max_bytes
+        try:
+            return Upkeep(store, self._codec, runs, None).clean(self.config.expires_seconds, most, dry_run=True)
+        finally:
+            store.close()
+            told.close()
 
     def overview(self) -> list[StepSummary]:
         """Return what each step comes to; of one that cannot be read, why."""
@@ -66,11 +97,11 @@ class Catalogue:
         finally:
             catalogue.close()
 
-    def _tables(self, scope: str) -> Tables:
+    def _store(self, scope: str) -> Store:
         if self.place == LOCAL:
             folder = f"{checkpoint_folder(self.config)}/{scope}"
             if not has_files_of_records(folder):
                 return LookedAtStore(folder)
-            return ScannedTables(SharedFolderStore(folder, trusted=True))
+            return SharedFolderStore(folder, trusted=True)
         # Whoever can write there may: nothing of it is unpickled.
-        return ScannedTables(shared_store(self.place, self.config._replace(trust_store=True), scope))
+        return shared_store(self.place, self.config._replace(trust_store=True), scope)

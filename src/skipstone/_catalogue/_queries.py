@@ -26,10 +26,8 @@ _INFO = """
 SELECT records.key, function, version, call_id, encoding, code, size, created_at, duration, run, host, process, details
 FROM records JOIN origins ON origins.id = records.origin
 """
-KEYS_OF_FAILURES = """
-SELECT key FROM records WHERE origin IN (SELECT id FROM origins WHERE encoding IN (?1, ?1 || '+aes') AND (?2 IS NULL OR function = ?2))
-ORDER BY sequence
-"""
+ALL_KEYS = "SELECT key FROM records ORDER BY sequence"
+FILES = "SELECT file FROM records WHERE file IS NOT NULL"
 
 
 def page(query: RecordQuery, after: Sequence[Any] | None, limit: int) -> tuple[str, list[Any]]:
@@ -77,14 +75,21 @@ def by_time(start: float, width: float, query: RecordQuery) -> tuple[str, list[A
     )
 
 
+def keys(query: RecordQuery) -> tuple[str, list[Any]]:
+    """Return the query for keys and sizes, in the order of saving, and its parameters."""
+    where, parameters = _where(query)
+    return f"SELECT key, size FROM records WHERE {where} ORDER BY sequence", parameters
+
+
 def _where(query: RecordQuery) -> tuple[str, list[Any]]:
-    """Return the condition for the results that a query asks for, and its parameters."""
+    """Return the condition for what a query asks for, and its parameters."""
+    kind = "is_failure(encoding)" if query.failures else "is_result(encoding)"
     wanted = {"function": query.function, "version": query.version, "code": query.code, "run": query.run}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    origins = " AND ".join(["is_result(encoding)", *(f"{name} = ?" for name in given)])
-    where, parameters = f"origin IN (SELECT id FROM origins WHERE {origins})", [*given.values()]
+    origins = {f"{name} = ?": value for name, value in wanted.items() if value is not None}
+    records = {"call_id = ?": query.call_id, "created_at < ?": query.saved_before}
     if query.search:
-        where += r" AND call_id LIKE ? ESCAPE '\'"
         text = query.search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-        parameters.append(f"%{text}%")
-    return where, parameters
+        records[r"call_id LIKE ? ESCAPE '\'"] = f"%{text}%"
+    given = {condition: value for condition, value in records.items() if value is not None}
+    where = f"origin IN (SELECT id FROM origins WHERE {' AND '.join([kind, *origins])})"
+    return " AND ".join([where, *given]), [*origins.values(), *given.values()]

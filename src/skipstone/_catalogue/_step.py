@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 from .._codec import Codec
 from .._failures import failure_of
-from .._record import FAILURE, Key, Origin, Record, RecordInfo, is_failure, is_result
+from .._record import Key, Origin, Record, RecordInfo, is_failure, is_result
+from .._runs import Run, runs_in
+from ..stores import Store
 from ..stores._looking import LookedAtStore
 from . import _queries
 from ._answers import (
@@ -31,6 +33,8 @@ from ._answers import (
 from ._errors_alike import pattern_of
 from ._scales import edges_between, width_for
 from ._tables import Tables
+from ._values import Value, value_of
+from ._verify import Verification, verified
 
 _KEYS_AT_ONCE = 500
 _FACTS = len(Origin._fields)
@@ -47,15 +51,19 @@ class _Part(NamedTuple):
 class StepCatalogue:
     """The records and failures of one step. May be asked from several threads."""
 
-    def __init__(self, name: StepName, tables: Tables, codec: Codec) -> None:
+    def __init__(self, name: StepName, store: Store, tables: Tables, codec: Codec, runs: Store) -> None:
         self.name = name
+        self._store = store
         self._tables = tables
         self._codec = codec
+        self._runs = runs
         self._known: tuple[object, list[_Part]] = (None, [])
 
     def close(self) -> None:
         """Let go of files and connections; the next question asks the store again."""
         self._tables.close()
+        self._store.close()
+        self._runs.close()
         self._known = (None, [])
 
     def summary(self) -> StepSummary:
@@ -86,6 +94,12 @@ class StepCatalogue:
         found = [RunSummary(run, host, process, _sum(parts)) for (run, host, process), parts in groups]
         return sorted(found, key=lambda run: run.totals.last_at)
 
+    def told_runs(self) -> list[Run]:
+        """Return what runs did, hits included, as they told it; the newest last."""
+        if isinstance(self._runs, LookedAtStore) and not self._runs.is_there():
+            return []
+        return list(runs_in(self._runs))
+
     def _grouped(self, key_of: Callable[[Origin], Any]) -> list[tuple[Any, list[_Part]]]:
         groups: dict[Any, list[_Part]] = defaultdict(list)
         for part in self._parts():
@@ -112,7 +126,7 @@ class StepCatalogue:
         """
         rows = self._tables.ask(*_queries.page(query, json.loads(after) if after else None, limit))
         following = json.dumps(rows[-1][-2:]) if len(rows) == limit else None
-        return Page([self._codec.shown(RecordInfo(*row[:-2])) for row in rows], following)
+        return Page([RecordInfo(*row[:-2]) for row in rows], following)
 
     def count(self, query: RecordQuery = _EVERYTHING) -> int:
         """Return how many records there are."""
@@ -130,11 +144,11 @@ class StepCatalogue:
 
     def growth(self, query: RecordQuery = _EVERYTHING, *, most_buckets: int = 60) -> Growth:
         """Return what was saved when, in spans of a second, a minute, an hour and so on."""
-        first, last = self._tables.ask(*_queries.range_of("created_at", query))[0]
-        if first is None:
+        saved = _sum([part for part in self._parts() if _is_wanted(part.origin, query)])
+        if not saved.records:
             return Growth(1.0, [])
-        width = width_for(last - first, most_buckets)
-        start = first // width * width
+        width = width_for(saved.last_at - saved.first_at, most_buckets)
+        start = saved.first_at // width * width
         found = {row[0]: Totals(*row[1:]) for row in self._tables.ask(*_queries.by_time(start, width, query))}
         return Growth(
             width,
@@ -143,22 +157,37 @@ class StepCatalogue:
 
     def record(self, key: Key) -> RecordInfo | None:
         """Return what is known of a record, or None where there is none of this key."""
-        found = self._tables.infos([key]).get(key)
-        return None if found is None else self._codec.shown(found)
+        info = self._store.infos([key]).get(key)
+        return None if info is None else self._codec.shown(info)
+
+    def value(self, key: Key, *, unpickle: bool = False) -> Value:
+        """Return the result that a record holds, if that runs no code, or with `unpickle`.
+
+        Raises:
+            UnsafeStoreError: It would be unpickled, and others can write to the store.
+        """
+        record = self._store.get(key)
+        if record is None:
+            return Value(is_shown=False, value=None, problem="there is no such record")
+        return value_of(record, self._store, self._codec, unpickle=unpickle)
 
     def stored(self, keys: list[Key]) -> dict[Key, Record]:
         """Return records as they are stored, with their payloads."""
-        return self._tables.get_many(keys)
+        return self._store.get_many(keys)
+
+    def keys(self, query: RecordQuery = _EVERYTHING) -> dict[Key, int]:
+        """Return the keys of records, in the order of saving, and how many bytes each takes."""
+        return dict(self._tables.ask(*_queries.keys(query)))
 
     def failures(self, function: str | None = None) -> Iterator[FailedCall]:
         """Yield the calls that raised and have not succeeded since, in the order of saving."""
-        keys = [key for (key,) in self._tables.ask(_queries.KEYS_OF_FAILURES, [FAILURE, function])]
+        keys = list(self.keys(RecordQuery(function=function, failures=True)))
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             some = keys[start : start + _KEYS_AT_ONCE]
-            infos = self._tables.infos(some)
-            for key, record in self._tables.get_many(some).items():
-                opened = self._codec.opened(record) if key in infos else None
-                if opened is not None:
+            infos = self._store.infos(some)
+            for key, record in self._store.get_many(some).items():
+                opened = self._codec.opened(record)
+                if key in infos and opened is not None:
                     yield FailedCall(key, failure_of(self._codec.shown(infos[key]), opened))
 
     def failure_groups(self, function: str | None = None) -> list[FailureGroup]:
@@ -169,16 +198,18 @@ class StepCatalogue:
         found = [_group(*key, calls) for key, calls in groups.items()]
         return sorted(found, key=lambda group: (-group.calls, -group.last_at))
 
+    def verify(self) -> Verification:
+        """Read every record, and tell which ones are not what was saved."""
+        return verified(self._store, self._tables, self._codec)
+
     def space(self) -> Space | None:
         """Return what a step on a disk of this machine takes there, or None for another store."""
-        store = self._tables
+        store = self._store
         if not isinstance(store, LookedAtStore):
             return None
         database_bytes, log_bytes = store.state()[-2:]
-        free_pages, page_bytes = (
-            self._tables.ask(f"PRAGMA {each}")[0][0] for each in ("freelist_count", "page_size")
-        )
-        values, values_bytes = self._tables.ask(_queries.IN_FILES)[0]
+        free_pages, page_bytes = (store.ask(f"PRAGMA {each}")[0][0] for each in ("freelist_count", "page_size"))
+        values, values_bytes = store.ask(_queries.IN_FILES)[0]
         return Space(database_bytes, log_bytes, free_pages * page_bytes, values_bytes, values)
 
 
@@ -187,6 +218,17 @@ def _part(origin: Origin, sums: tuple[Any, ...]) -> _Part:
     records = count if is_result(origin.encoding) else 0
     failures = count if is_failure(origin.encoding) else 0
     return _Part(origin, Totals(records, failures, size_bytes, seconds if records else 0.0, first_at, last_at))
+
+
+def _is_wanted(origin: Origin, query: RecordQuery) -> bool:
+    """Tell whether records of an origin may be among those that are asked for."""
+    wanted = (
+        (query.function, origin.function),
+        (query.version, origin.version),
+        (query.code, origin.code),
+        (query.run, origin.run),
+    )
+    return is_result(origin.encoding) and all(each in (None, there) for each, there in wanted)
 
 
 def _sum(parts: list[_Part]) -> Totals:

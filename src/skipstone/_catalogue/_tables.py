@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
-from .._record import Key, Record, RecordInfo, is_result
+from .._record import RecordInfo
 from ..stores import Store
+from ..stores._looking import define
 
 _TABLES = """
 CREATE TABLE origins (
@@ -26,7 +27,7 @@ INSERT OR REPLACE INTO records (key, origin, call_id, created_at, duration, size
 
 
 class Tables(Protocol):
-    """Where the records of a step are found by SQL; their payloads by key."""
+    """Where the records of a step are found by SQL."""
 
     def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return the rows that a query finds in the tables `records` and `origins`."""
@@ -34,14 +35,6 @@ class Tables(Protocol):
 
     def state(self) -> object:
         """Return what is another one whenever the tables have changed."""
-        ...
-
-    def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
-        """See `Store`."""
-        ...
-
-    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
-        """See `Store`."""
         ...
 
     def close(self) -> None:
@@ -55,8 +48,10 @@ class ScannedTables:
     They are in memory while they are small, and otherwise in a nameless file that is gone with the process.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, shown: Callable[[RecordInfo], RecordInfo], *, in_memory: bool) -> None:
         self._store = store
+        self._shown = shown
+        self._file = ":memory:" if in_memory else ""
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
 
@@ -64,20 +59,12 @@ class ScannedTables:
         """See `Tables`."""
         with self._lock:
             if self._connection is None:
-                self._connection = _copy_of(self._store)
+                self._connection = self._copy()
             return self._connection.execute(query, parameters).fetchall()
 
     def state(self) -> object:
         """See `Tables`."""
         return self._connection
-
-    def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
-        """See `Tables`."""
-        return self._store.get_many(keys)
-
-    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
-        """See `Tables`."""
-        return self._store.infos(keys)
 
     def close(self) -> None:
         """See `Tables`; the next question asks the store again."""
@@ -85,25 +72,23 @@ class ScannedTables:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
-            self._store.close()
+
+    def _copy(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
+        try:
+            define(connection)
+            connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES} BEGIN")
+            connection.executemany(_NEW_RECORD, _rows(connection, map(self._shown, self._store.scan())))
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
-def _copy_of(store: Store) -> sqlite3.Connection:
-    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    try:
-        connection.create_function("is_result", 1, is_result, deterministic=True)
-        connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES} BEGIN")
-        connection.executemany(_NEW_RECORD, _rows(connection, store))
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _rows(connection: sqlite3.Connection, store: Store) -> Iterator[tuple[object, ...]]:
+def _rows(connection: sqlite3.Connection, infos: Iterable[RecordInfo]) -> Iterator[tuple[object, ...]]:
     numbers: dict[tuple[object, ...], int] = {}
-    for info in store.scan():
+    for info in infos:
         origin = _origin_of(info)
         number = numbers.get(origin)
         if number is None:

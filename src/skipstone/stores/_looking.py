@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from glob import glob
 from typing import Any
 
-from .._record import is_result
+from .._record import is_failure, is_result
 from ._connection import DATABASE, Connection
 from ._folder import scopes_below
 from ._read_only import standing
-from ._sqlite import SqliteStore
+from ._sqlite import VALUES, SqliteStore
 
 # No memory map: where nothing is locked, a file that somebody compacts would be cut under it.
 _SETTINGS = ("cache_size = -65536", "temp_store = MEMORY")
@@ -43,6 +45,24 @@ class LookedAtStore(SqliteStore):
         is_locked = before[-1] > 0  # where there is a log, readers and writers know of each other
         return not is_locked and self.state()[:-1] != before[:-1]
 
+    def is_there(self) -> bool:
+        """Tell whether there is a database."""
+        return os.path.exists(f"{self.folder}/{DATABASE}")
+
+    def check_owner(self) -> None:
+        """Refuse a folder in which others could plant something, before anything of it is unpickled.
+
+        Raises:
+            UnsafeStoreError: Others own it or can write to it.
+        """
+        self._connection._check_owner()
+
+    def value_files(self) -> Iterator[tuple[str, str]]:
+        """Yield the files of large results, named as their rows would name them, and their paths."""
+        root = f"{self.folder}/{VALUES}"
+        for name in glob("*/*.value", root_dir=root):
+            yield name, f"{root}/{name}"
+
     def state(self) -> tuple[int, ...]:
         """Return what is another one whenever a record was saved or removed."""
         with self._connection.translating():
@@ -52,8 +72,14 @@ class LookedAtStore(SqliteStore):
 def _answer(connection: sqlite3.Connection, query: str, parameters: Sequence[Any]) -> list[Any]:
     for setting in _SETTINGS:
         connection.execute(f"PRAGMA {setting}").close()
-    connection.create_function("is_result", 1, is_result, deterministic=True)
+    define(connection)
     return connection.execute(query, parameters).fetchall()
+
+
+def define(connection: sqlite3.Connection) -> None:
+    """Let queries ask what kind of record an encoding is of."""
+    connection.create_function("is_result", 1, is_result, deterministic=True)
+    connection.create_function("is_failure", 1, is_failure, deterministic=True)
 
 
 def scopes(root: str) -> list[str]:

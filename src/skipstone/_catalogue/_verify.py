@@ -1,0 +1,101 @@
+"""Every record is read: is it what was saved, and is there anything that no record names?"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .._codec import Codec
+from .._record import Key, Record, parts_of, size_of
+from ..stores import Store
+from ..stores._looking import LookedAtStore
+from . import _queries
+from ._tables import Tables
+
+_KEYS_AT_ONCE = 100
+_BEING_SAVED_SECONDS = 600
+_MOST_PROBLEMS = 1000
+
+
+class Damage(NamedTuple):
+    """A record that is not what was saved."""
+
+    key: Key
+    function: str
+    call_id: str
+    problem: str
+
+
+class Orphan(NamedTuple):
+    """A file of a result that no record names: what a killed process leaves."""
+
+    path: str
+    size_bytes: int
+
+
+class Verification(NamedTuple):
+    """What was found."""
+
+    intact: int
+    """Records, failures, and what else is kept beside them, such as items of generators, that are what was saved."""
+    damaged: int
+    damages: list[Damage]
+    """The first thousand of them."""
+    orphans: list[Orphan]
+    database: list[str]
+    """What SQLite finds wrong with the database of a local step."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is damaged; orphans do no harm."""
+        return not self.damaged and not self.database
+
+
+def verified(store: Store, tables: Tables, codec: Codec) -> Verification:
+    """Read all records of a step.
+
+    Raises:
+        StoreUnavailableError: They cannot be read.
+    """
+    orphans = list(_orphans(store)) if isinstance(store, LookedAtStore) else []
+    keys = [key for (key,) in tables.ask(_queries.ALL_KEYS)]
+    damages: list[Damage] = []
+    damaged = intact = 0
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        records = store.get_many(some)
+        wrong = {key: problem for key in some if (problem := _problem(codec, records.get(key)))}
+        intact += len(some) - len(wrong)
+        for key, info in store.infos(list(wrong)).items():  # without those that were removed meanwhile
+            damaged += 1
+            if len(damages) < _MOST_PROBLEMS:
+                damages.append(Damage(key, info.function, codec.shown(info).call_id, wrong[key]))
+    return Verification(intact, damaged, damages, orphans, _database(store))
+
+
+def _problem(codec: Codec, record: Record | None) -> str:
+    if record is not None and codec.is_intact(record):
+        return ""
+    is_missing = record is None or not size_of(parts_of(record.payload))
+    return "its value is missing, or was cut" if is_missing else "its checksum or signature does not fit"
+
+
+def _orphans(store: LookedAtStore) -> Iterator[Orphan]:
+    there = list(store.value_files())
+    named = {name for (name,) in store.ask(_queries.FILES)}
+    for name, path in there:
+        if name not in named:
+            try:
+                facts = os.stat(path)
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            if time.time() - facts.st_mtime > _BEING_SAVED_SECONDS:
+                yield Orphan(path, facts.st_size)
+
+
+def _database(store: Store) -> list[str]:
+    if not isinstance(store, LookedAtStore):
+        return []
+    return [text for (text,) in store.ask("PRAGMA integrity_check") if text != "ok"]

@@ -1,0 +1,76 @@
+"""What a report tells, gathered from a catalogue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .._catalogue import Catalogue, FailureGroup, FunctionSummary, Growth, StepName, StepSummary, Totals
+from .._errors import StoreError
+from .._runs import Run
+from .._stats import Stats, total
+
+MOST_RUNS = 40
+"""The latest ones are shown."""
+
+
+class StepReport(NamedTuple):
+    """What is told of a step."""
+
+    summary: StepSummary
+    functions: list[FunctionSummary]
+    growth: Growth
+    failures: list[FailureGroup]
+    runs: list[Run]
+    """The newest last."""
+
+    @property
+    def title(self) -> str:
+        """Index and step."""
+        return f"{self.summary.name.index_name} / {self.summary.name.step}"
+
+
+class Report(NamedTuple):
+    """What is told of a place."""
+
+    title: str
+    place: str
+    made_at: float
+    steps: list[StepReport]
+
+    @property
+    def totals(self) -> Totals:
+        """What all steps come to."""
+        totals = Totals()
+        for step in self.steps:
+            totals = totals.plus(step.summary.totals)
+        return totals
+
+    @property
+    def runs(self) -> list[tuple[StepReport, Run]]:
+        """The latest runs of all steps, the newest last."""
+        runs = [(step, run) for step in self.steps for run in step.runs]
+        return sorted(runs, key=lambda each: each[1].started_at_seconds)[-MOST_RUNS:]
+
+    @property
+    def stats(self) -> Stats:
+        """What all runs that are known of have done."""
+        return total(run.stats for step in self.steps for run in step.runs)
+
+
+def gathered(catalogue: Catalogue, names: Iterable[StepName], title: str) -> Report:
+    """Ask a catalogue for what a report tells; of a step that cannot be read, it tells why."""
+    return Report(title, catalogue.shown_place, time.time(), [_step(catalogue, name) for name in names])
+
+
+def _step(catalogue: Catalogue, name: StepName) -> StepReport:
+    asked = catalogue.step(name)
+    try:
+        return StepReport(
+            asked.summary(), asked.functions(), asked.growth(), asked.failure_groups(), asked.told_runs()
+        )
+    except StoreError as error:
+        return StepReport(StepSummary(name, 0, Totals(), str(error)), [], Growth(1.0, []), [], [])
+    finally:
+        asked.close()

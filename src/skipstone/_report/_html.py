@@ -1,0 +1,203 @@
+"""A report as one HTML file that asks for nothing: no script, no request, styles of its own alone."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+
+from .._catalogue import FailureGroup, Totals
+from .._stats import Stats, number, total
+from .._units import count_text, duration_text, moment_text, plain_text, size_text
+from ._charts import Bar, bars
+from ._facts import MOST_RUNS, Report, StepReport
+
+_KINDS = ("hits", "misses", "failures")
+_NUMBERS = ("records", "failures", "size", "time stored", "time saved")
+_NUMBER = ' class="number"'
+_RUN_NUMBERS = (*_KINDS, "ran", "saved")
+
+
+def as_html(report: Report) -> str:
+    """Return the report; whatever is stored is shown as text, never as HTML."""
+    style = files("skipstone._report").joinpath("style.css").read_text(encoding="utf-8")
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    start = (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_text(report.title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+    )
+    parts = (start, _head(report), _steps(report), _runs(report), _failures(report), "</body>\n</html>\n")
+    return "".join(parts)
+
+
+def _text(text: str) -> str:
+    return escape(plain_text(text))
+
+
+def _head(report: Report) -> str:
+    totals, stats = report.totals, report.stats
+    facts = [
+        ("steps", f"{len(report.steps):,}"),
+        ("records", f"{totals.records:,}"),
+        ("failures", f"{totals.failures:,}"),
+        ("size", size_text(totals.size_bytes)),
+        ("time stored", duration_text(totals.seconds)),
+        ("time saved", duration_text(stats.seconds_saved)),
+        *((f"{_text(name)} spent", number(amount)) for name, amount in stats.notes_spent.items()),
+        *((f"{_text(name)} saved", number(amount)) for name, amount in stats.notes_saved.items()),
+    ]
+    shown = "".join(
+        f"<div><dt>{name}</dt><dd{_bad(name == 'failures' and totals.failures)}>{value}</dd></div>"
+        for name, value in facts
+    )
+    return (
+        f"<header>\n<h1>{_text(report.title)}</h1>\n"
+        f'<p class="faint">{_text(report.place)}, {moment_text(report.made_at)}</p>\n'
+        f'<dl class="facts">{shown}</dl>\n</header>\n'
+    )
+
+
+def _bad(is_bad: object, classes: str = "") -> str:
+    names = " ".join(name for name in (classes, "bad" if is_bad else "") if name)
+    return f' class="{names}"' if names else ""
+
+
+def _steps(report: Report) -> str:
+    columns = ("index / step", *_NUMBERS, "last saved", "saved when")
+    head = "".join(f'<th scope="col"{_NUMBER if column in _NUMBERS else ""}>{column}</th>' for column in columns)
+    rows = "".join(_step_rows(step) for step in report.steps)
+    if not rows:
+        return "<main>\n<p>Nothing is stored.</p>\n"
+    return (
+        f'<main>\n<h2>Indexes and steps</h2>\n<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}</tbody>\n</table></div>\n"
+    )
+
+
+def _step_rows(step: StepReport) -> str:
+    if step.summary.problem:
+        return (
+            f'<tr><th scope="row" class="name">{_text(step.title)}</th>'
+            f'<td colspan="7" class="bad">{_text(step.summary.problem)}</td></tr>\n'
+        )
+    saved = duration_text(total(run.stats for run in step.runs).seconds_saved)
+    first = (
+        f'<tr><th scope="row" class="name">{_text(step.title)}</th>'
+        f"{_figures(step.summary.totals, saved)}<td>{_growth(step)}</td></tr>\n"
+    )
+    return first + "".join(
+        f'<tr class="function"><td>{_text(each.function)}'
+        f"{f' version {_text(each.version)}' if each.version else ''}</td>{_figures(each.totals, '')}<td></td></tr>\n"
+        for each in step.functions
+    )
+
+
+def _growth(step: StepReport) -> str:
+    width = step.growth.width_seconds
+    values = [
+        Bar(
+            f"{moment_text(bucket.start_at)}: {count_text(bucket.totals.records, 'record')}",
+            (bucket.totals.records,),
+        )
+        for bucket in step.growth.buckets
+    ]
+    label = f"records saved in each {duration_text(width)}"
+    return bars(values, ("saved",), label=label, width=120, height=24, least_bars=24)
+
+
+def _figures(totals: Totals, saved: str) -> str:
+    numbers = (
+        f"{totals.records:,}",
+        f"<span{_bad(totals.failures)}>{totals.failures:,}</span>",
+        size_text(totals.size_bytes),
+        duration_text(totals.seconds),
+        saved,
+    )
+    shown = "".join(f'<td class="number">{number}</td>' for number in numbers)
+    return f'{shown}<td class="moment">{moment_text(totals.last_at)}</td>'
+
+
+def _runs(report: Report) -> str:
+    runs = report.runs
+    if not runs:
+        return ""
+    values = [
+        Bar(
+            f"{moment_text(run.started_at_seconds)}, {plain_text(step.title)}: {_counts(run.stats)}",
+            (run.stats.hits, run.stats.misses, run.stats.failures),
+        )
+        for step, run in runs
+    ]
+    legend = "".join(
+        f'<li><svg width="10" height="10" aria-hidden="true"><rect class="{kind}" width="10" height="10"/></svg>'
+        f"{kind}</li>"
+        for kind in _KINDS
+    )
+    chart = bars(
+        values, _KINDS, label="hits, misses and failures of each run", width=900, height=140, least_bars=20
+    )
+    rows = "".join(
+        f'<tr><td class="moment">{moment_text(run.started_at_seconds)}</td><td>{_text(step.title)}</td>'
+        f"<td>{_text(run.id)}</td><td{_bad(run.state == 'killed')}>{run.state}</td>"
+        + "".join(f'<td class="number">{number}</td>' for number in _run_figures(run.stats))
+        + "</tr>\n"
+        for step, run in reversed(runs)
+    )
+    columns = ("started", "index / step", "run", "state", *_RUN_NUMBERS)
+    head = "".join(
+        f'<th scope="col"{_NUMBER if column in _RUN_NUMBERS else ""}>{column}</th>' for column in columns
+    )
+    return (
+        f'<h2>Runs</h2>\n<p>{_text(str(report.stats))}</p>\n<div class="wide">{chart}</div>\n'
+        f'<ul class="legend">{legend}<li class="faint">{_span(report)}</li></ul>\n<details><summary>The last {count_text(min(len(runs), MOST_RUNS), "run")}'
+        f'</summary><div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>'
+        f"</details>\n"
+    )
+
+
+def _span(report: Report) -> str:
+    """Say what the bars are."""
+    calls = max(run.stats.hits + run.stats.misses + run.stats.failures for _, run in report.runs)
+    first, last = (moment_text(run.started_at_seconds) for _, run in (report.runs[0], report.runs[-1]))
+    return f"a bar for each run, from {first} to {last}; the tallest: {count_text(calls, 'call')}"
+
+
+def _counts(stats: Stats) -> str:
+    return (
+        f"{count_text(stats.hits, 'hit')}, {count_text(stats.misses, 'miss', 'misses')}, "
+        f"{count_text(stats.failures, 'failure')}"
+    )
+
+
+def _run_figures(stats: Stats) -> tuple[str, ...]:
+    return (
+        f"{stats.hits:,}",
+        f"{stats.misses:,}",
+        f"{stats.failures:,}",
+        duration_text(stats.seconds_run),
+        duration_text(stats.seconds_saved),
+    )
+
+
+def _failures(report: Report) -> str:
+    shown = "".join(
+        f"<h3>{_text(step.title)}</h3>\n{''.join(map(_failure, step.failures))}"
+        for step in report.steps
+        if step.failures
+    )
+    return f"<h2>Failures</h2>\n{shown}</main>\n" if shown else "</main>\n"
+
+
+def _failure(group: FailureGroup) -> str:
+    example = group.example.failure
+    return (
+        f'<div class="failure"><p>{_text(group.error)}</p>\n'
+        f'<p class="faint">{count_text(group.calls, "call")} of {_text(group.function)}, '
+        f"{count_text(group.attempts, 'attempt')}, last {moment_text(group.last_at)}</p>\n"
+        f"<details><summary>for example id {_text(example.call_id)}</summary>"
+        f"<pre>{escape(example.traceback)}</pre></details></div>\n"
+    )

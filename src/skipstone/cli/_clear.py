@@ -1,0 +1,176 @@
+"""`clear` and `clear_checkpoints`: what is stored is removed, after asking."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Annotated, NamedTuple
+
+import typer
+
+from .._catalogue import Catalogue, RecordQuery, StepName
+from .._clearing import clear_step
+from .._opening import open_checkpoint
+from .._places import LOCAL, checkpoint_folder, places_of
+from .._record import Key
+from .._units import plain_text, size_text
+from ._bare import clear_all
+from ._output import Column, agreed, print_json, print_table, say, warn
+from ._status import FAILED
+from ._where import ArtifactsOption, FunctionOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps
+
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+
+
+class _Found(NamedTuple):
+    """What would go of a step."""
+
+    step: StepName
+    records: dict[Key, int]
+    failures: dict[Key, int]
+    is_all: bool
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(self.records.values()) + sum(self.failures.values())
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("clear", rich_help_panel="Tend")(clear)
+    app.command("clear_checkpoints", hidden=True)(clear_checkpoints)
+
+
+def clear(
+    *,
+    store: StoreOption = "",
+    artifacts_dir: ArtifactsOption = "",
+    index: IndexOption = "",
+    step: StepOption = "",
+    function: FunctionOption = "",
+    call_id: Annotated[str, typer.Option("--id", metavar="ID", help="Only calls with this id.")] = "",
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="AGE", help="Only what was saved longer ago: 90m, 12h, 30d, 4w.")
+    ] = "",
+    code: Annotated[
+        str, typer.Option("--code", metavar="DIGITS", help="Only what this code made: see show and ls --json.")
+    ] = "",
+    only_failures: Annotated[
+        bool, typer.Option("--failures", help="Only failures, so that they are tried again.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove records and failures: all, or those of an index, step, function, id, age or code. Asks first."""
+    catalogue = place(store, artifacts_dir)
+    query = RecordQuery(
+        function=function or None,
+        call_id=call_id or None,
+        code=_code(code) if code else None,
+        saved_before=time.time() - _seconds(older_than) if older_than else None,
+    )
+    is_all = query == RecordQuery() and not only_failures
+    found = [
+        each
+        for name in steps(catalogue, index, step)
+        if (each := _find(catalogue, name, query, only_failures=only_failures, is_all=is_all)).is_all
+        or each.records
+        or each.failures
+    ]
+    if as_json:
+        print_json(
+            [
+                {
+                    "index_name": each.step.index_name,
+                    "step": each.step.step,
+                    "records": len(each.records),
+                    "failures": len(each.failures),
+                    "size_bytes": each.size_bytes,
+                    "removed": not dry_run,
+                }
+                for each in found
+            ]
+        )
+    else:
+        _print(catalogue, found)
+    if dry_run or not found:
+        return
+    if not yes and not agreed("Remove this?", as_json=as_json):
+        warn("nothing was removed")
+        raise typer.Exit(FAILED)
+    for each in found:
+        _remove(catalogue, each)
+    if not as_json:
+        say("removed")
+
+
+def _find(
+    catalogue: Catalogue, name: StepName, query: RecordQuery, *, only_failures: bool, is_all: bool
+) -> _Found:
+    asked = catalogue.step(name)
+    try:
+        records = {} if only_failures else asked.keys(query)
+        return _Found(name, records, asked.keys(query._replace(failures=True)), is_all)
+    finally:
+        asked.close()
+
+
+def _print(catalogue: Catalogue, found: list[_Found]) -> None:
+    if not found:
+        say("nothing to remove")
+        return
+    say(f"in {catalogue.shown_place}", "dim")
+    print_table(
+        [
+            Column("index / step"),
+            Column("records", is_number=True),
+            Column("failures", is_number=True),
+            Column("size", is_number=True),
+        ],
+        [
+            [
+                f"{each.step.index_name} / {each.step.step}",
+                f"{len(each.records):,}",
+                f"{len(each.failures):,}",
+                size_text(each.size_bytes),
+            ]
+            for each in found
+        ],
+    )
+
+
+def _remove(catalogue: Catalogue, found: _Found) -> None:
+    if found.is_all and places_of(catalogue.config.store) == (LOCAL,):
+        clear_step(f"{checkpoint_folder(catalogue.config)}/{found.step.scope}")
+        return
+    settings = catalogue.config._replace(index_name=found.step.index_name)
+    with open_checkpoint(found.step.step, settings) as checkpoint:
+        if found.is_all:
+            checkpoint.clear()
+            return
+        contents = checkpoint._engine.contents
+        contents.forget(list(found.records))
+        contents.forget_failures(list(found.failures))
+
+
+def _seconds(age: str) -> float:
+    match = _AGE.fullmatch(age.strip())
+    if match is None:
+        message = f"{age!r} is no age: a number and s, m, h, d or w, such as 30d"
+        raise typer.BadParameter(message, param_hint="--older-than")
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def _code(digits: str) -> bytes:
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        message = f"{plain_text(digits)!r} is no fingerprint: 16 hexadecimal digits"
+        raise typer.BadParameter(message, param_hint="--code") from None
+
+
+def clear_checkpoints(artifacts_dir: Annotated[str, typer.Argument()] = "artifacts") -> None:
+    """Remove all checkpoints below a folder, without asking, and nothing else."""
+    raise typer.Exit(clear_all(artifacts_dir))

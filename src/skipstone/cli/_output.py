@@ -1,0 +1,128 @@
+"""How commands tell what they found: tables for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .._units import plain_text
+
+_WIDE = 100_000
+_FOLDED_CHARACTERS = 24  # of a text that is longer, at least so much stands in a line
+_BETWEEN = 3  # spaces of two columns
+
+
+def console(*, errors: bool = False) -> Console:
+    """Return what to print to: in colours and as wide as the terminal, or plain and as wide as need be."""
+    file = sys.stderr if errors else sys.stdout
+    return Console(file=file, width=None if file.isatty() else _WIDE, highlight=False, markup=False, emoji=False)
+
+
+def say(text: str = "", style: str = "") -> None:
+    """Print a line."""
+    console().print(Text(text, style), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print a line to stderr."""
+    console(errors=True).print(Text(f"skipstone: {text}", "red"), soft_wrap=True)
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    title: str
+    is_number: bool = False
+    style: str = ""
+    is_extra: bool = False
+    """It is left out, the last one first, where the terminal is too narrow for all."""
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print a table; what does not fit into the terminal is folded, or left out."""
+    out = console()
+    cells = [[cell if isinstance(cell, Text) else Text(plain_text(cell)) for cell in row] for row in rows]
+    shown = _fitting(columns, cells, out.width)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for column in (columns[number] for number in shown):
+        is_whole = column.is_number or column.is_extra
+        align: Literal["left", "right"] = "right" if column.is_number else "left"
+        table.add_column(column.title, justify=align, style=column.style, no_wrap=is_whole, overflow="fold")
+    for row in cells:
+        table.add_row(*(row[number] for number in shown))
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():  # without the spaces that fill a column up
+        print(line.rstrip())  # noqa: T201
+
+
+def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[Text]], width: int) -> list[int]:
+    """Return the numbers of the columns that are shown."""
+    widths = [
+        max([len(column.title), *(row[number].cell_len for row in cells)]) for number, column in enumerate(columns)
+    ]
+    needed = [
+        each if column.is_number or column.is_extra else min(each, _FOLDED_CHARACTERS)
+        for each, column in zip(widths, columns, strict=True)
+    ]
+    shown = list(range(len(columns)))
+    for number in reversed(range(len(columns))):
+        if sum(needed[each] + _BETWEEN for each in shown) <= width:
+            break
+        if columns[number].is_extra:
+            shown.remove(number)
+    return shown
+
+
+def print_json(value: object) -> None:
+    """Print JSON: values with names as objects, keys and fingerprints in hexadecimal digits."""
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=not _takes_unicode())
+    print(text)  # noqa: T201
+
+
+def _takes_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def _plain(value: Any) -> object:
+    names = getattr(value, "_fields", None)
+    if names is not None:
+        return {name: _plain(each) for name, each in zip(names, value, strict=True)}
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    return value
+
+
+def told(value: object, *, as_json: bool, otherwise: Callable[[], None]) -> None:
+    """Print a value as JSON, or for people."""
+    if as_json:
+        print_json(value)
+    else:
+        otherwise()
+
+
+def agreed(question: str, *, as_json: bool) -> bool:
+    """Ask, and tell whether the answer was yes; where there is nobody to ask, it is no."""
+    if as_json:
+        warn("--json does not ask: add --yes or --dry-run")
+        return False
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        say()
+        return False

@@ -1,0 +1,182 @@
+"""`stats` and `watch`: what runs did, and what they are doing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Annotated, NamedTuple
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from .._catalogue import Catalogue, StepName
+from .._runs import Run, RunningMap
+from .._stats import total
+from .._units import count_text, duration_text, moment_text, plain_text, size_text
+from ._output import Column, console, print_json, print_table, say
+from ._where import ArtifactsOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps
+
+_STATE_STYLES = {"running": "green", "killed": "red", "silent": "yellow", "ended": "dim"}
+
+
+class _Told(NamedTuple):
+    step: StepName
+    run: Run
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("stats", rich_help_panel="See")(stats)
+    app.command("watch", rich_help_panel="See")(watch)
+
+
+def stats(
+    *,
+    store: StoreOption = "",
+    artifacts_dir: ArtifactsOption = "",
+    index: IndexOption = "",
+    step: StepOption = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many runs.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List what runs did, the latest last: hits, misses, failures, and the time that was saved."""
+    catalogue = place(store, artifacts_dir)
+    told = _told(catalogue, steps(catalogue, index, step))[-limit:]
+    if as_json:
+        print_json([{"index_name": name.index_name, **run._asdict()} for name, run in told])
+        return
+    if not told:
+        say("no runs")
+        return
+    columns = [
+        Column("started", style="dim", is_extra=True),
+        Column("index / step"),
+        Column("run", style="dim", is_extra=True),
+        Column("state"),
+        *(Column(title, is_number=True) for title in ("hits", "misses", "failures")),
+        *(Column(title, is_number=True, is_extra=True) for title in ("saved", "ran", "written")),
+    ]
+    print_table(columns, [_row(name, run) for name, run in told])
+    say(plain_text(f"\n{count_text(len(told), 'run')}: {total(run.stats for _, run in told)}".lstrip()))
+
+
+def _told(catalogue: Catalogue, names: Iterable[StepName]) -> list[_Told]:
+    found: list[_Told] = []
+    for name in names:
+        asked = catalogue.step(name)
+        found += [_Told(name, run) for run in asked.told_runs()]
+        asked.close()
+    return sorted(found, key=lambda told: told.run.started_at_seconds)
+
+
+def _row(name: StepName, run: Run) -> list[str | Text]:
+    failures = Text(f"{run.stats.failures:,}", "red") if run.stats.failures else Text("0", "dim")
+    return [
+        moment_text(run.started_at_seconds),
+        f"{name.index_name} / {name.step}",
+        run.id,
+        Text(run.state, _STATE_STYLES[run.state]),
+        f"{run.stats.hits:,}",
+        f"{run.stats.misses:,}",
+        failures,
+        duration_text(run.stats.seconds_saved),
+        duration_text(run.stats.seconds_run),
+        size_text(run.stats.bytes_saved),
+    ]
+
+
+def watch(
+    *,
+    store: StoreOption = "",
+    artifacts_dir: ArtifactsOption = "",
+    index: IndexOption = "",
+    step: StepOption = "",
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="How often to look.")] = 1.0,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Leave when nothing runs (any more).")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch the maps that are running: progress, rate, and when they will be done. Ctrl-C leaves; the runs go on."""
+    catalogue = place(store, artifacts_dir)
+    if as_json:
+        print_json(
+            [{"index_name": name.index_name, **run._asdict()} for name, run in _running(catalogue, index, step)]
+        )
+        return
+    out = console()
+    if not out.is_terminal:
+        _watch_in_lines(catalogue, index, step, every, until_idle=until_idle)
+        return
+    with Live(_picture(_running(catalogue, index, step)), console=out, auto_refresh=False) as live:
+        while True:
+            running = _running(catalogue, index, step)
+            live.update(_picture(running), refresh=True)
+            if until_idle and not running:
+                return
+            time.sleep(every)
+
+
+def _watch_in_lines(catalogue: Catalogue, index: str, step: str, every: float, *, until_idle: bool) -> None:
+    before: list[str] = []
+    while True:
+        running = _running(catalogue, index, step)
+        lines = [_line(name, run, each) for name, run in running for each in run.maps or (None,)]
+        for line in lines:
+            if line not in before:
+                print(line, flush=True)  # noqa: T201
+        before = lines
+        if until_idle and not running:
+            return
+        time.sleep(every)
+
+
+def _running(catalogue: Catalogue, index: str, step: str) -> list[_Told]:
+    names = [name for name in catalogue.steps() if index in ("", name.index_name) and step in ("", name.step)]
+    return [told for told in _told(catalogue, names) if told.run.state in ("running", "silent")]
+
+
+def _picture(running: list[_Told]) -> Group:
+    if not running:
+        return Group(Text("nothing is running", "dim"))
+    parts: list[Text | Progress] = []
+    for name, run in running:
+        title = f"{name.index_name} / {name.step}  run {run.id} on {run.host}, process {run.process}: {run.state}, {run.stats}"
+        parts.append(Text(plain_text(title), "bold" if run.state == "running" else "yellow"))
+        bar = Progress(
+            TextColumn("  {task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rest]}", markup=False),
+            auto_refresh=False,
+        )
+        for each in run.maps:
+            done = each.done_before + each.done_now + each.failed
+            bar.add_task(plain_text(each.function), total=each.total, completed=done, rest=_rest(each))
+        if run.maps:
+            parts.append(bar)
+    return Group(*parts)
+
+
+def _line(name: StepName, run: Run, each: RunningMap | None) -> str:
+    where = f"{name.index_name} / {name.step} {run.id}"
+    if each is None:
+        return plain_text(f"{where}: {run.stats}")
+    done = each.done_before + each.done_now + each.failed
+    of = "" if each.total is None else f" of {each.total:,}"
+    return plain_text(f"{where}: {each.function} {done:,}{of}, {_rest(each)}")
+
+
+def _rest(each: RunningMap) -> str:
+    ran = each.done_now + each.failed
+    seconds = time.time() - each.started_at_seconds
+    told = [count_text(each.workers, "worker")]
+    if each.failed:
+        told.append(f"{each.failed:,} failed")
+    if ran and seconds > 0:
+        told.append(f"{ran / seconds:,.1f}/s")
+        if each.total is not None:
+            left = (each.total - each.done_before - ran) * seconds / ran
+            told.append(f"{duration_text(max(0, round(left)))} left")
+    return ", ".join(told)

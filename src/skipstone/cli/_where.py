@@ -1,0 +1,90 @@
+"""Which store, and which of its steps: what the options, the environment and the project's file say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Annotated, TypeAlias
+
+import typer
+
+from .._catalogue import Catalogue, StepName
+from .._config import ENVIRONMENT_PREFIX, resolve
+from ._output import warn
+from ._status import NOT_FOUND
+
+_WHERE, _WHICH = "Where", "Which"
+
+StoreOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--store", metavar="URL", help="The store: local, or a URL as in the config.", rich_help_panel=_WHERE
+    ),
+]
+ArtifactsOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--artifacts-dir", "-d", metavar="FOLDER", help="Where a local store lives.", rich_help_panel=_WHERE
+    ),
+]
+IndexOption: TypeAlias = Annotated[
+    str, typer.Option("--index", "-i", metavar="NAME", help="Only this index.", rich_help_panel=_WHICH)
+]
+StepOption: TypeAlias = Annotated[
+    str, typer.Option("--step", "-s", metavar="NAME", help="Only this step.", rich_help_panel=_WHICH)
+]
+FunctionOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--function", "-f", metavar="NAME", help="Only this function, as module.name.", rich_help_panel=_WHICH
+    ),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+_environment: dict[str, str] = {}
+
+
+@contextmanager
+def environment_read() -> Generator[None]:
+    """Take skipstone's variables out of the environment: `place` knows them, and what a command opens has its settings."""
+    _environment.update(
+        {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(ENVIRONMENT_PREFIX)}
+    )
+    try:
+        yield
+    finally:
+        os.environ.update(_environment)
+        _environment.clear()
+
+
+def place(store: str = "", artifacts_dir: str = "") -> Catalogue:
+    """Return the catalogue of the store in use: an option is an environment variable, said for this command."""
+    options = {"store": store, "artifacts_dir": artifacts_dir}
+    given = {_variable(name): value for name, value in options.items() if value}
+    settings = resolve(None, _environment | given)
+    return Catalogue(settings._replace(use_checkpoints=True))
+
+
+def _variable(setting: str) -> str:
+    return f"{ENVIRONMENT_PREFIX}{setting.upper()}"
+
+
+def steps(catalogue: Catalogue, index: str = "", step: str = "") -> list[StepName]:
+    """Return the steps that are asked for: none, with a word on stderr, where there are none at all.
+
+    Raises:
+        typer.Exit: There are none of the name that is asked for.
+    """
+    found = [name for name in catalogue.steps() if index in ("", name.index_name) and step in ("", name.step)]
+    if not found:
+        what = " ".join(
+            text
+            for text in (f"no step {step!r}" if step else "no checkpoints", f"of index {index!r}" if index else "")
+            if text
+        )
+        warn(f"{what} in {catalogue.shown_place}")
+        if index or step:
+            raise typer.Exit(NOT_FOUND)
+    return found

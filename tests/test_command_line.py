@@ -1,0 +1,527 @@
+"""The command line tells what is stored, tends it, and changes nothing while it looks."""
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from tests.test_catalogue import looks
+
+from skipstone import note, open_checkpoint
+from skipstone.cli._app import app, run
+from skipstone.cli._output import Column, print_table
+
+ROOT = Path(__file__).parent.parent
+NASTY = "<b>id</b> \x1b[31mred\x1b[0m [bold]x[/bold]\nline"
+
+
+def embed(doc):
+    return {"doc": doc}
+
+
+def fails(page):
+    raise ValueError(f"page {page} of 'doc-{page}.pdf' is empty")
+
+
+@pytest.fixture(params=["local", "folder"])
+def place(request, tmp_path, monkeypatch):
+    """A working folder whose project says where its records are: two indexes, three steps, failures, a nasty id."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    settings = 'serializer = "json"\n'
+    if request.param == "folder":
+        settings += f'store = "file://{tmp_path}/shared"\ntrust_store = true\n'
+    (tmp_path / "skipstone.toml").write_text(settings)
+    with open_checkpoint("load") as checkpoint:
+        for number in range(5):
+            checkpoint.load_or_run(embed, f"doc-{number}", number)
+        checkpoint.load_or_run(embed, "doc-0", 0)
+        checkpoint.load_or_run(embed, NASTY, 1)
+        for page in (7, 31):
+            with pytest.raises(ValueError):
+                checkpoint.load_or_run(fails, page, page)
+    for index_name in ("default", "other"):
+        with open_checkpoint("ask", {"index_name": index_name, "serializer": "pickle"}) as checkpoint:
+            checkpoint.load_or_run(embed, "question", "answer")
+    return tmp_path
+
+
+@pytest.fixture
+def skipstone(capsys):
+    """Run a command; return its exit status and what it printed, JSON where it was asked for."""
+
+    def command(*arguments, status=0):
+        capsys.readouterr()
+        got = run(list(arguments))
+        out, errors = capsys.readouterr()
+        assert got == status, out + errors
+        return json.loads(out) if "--json" in arguments and out else (out + errors)
+
+    return command
+
+
+def shown(checkpoint_name, **config):
+    with open_checkpoint(checkpoint_name, config) as checkpoint:
+        return [record.call_id for record in checkpoint.records()], len(list(checkpoint.failures()))
+
+
+def test_ls(place, skipstone):
+    """Indexes, steps and functions are listed with what they have; one index or step, when asked."""
+    out = skipstone("ls")
+    assert [line.split("  ")[0] for line in out.splitlines() if " / " in line and "step" not in line] == [
+        "default / ask",
+        "default / load",
+        "other / ask",
+    ]
+    assert re.search(r"test_command_line\.embed +6 ", out)
+    (load,) = skipstone("ls", "--step", "load", "--json")
+    assert (load["totals"]["records"], load["totals"]["failures"], len(load["functions"])) == (6, 2, 2)
+    assert [each["name"]["index_name"] for each in skipstone("ls", "-i", "other", "--json")] == ["other"]
+    assert "embed" not in skipstone("ls", "--steps")
+
+
+def test_records(place, skipstone):
+    """Records are found by a part of the id and sorted; what a terminal would obey is shown as text."""
+    found = skipstone("records", "DOC-", "--sort", "id", "--ascending", "--json")
+    assert [record["call_id"] for record in found] == [f"doc-{number}" for number in range(5)]
+    assert len(skipstone("records", "--json", "-n", "2", "-s", "load")) == 2
+    out = skipstone("records", "red")
+    assert r"<b>id</b> \x1b[31mred\x1b[0m [bold]x[/bold]\nline" in out
+    assert "\x1b" not in out
+    assert skipstone("records", "nobody") == "no such records\n"
+
+
+def test_show(place, skipstone):
+    """A record is shown by its id or the first digits of its key, with its result where that runs no code."""
+    out = skipstone("show", "doc-3")
+    assert "{'doc': 3}" in out
+    assert "test_command_line.embed" in out
+    (found,) = skipstone("show", "doc-3", "--json")
+    assert found["value"] == {"doc": 3}
+    assert skipstone("show", found["record"]["key"][:10], "--json") == [found]
+    assert "ValueError: page 7 of" in skipstone("show", "7")
+    assert "no record or failure" in skipstone("show", "nobody", status=4)
+
+
+def paid(question):
+    note(tokens=1200, usd=0.25)
+    return question
+
+
+def test_costs_are_shown(tmp_path, monkeypatch, skipstone):
+    """What a call noted is shown with its record, and summed up with its run, in the report, too."""
+    monkeypatch.chdir(tmp_path)
+    with open_checkpoint("ask", {"serializer": "json"}) as checkpoint:
+        for question in ("a", "b", "a"):
+            checkpoint.load_or_run(paid, question, question)
+    out = skipstone("show", "a")
+    assert re.search(r"noted tokens +1,200\n", out)
+    assert re.search(r"argument question +'a'\n", out)
+    assert skipstone("show", "a", "--json")[0]["record"]["notes"] == {"tokens": 1200, "usd": 0.25}
+    assert "0.5 usd" in skipstone("stats").replace("0.50", "0.5")
+    report = skipstone("report", "-o", "-")
+    assert "<dt>usd saved</dt><dd>0.25</dd>" in report
+
+
+def test_pickles_are_not_loaded_unless_asked(place, skipstone):
+    """A pickled result is shown only with --unpickle."""
+    assert "--unpickle does so" in skipstone("show", "question", "-i", "other")
+    assert "{'doc': 'answer'}" in skipstone("show", "question", "-i", "other", "--unpickle")
+
+
+def test_stats(place, skipstone):
+    """Runs are listed with hits, misses, failures and the time that was saved."""
+    told = {(run["index_name"], run["step"]): run for run in skipstone("stats", "--json")}
+    assert told["default", "load"]["stats"]["hits"] == 1
+    assert (told["default", "load"]["stats"]["misses"], told["default", "load"]["stats"]["failures"]) == (6, 2)
+    assert "3 runs: 1 hit, 8 misses, 2 failures; ran" in skipstone("stats")
+    assert len(skipstone("stats", "-n", "1", "--json")) == 1
+
+
+def test_failures(place, skipstone):
+    """Failures are grouped by error; with --traceback, the last one's traceback is there."""
+    out = skipstone("failures")
+    assert "ValueError: page … of … is empty" in out
+    assert "2 calls of" in out
+    assert "Traceback" not in out
+    assert "in fails" in skipstone("failures", "--traceback")
+    (group,) = skipstone("failures", "--json")
+    assert (group["calls"], group["example"]["failure"]["call_id"]) == (2, "31")
+    assert skipstone("failures", "-s", "ask") == "no failures\n"
+
+
+def test_verify(place, skipstone):
+    """What is intact gives status 0; a changed byte is told, with status 3."""
+    assert "default / load: 6 records and 2 failures intact" in skipstone("verify")
+    if (place / "shared").exists():
+        for path in place.glob("shared/default/ask/records/*/*"):
+            path.write_bytes(path.read_bytes()[:-1] + b"x")
+    else:
+        connection = sqlite3.connect(place / "artifacts/checkpoint/default/ask/records.sqlite3")
+        with connection:
+            connection.execute("UPDATE records SET payload = x'00'")
+        connection.close()
+    out = skipstone("verify", status=3)
+    assert re.search(r"default / ask: (\d+) of \1 that are stored are damaged", out)
+    assert f"{embed.__module__}.embed for id question: its checksum or signature does not fit" in out
+    found = skipstone("verify", "--json", "-s", "ask", status=3)
+    assert [each["is_good"] for each in found] == [False, True]
+
+
+def test_report(place, skipstone):
+    """A report is written as the file's name says, or to standard output."""
+    assert skipstone("report", "-o", "r.html", "--title", "Nightly") == "wrote r.html\n"
+    assert "<title>Nightly</title>" in (place / "r.html").read_text()
+    skipstone("report", "-o", "r.md")
+    assert (place / "r.md").read_text().startswith("# Checkpoints\n")
+    assert skipstone("report", "-o", "-", "--format", "md").startswith("# Checkpoints\n")
+    assert "cannot write nowhere/r.html" in skipstone("report", "-o", "nowhere/r.html", status=1)
+
+
+def test_doctor(place, skipstone):
+    """Doctor tells versions, settings and the store; with --try, that a record can be saved there, and leaves nothing."""
+    found = {each["what"]: each for each in skipstone("doctor", "--json")}
+    assert found["settings from"]["text"] == str(place / "skipstone.toml")
+    assert found["steps"]["text"] == "3 steps, 8 records"
+    before = skipstone("ls", "--json")
+    out = skipstone("doctor", "--try")
+    assert "saved, claimed, loaded and removed" in out
+    assert skipstone("ls", "--json") == before
+
+
+def test_doctor_finds_what_is_wrong(place, skipstone):
+    """A wrong setting, and a folder that others can write to, are told with status 3."""
+    if (place / "artifacts").exists():
+        os.chmod(place / "artifacts/checkpoint", 0o777)
+        assert "can be written by others" in skipstone("doctor", status=3)
+    (place / "skipstone.toml").write_text("store = 'nowhere://'")
+    assert "store in" in skipstone("doctor", status=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        (["--step", "load", "--function", "test_command_line.embed"], (0, 2)),
+        (["--step", "load", "--id", "doc-3"], (5, 2)),
+        (["--step", "load", "--failures"], (6, 0)),
+        (["--step", "load", "--older-than", "1h"], (6, 2)),
+        (["--step", "load", "--older-than", "0s"], (0, 0)),
+        (["--step", "load", "--code", "ff" * 8], (6, 2)),
+        (["--index", "other"], (6, 2)),
+        (["--step", "load"], (0, 0)),
+        ([], (0, 0)),
+    ],
+)
+def test_clear(place, skipstone, options, left):
+    """What is asked for is removed, and nothing else; a dry run and a no remove nothing."""
+    options = [option.replace("test_command_line.embed", f"{embed.__module__}.embed") for option in options]
+    before = skipstone("ls", "--json")
+    skipstone("clear", *options, "--dry-run")
+    assert skipstone("ls", "--json") == before
+    told = skipstone("clear", *options, "--yes", "--json")
+    ids, failures = shown("load")
+    assert (len(ids), failures) == left
+    assert sum(each["records"] for each in told if each["step"] == "load") == 6 - left[0]
+    assert len(shown("ask", index_name="other")[0]) == (0 if options in ([], ["--index", "other"]) else 1)
+
+
+def test_clear_asks(place, skipstone, monkeypatch):
+    """Without --yes it asks, and takes anything but a yes, or nobody to ask, for a no."""
+    import io
+
+    for answer in ("n\n", ""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+        assert "nothing was removed" in skipstone("clear", status=1)
+    assert {each["records"] for each in skipstone("clear", "--json", status=1)} == {1, 6}
+    assert len(shown("load")[0]) == 6
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    assert "removed" in skipstone("clear", "-s", "load")
+    assert shown("load") == ([], 0)
+
+
+def test_clear_leaves_what_is_in_use(tmp_path, monkeypatch, skipstone):
+    """A step that a running process uses is not deleted under it."""
+    monkeypatch.chdir(tmp_path)
+    with open_checkpoint("load") as checkpoint:
+        checkpoint.load_or_run(embed, 1, 1)
+        assert "is in use" in skipstone("clear", "--yes", status=1)
+        skipstone("clear", "--yes", "--id", "1")  # its records can be
+        assert list(checkpoint.records()) == []
+
+
+def test_gc(place, skipstone, monkeypatch):
+    """What would go is told; what is evicted is asked for, and what was used last stays."""
+    import io
+
+    (nothing,) = skipstone("gc", "-s", "load", "--dry-run", "--json")
+    assert (nothing["expired"], nothing["evicted"], nothing["removed"]) == (0, 0, False)
+    (would,) = skipstone("gc", "-s", "load", "--max-bytes", "0", "--dry-run", "--json")
+    assert (would["evicted"], len(shown("load")[0])) == (6, 6)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert "nothing was removed" in skipstone("gc", "--max-bytes", "0.001kB", status=1)
+    assert len(shown("load")[0]) == 6
+    assert "removed" in skipstone("gc", "-s", "load", "--max-bytes", "1", "--yes", "--compact")
+    assert shown("load") == ([], 2)
+    assert "is no size" in skipstone("gc", "--max-bytes", "much", status=2)
+    monkeypatch.setenv("SKIPSTONE_EXPIRES_SECONDS", "0")
+    assert [each["expired"] for each in skipstone("gc", "--json")] == [1, 0, 1]
+
+
+def test_export_import_copy(place, skipstone):
+    """Records go to a file and into another folder, or straight to another index; they are found there."""
+    skipstone("export", "load.skipstone", "-s", "load")
+    told = skipstone("import", "load.skipstone", "-s", "load", "-d", "elsewhere", "--store", "local", "--json")
+    assert (told[0]["results"], told[0]["failures"]) == (6, 2)
+    assert shown("load", artifacts_dir="elsewhere", store="local")[1] == 2
+    told = skipstone("copy", "-s", "load", "--to-index", "third", "--json")
+    assert told[0]["results"] == 6
+    assert len(shown("load", index_name="third")[0]) == 6
+    skipstone("copy", "--to-artifacts-dir", "all")
+    assert len(shown("ask", index_name="other", artifacts_dir="all", store="local")[0]) == 1
+    assert "say which step" in skipstone("export", "x", status=2)
+    assert "say where to" in skipstone("copy", status=2)
+
+
+def test_import_from_other_libraries(place, skipstone):
+    """Results of one pickle per call are imported for a function of the working folder, by ids from a file."""
+    import hashlib
+    import pickle
+
+    (place / "mine.py").write_text("def old(id): raise AssertionError\n")
+    digest = hashlib.sha256(b"doc-1").hexdigest()
+    (place / "old").mkdir()
+    (place / f"old/old___{digest}.pkl").write_bytes(pickle.dumps([1]))
+    (place / "ids.txt").write_text("doc-1\ndoc-2\n")
+    arguments = ["import", "old", "--from", "pickles", "-s", "new"]
+    out = skipstone(*arguments, "-f", "mine.old", "--ids", "ids.txt")
+    assert out == "default / new: 1 result imported; 0 were there already, 0 left out, 1 id without a result\n"
+    assert shown("new") == (["doc-1"], 0)
+    assert "needs --ids" in skipstone(*arguments, "-f", "mine.old", status=2)
+    assert "needs --function" in skipstone(*arguments, status=2)
+    assert "there is no function mine.new" in skipstone(*arguments, "-f", "mine.new", status=2)
+    sys.modules.pop("mine", None)
+
+
+MAP = """
+    import time
+    from skipstone import init_checkpoint
+
+    def work(number):
+        if number == 3:
+            while True:
+                time.sleep(0.05)
+        return number
+
+    if __name__ == "__main__":
+        checkpoint = init_checkpoint("load", {"artifacts_dir": "artifacts"})
+        checkpoint.map(work, range(100), workers=1, progress=False).drain()
+"""
+
+
+def test_watch(script):
+    """A map that runs is seen from another process, and no more when its process is dead."""
+    script.write("app.py", MAP)
+    running, watching = script.start("app.py"), script.start("-m", "skipstone", "watch", "--every", "0.1")
+    try:
+        line = watching.stdout.readline()
+        assert re.fullmatch(r"default / load \S+: app\.work \d of 100, 1 worker.*\n", line), line
+    finally:
+        for process in (running, watching):
+            process.kill()
+            process.communicate()
+    assert script("-m", "skipstone", "watch", "--until-idle").stdout == ""
+
+
+LOOKING = [
+    ["ls"],
+    ["ls", "--json"],
+    ["records"],
+    ["show", "doc-1"],
+    ["show", "question", "--unpickle"],
+    ["stats"],
+    ["failures", "-t"],
+    ["verify"],
+    ["doctor"],
+    ["watch", "--json"],
+    ["watch", "--until-idle"],
+    ["report", "-o", "-"],
+    ["clear", "--dry-run"],
+    ["clear", "--dry-run", "--function", "x"],
+    ["gc", "--dry-run"],
+    ["gc", "--dry-run", "--max-bytes", "0"],
+]
+
+
+def test_looking_changes_nothing(place, skipstone):
+    """Bytes, names and times of the folder are the same before and after all commands that look."""
+    before = looks(place)
+    for arguments in LOOKING:
+        skipstone(*arguments)
+    assert looks(place) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting needs root, on Linux")
+def test_looking_at_a_read_only_mount(place, skipstone, tmp_path_factory, monkeypatch):
+    """All commands that look work where nothing can be written."""
+    folder = tmp_path_factory.mktemp("mounted")
+    said = {
+        " ".join(each): skipstone(*each) for each in LOOKING if each[0] in ("ls", "records", "failures", "stats")
+    }
+    subprocess.run(["mount", "--bind", place, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+        (place / "skipstone.toml").write_text(
+            (place / "skipstone.toml").read_text().replace(f"file://{place}", f"file://{folder}")
+        )
+        monkeypatch.chdir(folder)
+        for arguments in LOOKING:
+            out = skipstone(*arguments)
+            if " ".join(arguments) in said:
+                assert str(out).replace(str(folder), str(place)) == str(said[" ".join(arguments)])
+    finally:
+        monkeypatch.chdir(place)
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_where_the_store_is(tmp_path, monkeypatch, skipstone):
+    """An option goes before the environment, that before the project's file, that before ./artifacts."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("artifacts", "file", "environment", "option"):
+        with open_checkpoint(folder, {"artifacts_dir": folder}) as checkpoint:
+            checkpoint.load_or_run(embed, 1, 1)
+
+    def step(*arguments):
+        return skipstone("ls", "--json", *arguments)[0]["name"]["step"]
+
+    assert step() == "artifacts"
+    (tmp_path / "pyproject.toml").write_text('[tool.skipstone]\nartifacts_dir = "file"')
+    assert step() == "file"
+    monkeypatch.setenv("SKIPSTONE_ARTIFACTS_DIR", "environment")
+    assert step() == "environment"
+    assert step("--artifacts-dir", "option") == "option"
+    monkeypatch.setenv("SKIPSTONE_USE_CHECKPOINTS", "0")
+    monkeypatch.setenv("SKIPSTONE_INDEX_NAME", "another")
+    skipstone("clear", "--yes")
+    assert skipstone("ls", "--json") == []
+    assert step("-d", "option") == "option"
+    assert os.environ["SKIPSTONE_ARTIFACTS_DIR"] == "environment"
+
+
+def test_nothing_there(tmp_path, monkeypatch, skipstone):
+    """Where nothing is stored, that is said, and is no error; a step that is not there is, with status 4."""
+    monkeypatch.chdir(tmp_path)
+    assert "no checkpoints in" in skipstone("ls")
+    assert skipstone("ls", "--json") == []
+    assert "no step 'load'" in skipstone("ls", "--step", "load", status=4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_have_a_status(tmp_path, monkeypatch, skipstone):
+    """Wrong use gives 2, and what fails 1 with one line on stderr."""
+    monkeypatch.chdir(tmp_path)
+    assert "No such command" in skipstone("destroy", status=2)
+    assert "is no age" in skipstone("clear", "--older-than", "soon", status=2)
+    assert "is no fingerprint" in skipstone("clear", "--code", "x", status=2)
+    assert skipstone("ls", "--store", "nowhere://x", status=1).startswith("skipstone: environment variable")
+
+
+def test_a_broken_pipe_is_no_traceback(place):
+    """`skipstone records | head` ends quietly."""
+    done = subprocess.run(
+        f"{sys.executable} -m skipstone records --json | head -c 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("[", "")
+
+
+def test_a_narrow_terminal(monkeypatch, capsys):
+    """Where a table does not fit, its extra columns are left out, the last first, and numbers are never cut."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    columns = [Column("id"), Column("records", is_number=True), Column("saved", is_extra=True)]
+    rows = [["x" * 60, "1,000,000", "2026-01-01 00:00:00"]]
+    for width, saved in ((100, True), (40, False)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table(columns, rows)
+        out = capsys.readouterr().out
+        assert "1,000,000" in out
+        assert ("2026" in out) == saved
+        assert all(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) <= width for line in out.splitlines())
+
+
+def test_colours_only_on_a_terminal(place):
+    """Into a pipe there are no escape sequences; NO_COLOR turns colours off anywhere."""
+    done = subprocess.run([sys.executable, "-m", "skipstone", "ls"], capture_output=True, text=True, timeout=60)
+    assert "default / load" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+BARE = """
+    import sys
+    sys.modules["typer"] = None
+    import importlib.util
+    find = importlib.util.find_spec
+    importlib.util.find_spec = lambda name, *rest: None if name == "typer" else find(name, *rest)
+    sys.argv = ["skipstone", *sys.argv[1:]]
+    from skipstone.cli import main
+    main()
+"""
+
+
+def test_without_the_extra(script):
+    """Without typer and rich, a command says what to install, and clear_checkpoints works."""
+    script.write("bare.py", BARE)
+    done = script("bare.py", "ls", check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == (
+        'skipstone: the command line needs typer and rich: pip install "skipstone[cli]"'
+    )
+    with open_checkpoint("load", {"artifacts_dir": script.folder / "artifacts"}) as checkpoint:
+        checkpoint.load_or_run(embed, 1, 1)
+    assert script("bare.py", "clear_checkpoints").stdout.startswith("removed ")
+    assert script("bare.py", "clear_checkpoints", "none").stdout == "no checkpoints in none\n"
+
+
+def commands():
+    return typer.main.get_command(app).commands
+
+
+def test_every_command_is_documented():
+    """docs/command-line.md has each command with each of its options and nothing else, and each has its help."""
+    page = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### `skipstone ([\w]+)[^\n]*\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL))
+    shown = {name: command for name, command in commands().items() if not command.hidden}
+    assert set(sections) == set(shown)
+    common = set(
+        re.findall(r"`(--[\w-]+)`", page.partition("## Options of all commands")[2].partition("\n## ")[0])
+    )
+    for name, command in shown.items():
+        assert command.help, name
+        options = {each for parameter in command.params for each in parameter.opts if each.startswith("--")}
+        told = set(re.findall(r"`(--[\w-]+)", sections[name]))
+        assert options - common - {"--help"} <= told, name
+        assert told <= options | common, name
+        for parameter in command.params:
+            assert getattr(parameter, "help", None) or parameter.name == "help", (name, parameter.name)
+
+
+def test_completion():
+    """A shell that asks gets the commands that begin as typed."""
+    asked = {"COMP_WORDS": "skipstone re", "COMP_CWORD": "1", "_SKIPSTONE_COMPLETE": "complete_bash"}
+    script = Path(sys.executable).parent / "skipstone"
+    done = subprocess.run([script], env={**os.environ, **asked}, capture_output=True, text=True, timeout=60)
+    assert sorted(done.stdout.split()) == ["records", "report"]
+
+
+def test_version(skipstone):
+    """--version tells it."""
+    import skipstone as package
+
+    assert skipstone("--version") == f"skipstone {package.__version__}\n"
