@@ -43,6 +43,8 @@ def _bars(results, workloads, path):
         colours = [_OURS_COLOUR if peer == OURS else _THEIR_COLOUR for peer in peers]
         axes.barh(peers, medians, xerr=errors, color=colours, ecolor="#555555", capsize=2)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
         axes.set_title(f"{workload.name}, {workload.unit}")
         axes.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
