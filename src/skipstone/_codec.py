@@ -205,9 +205,7 @@ class Codec:
                 message = "it does not bear the signature of a signing_key of the config"
                 raise DamagedPayloadError(message)
         elif xxh3_64_digest(payload, reader.salt) != record.checksum:
-            signed = len(record.checksum) == _SIGNATURE_BYTES
-            message = "it is signed, and the config has no signing_key" if signed else "its checksum does not fit"
-            raise DamagedPayloadError(message)
+            raise _does_not_fit(record)
         try:
             if reader.unwrap is None:
                 return reader.loads(payload, function.result_type)
@@ -284,6 +282,12 @@ def damage_of(record: Record) -> str:
     """Return what is wrong with a record, as far as that can be told without a key, or an empty text."""
     is_signed = len(record.checksum) == _SIGNATURE_BYTES
     return "" if is_signed or _checksum(record) == record.checksum else "its checksum does not fit"
+
+
+def _does_not_fit(record: Record) -> SkipstoneError:
+    if len(record.checksum) == _SIGNATURE_BYTES:
+        return RefusedResultError("it is signed, and the config has no signing_key")
+    return DamagedPayloadError("its checksum does not fit")
 
 
 def _checksum(record: Record) -> bytes:
