@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -306,7 +305,5 @@ def test_a_lost_server_is_told(tmp_path, chromium):
         page.wait_for_url(f"{site.base}/")
         page.goto(f"{site.base}/live")
         page.wait_for_selector("text=This page follows by itself")
-        started = time.monotonic()
-    assert time.monotonic() - started < 20
     page.wait_for_selector("text=The connection is lost")
     context.close()
