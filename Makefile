@@ -53,7 +53,7 @@ $(AZURITE):
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cli,zstd,objects,postgres,redis,examples]" --group test --group lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cli,web,zstd,objects,postgres,redis,examples]" --group test --group lint
 	@touch $@
 
 $(CLUSTERS): $(READY)
