@@ -41,6 +41,7 @@ from ._record import (
     Key,
     Payload,
     Record,
+    RecordInfo,
     info_of,
     parts_of,
     size_of,
@@ -142,9 +143,12 @@ class Engine:
         except StoreError as error:
             self._store_failed(error)
             return set()
-        return {
-            key for key, info in infos.items() if self.accepts(info.origin, info.created_at_seconds, function, key)
-        }
+        return {key for key, info in infos.items() if self._accepts_unread(info, function)}
+
+    def _accepts_unread(self, info: RecordInfo, function: KnownFunction) -> bool:
+        # Only a message about other code tells the id.
+        call_id = "" if info.code == function.code else self._codec.shown(info).call_id
+        return self.accepts(info.origin, info.created_at_seconds, function, call_id)
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
         """Return those records of these keys that there are."""

@@ -52,7 +52,8 @@ def _print(name: StepName, found: Verification, totals: Totals) -> None:
         what = f"{count_text(totals.records, 'record')} and {count_text(totals.failures, 'failure')}"
         say(f"{title}: {what} intact", "green")
     else:
-        say(f"{title}: {found.damaged:,} of {found.damaged + found.intact:,} that are stored are damaged", "red")
+        count = f"{found.damaged:,} of {found.damaged + found.intact:,}"
+        say(f"{title}: {count} that are stored are damaged, or signed with another key", "red")
     for text in found.database:
         say(f"  the database: {plain_text(text)}", "red")
     for damage in found.damages[:_MOST_TOLD]:
