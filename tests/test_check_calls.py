@@ -339,6 +339,20 @@ def test_an_audit_runs_nothing_else_again():
         assert ran[11:] == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("settings", [CHECKED, {"audit": 1.0}])
+def test_what_is_rerun_is_told_of_nothing_else(settings):
+    """Where a call is rerun although its code changed, nobody says that the result from before is returned."""
+    space = {}
+
+    def made(body):
+        exec(f"def work(x):\n    return {body}", space)
+        return cache_with_checkpoint(id="x", name="work")(space["work"])
+
+    with use_checkpoint(Checkpoint(MemoryStore(), settings)):
+        assert made("x + 1")(1) == 2
+        assert made("x + 2").rerun(1) == 3
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_what_an_audit_notes_is_nobody_s(is_async):
     """What a call notes when it is run again for an audit is told nowhere, not even as a note without effect."""

@@ -105,8 +105,7 @@ class CheckedEngine(Engine):
         stored = {
             call.key: call
             for call, (record, _) in zip(calls, looked, strict=True)
-            if record is not None
-            and self.accepts(record.origin, record.created_at_seconds, call.function, call.id)
+            if record is not None and not self._hits.is_past(record, call.function)
         }
         if (found := _found.get()) is not None:
             found.records.extend(record for record, _ in looked if record is not None and record.key in stored)

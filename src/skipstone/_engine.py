@@ -53,6 +53,7 @@ from ._telemetry import traced_for
 from ._upkeep import Cleanup, Upkeep
 from ._uses import Uses
 from .stores import Claim, Store
+from .stores._tiers import renewed
 
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
@@ -245,6 +246,12 @@ class Engine:
         try:
             there = self._store.present([key for both in keys for key in both])
             found = self._store.get_many([*there]) if there else {}
+            old = [
+                each.key
+                for each in calls
+                if each.key in found and self._hits.is_past(found[each.key], each.function)
+            ]
+            found |= renewed(self._store, old) if old else {}
         except StoreError as error:
             self._store_failed(error)
             found = {}
