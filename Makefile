@@ -37,7 +37,7 @@ lint: $(READY)  ## format, rules, types, direction of imports, length of modules
 	@long=$$(find src -name '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400'); \
 	if [ -n "$$long" ]; then echo "modules over 400 lines:"; echo "$$long"; exit 1; fi
 
-bench: $(READY)  ## side by side with peers
+bench: $(READY)  ## side by side with peers, into docs/benchmarks/: about half an hour
 	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/run.py
 

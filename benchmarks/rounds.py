@@ -1,5 +1,6 @@
 """Rounds: each workload of each peer in a fresh process, taking turns, so that what disturbs one disturbs all."""
 
+import json
 import os
 import shutil
 import statistics
@@ -9,13 +10,16 @@ import tempfile
 from typing import NamedTuple
 
 import peers
-import work
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEPT = os.path.join(tempfile.gettempdir(), "skipstone-benchmarks")
-"""The stores of a million records, which are kept from one run to the next."""
+"""Where stores of many records are kept from one run to the next."""
 
-_IN_A_MILLION = ("open a million", "at random in a million")
+LONG_EVERY = 3
+"""What takes long is measured in every third round only."""
+
+_KEPT_FROM_RECORDS = 100_000
+_TIMEOUT_SECONDS = 900
 
 
 class Spread(NamedTuple):
@@ -31,95 +35,132 @@ class Results:
 
     def __init__(self):
         self.times = {}
+        self.memory = {}
         self.bytes_per_record = {}
         self.versions = {}
+        self.lost = []
+        """What did not work, in words."""
 
-    def add(self, workload, peer, took):
+    def add(self, workload, peer, measured):
         """Note one measurement; rounds are noted in turn."""
-        self.times.setdefault(workload, {}).setdefault(peer, []).append(took)
+        self.times.setdefault(workload, {}).setdefault(peer, []).append(measured["took"])
+        self.memory.setdefault(workload, {}).setdefault(peer, []).append(measured["memory"])
 
     def spread(self, workload, peer):
         """Return median and quartiles, or None where nothing was measured."""
         return _spread(self.times.get(workload, {}).get(peer))
 
-    def ratio(self, workload, peer, other):
-        """Return median and quartiles of the ratios to another peer in the same round."""
-        of_workload = self.times.get(workload, {})
-        mine, theirs = of_workload.get(peer), of_workload.get(other)
-        return _spread([one / two for one, two in zip(mine, theirs, strict=True)] if mine and theirs else None)
+    def median(self, workload, peer):
+        """Return the median, or None where nothing was measured."""
+        spread = self.spread(workload, peer)
+        return spread and spread.median
+
+    def memory_mib(self, workload, peer):
+        """Return the median of the memory, or None where nothing was measured."""
+        spread = _spread(self.memory.get(workload, {}).get(peer))
+        return spread and spread.median
+
+    def ratio(self, workload, peer, other, of_other=None):
+        """Return median and quartiles of the ratios to another peer, or another workload, in the same round."""
+        mine = self.times.get(workload, {}).get(peer)
+        theirs = self.times.get(of_other or workload, {}).get(other)
+        return _spread([one / two for one, two in zip(mine, theirs, strict=False)] if mine and theirs else None)
 
 
-def measure(rounds, records, *, only=(), workloads=tuple(work.WORKLOADS), tell=print):
+def measure(rounds, workloads, *, only=(), clock="wall", tell=print):
     """Return the results of some rounds.
 
     Args:
-        rounds: How many.
-        records: How many records a store has.
+        rounds: How many; of workloads that take long, a third of it.
+        workloads: What is measured.
         only: Peers that are wanted; the floor and skipstone are always among them. None given: all.
-        workloads: Those that are wanted.
+        clock: "wall", or "cpu": the time of a processor, which others at work on the machine do not change much.
         tell: Called with each thing worth saying.
     """
     results = Results()
     folder = tempfile.mkdtemp(prefix="skipstone-benchmark-")
     try:
-        chosen = []
-        for peer in peers.PEERS:
-            if only and peer not in (*only, peers.FLOOR, peers.OURS):
-                continue
-            try:
-                versions = [_version(package) for package in peers.PEERS[peer].distributions]
-                _prepare(peer, folder, records, workloads)
-            except subprocess.CalledProcessError as error:
-                tell(f"left out: {peer}: {error.stderr.strip().splitlines()[-1]}")
-                continue
-            chosen.append(peer)
-            results.versions[peer] = versions
-            results.bytes_per_record[peer] = _allocated_bytes(_folder(folder, peer)) / _count(peer, records)
+        chosen = [peer for peer in peers.PEERS if not only or peer in (*only, peers.FLOOR, peers.OURS)]
+        chosen = [peer for peer in chosen if _prepare(results, peer, folder, workloads, tell)]
         for number in range(rounds):
             for workload in workloads:
-                turn = number % len(chosen)
-                for peer in chosen[turn:] + chosen[:turn]:
-                    if _applies(workload, peer):
-                        took = _measure_once(workload, peer, folder, records)
-                        results.add(workload, peer, took)
+                if workload.is_long and number % LONG_EVERY:
+                    continue
+                able = [peer for peer in chosen if workload.applies(peer)]
+                turn = number % max(1, len(able))
+                for peer in able[turn:] + able[:turn]:
+                    _measure(results, workload, peer, folder, clock=clock, tell=tell)
             tell(f"round {number + 1} of {rounds} is done")
     finally:
         shutil.rmtree(folder)
     return results
 
 
-def _prepare(peer, folder, records, workloads):
-    os.makedirs(_folder(folder, peer))
-    _run("prepare", peer, _folder(folder, peer), _count(peer, records))
-    if any(workload in workloads and _applies(workload, peer) for workload in _IN_A_MILLION):
-        os.makedirs(_folder(KEPT, peer), mode=0o700, exist_ok=True)
-        _run("prepare a million", peer, _folder(KEPT, peer), 0)
-    for workload in ("import", "first hit"):  # so that everything is compiled, and in the system's memory
-        _run(workload, peer, _folder(folder, peer), 0)
+def _measure(results, workload, peer, folder, *, clock, tell):
+    try:
+        results.add(workload.name, peer, _measure_once(workload, peer, folder, clock))
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        problem = f"{peer}, {workload.name}: {_last_line(error)}"
+        tell(problem)
+        results.lost.append(problem)
 
 
-def _applies(workload, peer):
-    return workload not in _IN_A_MILLION or hasattr(peers.PEERS[peer], "prepare_a_million")
-
-
-def _measure_once(workload, peer, folder, records):
-    if workload == "save":
+def _measure_once(workload, peer, folder, clock):
+    if workload.store == "empty":
         with tempfile.TemporaryDirectory(dir=folder) as empty:
-            return float(_run(workload, peer, empty, _count(peer, records)))
-    store = _folder(KEPT if workload in _IN_A_MILLION else folder, peer)
-    return float(_run(workload, peer, store, _count(peer, records)))
+            return _run(workload.function, peer, empty, workload.arguments, clock)
+    return _run(workload.function, peer, _store(folder, workload, peer), workload.arguments, clock)
 
 
-def _count(peer, records):
-    return records // 10 if peers.PEERS[peer].slow else records
+def _prepare(results, peer, folder, workloads, tell):
+    """Fill a peer's stores; tell whether that worked."""
+    try:
+        results.versions[peer] = [_version(package) for package in peers.PEERS[peer].distributions]
+        filled = {}
+        for workload in workloads:
+            if workload.applies(peer) and workload.store != "empty":
+                filled.setdefault(_store(folder, workload, peer), workload)
+        for store, workload in filled.items():
+            _fill(store, workload, peer)
+            if workload.function == "in_order":
+                count = min(workload.records, peers.PEERS[peer].most_records)
+                results.bytes_per_record[peer] = _allocated_bytes(store) / count
+        tell(f"prepared: {peer}")
+    except subprocess.CalledProcessError as error:
+        tell(f"left out: {peer}: {_last_line(error)}")
+        results.lost.append(f"{peer}: {_last_line(error)}")
+        return False
+    return True
 
 
-def _folder(parent, peer):
-    return os.path.join(parent, "".join(character for character in peer if character.isalnum()))
+def _fill(store, workload, peer):
+    if workload.store == "large":
+        os.makedirs(store, mode=0o700)
+        _run("fill_large", peer, store, workload.arguments)
+        return
+    settings = {"records": workload.records}
+    if os.path.exists(f"{store}.filled") and _run("is_filled", peer, store, settings)["took"]:
+        return
+    shutil.rmtree(store, ignore_errors=True)
+    os.makedirs(store, mode=0o700)
+    _run("fill", peer, store, settings)
+    for function in ("import_it", "first_hit"):  # so that everything is compiled, and in the system's memory
+        _run(function, peer, store, settings)
+    with open(f"{store}.filled", "w"):
+        pass
 
 
-def _run(workload, peer, folder, records):
-    return _output("import sys, work; work.main(sys.argv[1:])", workload, peer, folder, str(records))
+def _store(folder, workload, peer):
+    name = "".join(character for character in peer if character.isalnum())
+    if workload.store == "large":
+        return os.path.join(folder, f"{name}-{workload.name.replace(' ', '')}")
+    parent = KEPT if workload.records >= _KEPT_FROM_RECORDS else folder
+    return os.path.join(parent, f"{name}-{workload.records}")
+
+
+def _run(function, peer, folder, settings, clock="wall"):
+    settings = json.dumps(settings | {"clock": clock})
+    return json.loads(_output("import sys, work; work.main(sys.argv[1:])", function, peer, folder, settings))
 
 
 def _version(package):
@@ -134,8 +175,15 @@ def _output(program, *arguments):
         for name, value in os.environ.items()
         if name != "PYTHONDONTWRITEBYTECODE" and not name.startswith("SKIPSTONE_")
     }
-    ran = subprocess.run(command, cwd=HERE, env=environment, check=True, capture_output=True, text=True)
-    return ran.stdout.strip()
+    ran = subprocess.run(
+        command, cwd=HERE, env=environment, check=True, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
+    )
+    return ran.stdout.strip().splitlines()[-1]
+
+
+def _last_line(error):
+    lines = (error.stderr or "").strip().splitlines() if isinstance(error, subprocess.CalledProcessError) else []
+    return lines[-1] if lines else str(error)
 
 
 def _allocated_bytes(folder):

@@ -1,56 +1,90 @@
-"""Measure skipstone side by side with its peers, and print a page of Markdown."""
+"""Measure skipstone side by side with its peers, and write docs/benchmarks/."""
 
 import argparse
 import datetime as dt
 import os
 import platform
+import shutil
+import sqlite3
 import sys
+import time
 
 import peers
 import rounds
 import tables
-import work
+import workloads
 
-PAGE = os.path.join(os.path.dirname(rounds.HERE), "docs", "benchmarks", "README.md")
+PAGES = os.path.join(os.path.dirname(rounds.HERE), "docs", "benchmarks")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="how often everything is measured (default: 15)")
-    parser.add_argument("--records", type=int, default=10_000, help="records in a store (default: 10,000)")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (default: 9; quick: 3)")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, and fewer rounds")
     parser.add_argument(
         "--only", action="append", default=[], metavar="PEER", choices=list(peers.PEERS), help="may be repeated"
     )
     parser.add_argument(
-        "--workload",
-        action="append",
-        default=[],
-        metavar="NAME",
-        choices=list(work.WORKLOADS),
-        help="may be repeated",
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu: processor time, for a machine that others use, too (default: wall)",
     )
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks/README.md instead of printing")
+    parser.add_argument(
+        "--group", action="append", default=[], metavar="NAME", help="of workloads; may be repeated"
+    )
+    parser.add_argument(
+        "--print", action="store_true", help="print the page instead of writing it, without pictures"
+    )
+    parser.add_argument("--drop", action="store_true", help=f"delete the stores that are kept in {rounds.KEPT}")
     options = parser.parse_args()
-    results = rounds.measure(
-        options.rounds,
-        options.records,
-        only=options.only,
-        workloads=[name for name in work.WORKLOADS if not options.workload or name in options.workload],
-        tell=lambda text: print(text, file=sys.stderr),
+    if options.drop:
+        shutil.rmtree(rounds.KEPT, ignore_errors=True)
+        return
+    began = time.monotonic()
+    sizes = workloads.QUICK if options.quick else workloads.FULL
+    wanted = [each for each in workloads.workloads(sizes) if not options.group or each.group in options.group]
+    count = options.rounds or (3 if options.quick else 9)
+    loads = [os.getloadavg()[0]]
+
+    def tell(text):
+        loads.append(os.getloadavg()[0])
+        print(f"{time.monotonic() - began:5.0f} s: {text}", file=sys.stderr)
+
+    results = rounds.measure(count, wanted, only=options.only, clock=options.clock, tell=tell)
+    plots = []
+    if not options.print:
+        import plots as pictures
+
+        os.makedirs(PAGES, exist_ok=True)
+        plots = pictures.draw(results, wanted, PAGES)
+    page = tables.report(
+        results,
+        count=count,
+        workloads=wanted,
+        records=sizes.records,
+        machine=_machine(loads, options.clock),
+        plots=plots,
     )
-    page = tables.report(results, rounds=options.rounds, records=options.records, machine=_machine())
-    if options.write:
-        os.makedirs(os.path.dirname(PAGE), exist_ok=True)
-        with open(PAGE, "w", encoding="utf-8") as file:
-            file.write(page)
-    else:
+    if options.print:
         print(page, end="")
+        return
+    with open(os.path.join(PAGES, "README.md"), "w", encoding="utf-8") as file:
+        file.write(page)
 
 
-def _machine():
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return f"{python} on {system}, {dt.datetime.now(tz=dt.UTC):%B %Y}"
+def _machine(loads, clock):
+    python = f"{platform.python_implementation()} {platform.python_version()} with SQLite {sqlite3.sqlite_version}"
+    system = f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores"
+    text = f"{python} on {system}, {dt.datetime.now(tz=dt.UTC):%B %Y}; the load average was {min(loads):.0f} to {max(loads):.0f}"
+    if max(loads) > 2:
+        text += ", for others were at work on the machine"
+    if clock == "cpu":
+        text += (
+            ". So times are those of a processor, user and system, of all threads of a process: waiting, for a disk or "
+            "for one's turn, is not in them (but in those of processes at once and of work in processes)"
+        )
+    return f"{text}."
 
 
 if __name__ == "__main__":

@@ -1,49 +1,111 @@
 """Results as Markdown."""
 
-import work
+import goals
+import peers
+import rounds
 from peers import FLOOR, OURS
 
+_NOTES = {
+    "Hits": "In order and at random, there is a call for each. Together, all are asked for in one call: by `map` of "
+    "skipstone, and by the one call that exca is made for; compare these two. With exca, a call for each item is "
+    "another use than it is meant for; it is given a tenth of the calls, as are cachier and dbos.",
+    "Saves": "Beyond the function itself. Together: `map` of skipstone, one call of exca, one transaction by hand and "
+    "of diskcache, whose results are not safe before its end.",
+    "Resume": "From opening to the last result. The results are dropped as they come; memory is what the process grew "
+    "by. exca takes a list of all items, which is part of it.",
+    "Growth": "Opening and first hit, and hits from the middle of the store on, or at random. The stores were just "
+    "filled, so the system may hold them in memory.",
+    "Large results": "By hand is a bare `write` of the same bytes, and a copy of them from memory to memory, which "
+    "checks nothing. Nothing is synced, so a save is one into the memory of the system.",
+    "Processes at once": "Each saves and hits by turns, in one store; the time of all, by the number of calls of all.",
+    "Work in processes": "By hand is a bare `ProcessPoolExecutor`; a call takes some 20 ms. In ms for a call.",
+    "Digests": "Of one argument, where no id is given. By hand, it is a digest of a pickle, which may differ from "
+    "process to process for equal values.",
+}
 
-def report(results, *, rounds, records, machine):
-    """Return a page: all medians in one table, then each workload with its spread and ratios."""
+
+def report(results, *, count, workloads, records, machine, plots):
+    """Return a page: goals, what each peer lacks, and for each group of workloads its medians, ratios and spread."""
     method = (
-        f"Medians of {rounds} interleaved rounds, each measurement in a fresh process; {records:,} records of about "
-        f"200 bytes. {machine}. Take ratios, not times: they are those of the same round."
+        f"Medians of {count} interleaved rounds ({-(-count // rounds.LONG_EVERY)} for what takes long), each measurement in a "
+        f"fresh process; {records:,} records of about 200 bytes where nothing else is said. {machine} Take ratios, not "
+        f"times: they are those of the same round. `make bench` makes this page; [notes](NOTES.md) say what was tried."
     )
-    parts = ["# Benchmarks", method, _summary(results)]
-    for workload, (_, unit, meaning) in work.WORKLOADS.items():
-        if workload in results.times:
-            parts += [f"## {workload.capitalize()}", f"In {unit}: {meaning}.", _details(results, workload)]
+    parts = ["# Benchmarks", method, "## Goals", _goals(results), "## Who gives less", _lacks(results)]
+    for group in dict.fromkeys(workload.group for workload in workloads):
+        measured = [each for each in workloads if each.group == group and each.name in results.times]
+        if measured:
+            parts += [f"## {group}", _NOTES.get(group, ""), *_pictures(group, plots), _summary(results, measured)]
+            parts += [_folded("Spread and ratios", "\n\n".join(_details(results, each) for each in measured))]
+    parts += ["## Bytes on disk per record", _bytes(results)]
+    if results.lost:
+        parts += ["## What did not work", "\n".join(f"- {problem}" for problem in results.lost)]
     versions = sorted({version for of_peer in results.versions.values() for version in of_peer})
     parts += ["## Versions", f"{', '.join(versions)}."]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _summary(results):
-    workloads = [workload for workload in work.WORKLOADS if workload in results.times]
-    head = [
-        "",
-        *(f"{workload}, {work.WORKLOADS[workload][1]}" for workload in workloads),
-        "bytes on disk per record",
-    ]
+def _goals(results):
     rows = []
-    for peer, size in results.bytes_per_record.items():
-        medians = [results.spread(workload, peer) for workload in workloads]
-        rows.append([_bold(peer), *(number(spread and spread.median) for spread in medians), number(size)])
+    for goal in goals.GOALS:
+        found = goal.measured(results)
+        if found is None:
+            continue
+        sign = "at most" if goal.is_ceiling else "at least"
+        rows.append(
+            [goal.text, f"{sign} {number(goal.limit)}", number(found), "yes" if goal.is_met(found) else "**no**"]
+        )
+    return table(["", "goal", "measured", "met"], rows)
+
+
+def _lacks(results):
+    rows = [[peer, peers.PEERS[peer].lacks] for peer in results.versions if peers.PEERS[peer].lacks]
+    return table(["", "lacks"], rows) + (
+        "\n\nOnce: of those who ask for the same call at the same time, one runs it. Crash safety: a process that is "
+        "killed leaves no half-written record ([reliability](../reliability.md) shows who does). Checksums: what was "
+        "damaged is not returned as a result."
+    )
+
+
+def _pictures(group, plots):
+    return [f"![{title}]({name})" for name, title, of_group in plots if of_group == group]
+
+
+def _summary(results, workloads):
+    head = [""]
+    for each in workloads:
+        head += [f"{each.name}, {each.unit}"] + [f"{each.name}, MiB"] * each.has_memory
+    rows = []
+    for peer in results.versions:
+        cells = []
+        for each in workloads:
+            cells += [number(results.median(each.name, peer))]
+            cells += [number(results.memory_mib(each.name, peer))] * each.has_memory
+        if any(cell != "-" for cell in cells):
+            rows.append([_bold(peer), *cells])
     return table(head, rows)
 
 
 def _details(results, workload):
-    head = ["", "median", "quartiles", f"x {FLOOR}", f"x {OURS}"]
+    head = [f"{workload.name}, {workload.unit}", "median", "quartiles", f"x {FLOOR}", f"x {OURS}"]
     rows = []
-    for peer in results.times[workload]:
-        spread = results.spread(workload, peer)
-        ratios = [results.ratio(workload, peer, other) for other in (FLOOR, OURS)]
+    for peer in results.times[workload.name]:
+        spread = results.spread(workload.name, peer)
+        ratios = [results.ratio(workload.name, peer, other) for other in (FLOOR, OURS)]
         quartiles = f"{number(spread.low)} to {number(spread.high)}"
         rows.append(
             [_bold(peer), number(spread.median), quartiles, *(number(ratio and ratio.median) for ratio in ratios)]
         )
-    return table(head, rows)
+    return f"{workload.meaning}.\n\n{table(head, rows)}"
+
+
+def _bytes(results):
+    rows = [[_bold(peer), number(size)] for peer, size in results.bytes_per_record.items()]
+    return table(["", "bytes"], rows) + f"\n\nA result is {goals.RESULT_BYTES} bytes as a pickle."
+
+
+def _folded(title, text):
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
 
 
 def table(head, rows):
@@ -58,4 +120,4 @@ def _bold(peer):
 def number(value):
     if value is None:
         return "-"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.3g}"

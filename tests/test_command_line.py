@@ -167,7 +167,7 @@ def test_verify(place, skipstone):
             connection.execute("UPDATE records SET payload = x'00'")
         connection.close()
     out = skipstone("verify", status=3)
-    assert re.search(r"default / ask: (\d+) of \1 that are stored are damaged", out)
+    assert re.search(r"default / ask: (\d+) of \1 records of all kinds are damaged", out)
     assert f"{embed.__module__}.embed for id question: its checksum or signature does not fit" in out
     found = skipstone("verify", "--json", "-s", "ask", status=3)
     assert [each["is_good"] for each in found] == [False, True]
@@ -447,7 +447,7 @@ def test_errors_have_a_status(tmp_path, monkeypatch, skipstone):
     assert "No such command" in skipstone("destroy", status=2)
     assert "is no age" in skipstone("clear", "--older-than", "soon", status=2)
     assert "is no fingerprint" in skipstone("clear", "--code", "x", status=2)
-    assert skipstone("ls", "--store", "nowhere://x", status=1).startswith("skipstone: environment variable")
+    assert skipstone("ls", "--store", "nowhere://x", status=1).startswith("skipstone: --store is")
 
 
 def test_a_broken_pipe_is_no_traceback(place):

@@ -188,7 +188,10 @@ def test_what_cannot_be_called_is_refused():
     """A result in place of a function (`load_or_run(f(x), ...)`) is an error that shows the right form."""
     with pytest.raises(TypeError) as caught:
         load_or_run("text", "k")
-    assert str(caught.value) == "'text' is not callable: write load_or_run(function, id, *args, **kwargs)"
+    assert (
+        str(caught.value)
+        == "'text' is not callable: give a function, decorated or not (its id and arguments come behind it)"
+    )
 
 
 def test_asking_for_oneself_is_an_error():

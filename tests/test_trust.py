@@ -149,11 +149,16 @@ def test_keys_can_be_rotated(tmp_path):
 
 
 def test_a_signed_record_needs_a_key(tmp_path):
-    """Without a key, signed records are not loaded, and the warning says why."""
+    """Without a key, signed records are not loaded and not replaced, and the warning says why."""
     with step(tmp_path, signing_key="secret") as checkpoint:
         checkpoint.load_or_run(double, "k", 1)
-    with step(tmp_path) as checkpoint, pytest.warns(DamagedRecordWarning, match="the config has no signing_key"):
-        assert checkpoint.load_or_run(double, "k", 1) == {"twice": 2}
+    with step(tmp_path) as checkpoint:
+        with pytest.warns((LoadWarning, SaveWarning), match="the config has no signing_key"):
+            assert checkpoint.load_or_run(double, "k", 1) == {"twice": 2}
+        assert checkpoint.stats().not_saved == 1
+    with step(tmp_path, signing_key="secret") as checkpoint:
+        checkpoint.load_or_run(double, "k", 1)
+        assert checkpoint.stats().hits == 1
 
 
 def test_a_file_name_cannot_lead_out_of_the_folder(tmp_path):

@@ -169,6 +169,22 @@ def test_an_address_within_an_id(memory, make):
         list(memory.map(ask, [1], id=lambda doc: call_id))
 
 
+@pytest.mark.parametrize("wrap", [str, lambda line: (1, line), lambda line: {"line": line}])
+def test_an_address_in_the_data(memory, wrap):
+    """A text that was given is data, whatever stands in it: a line of a log, a docstring."""
+    line = "ERROR in <Task finished at 0x7f3a00c0ffee>"
+    assert memory.load_or_run(ask, wrap(line), wrap(line)) == memory.load_or_run(ask, wrap(line), wrap(line))
+    assert list(memory.map(ask, [wrap(line)])) == [wrap(line)]
+    assert memory.stats().hits == 1
+
+
+@pytest.mark.parametrize("id", ["'k'", "None", "(1, 2)", ["doc"], 3])
+def test_an_id_without_a_parameter(id):
+    """An id that is the same for all calls is refused at decoration, and so is what is no expression."""
+    with pytest.raises(IdExpressionError, match="it mentions no parameter|give an expression such as"):
+        cache_with_checkpoint(id=id, name="app.ask")(lambda doc: doc)
+
+
 @pytest.mark.parametrize("argument", ["a long text", Document("doc-1", "a long text")])
 def test_the_hash_of_a_text(memory, argument):
     """The hash of a text among the arguments is no id: it is another number in each process."""

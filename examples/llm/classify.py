@@ -17,7 +17,7 @@ import logging
 import httpx
 import stamina
 
-from skipstone import Failure, cache_with_checkpoint, init_checkpoint
+from skipstone import Failure, cache_with_checkpoint, init_checkpoint, note
 
 PROMPT = "Which team should handle this ticket? Answer with one word: billing, bug, wish or other.\n\n"
 TEXTS = [
@@ -37,7 +37,9 @@ async def classify(client: httpx.AsyncClient, model: str, prompt: str, ticket: s
     message = {"role": "user", "content": prompt + ticket}
     response = await client.post("", json={"model": model, "messages": [message]})
     response.raise_for_status()
-    return response.json()["choices"][0]["message"]["content"]
+    answer = response.json()
+    note(tokens=answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"])
+    return answer["choices"][0]["message"]["content"]
 
 
 def is_worth_a_retry(error: Exception) -> bool | float:

@@ -78,9 +78,12 @@ def compile_id(
         ignore: Parameters that are left out where the id is a dictionary of all arguments.
 
     Raises:
-        IdExpressionError: The expression has a syntax error or names something that is neither a parameter
-            nor a safe builtin, or the callable has other parameters, or there is no parameter `each`.
+        IdExpressionError: The expression has a syntax error, mentions no parameter, or names something that is neither
+            a parameter nor a safe builtin, or the callable has other parameters, or there is no parameter `each`.
     """
+    if id is not None and not isinstance(id, str) and not callable(id):
+        message = f"the id of {_signature(_innermost(function))} is {id!r}: give an expression such as 'doc.id', or a callable"
+        raise IdExpressionError(message)
     function = _innermost(function)
     if each is not None:
         item = _number_of(function, each)
@@ -189,9 +192,12 @@ def _compiled(
         item_name = _name_of_item(free_names, parameters[item])
         if item_name is not None:
             _renamed(body, item_name, parameters[item])
+    mentioned = {node.id for node in ast.walk(body) if isinstance(node, ast.Name)}
     wrong = _problem_of(free_names, {*names, item_name})
     if wrong is None and is_needed and item_name is None:
         wrong = "it does not mention the item, so that all would have one id"
+    if wrong is None and parameters and not names and not mentioned.intersection(parameters):
+        wrong = "it mentions no parameter, so that all calls would have one id"
     if wrong is not None:
         raise fail(wrong)
 
@@ -205,7 +211,6 @@ def _compiled(
     compiled.__kwdefaults__ = function.__kwdefaults__
     compiled.__module__, compiled.__name__ = function.__module__, function.__name__
     compiled.__qualname__ = function.__qualname__
-    mentioned = {node.id for node in ast.walk(body) if isinstance(node, ast.Name)}
     compiled.mentions = None if names else mentioned.intersection(parameters)  # a callable keeps it to itself
     result: Callable[..., object] = compiled
     return result

@@ -282,7 +282,7 @@ class Checkpoint(Holdings):
         self, function: KnownFunction, method: Callable[..., Any], id: object, args: Any, kwargs: Any
     ) -> object:
         key = function.key(id)
-        check_id(function, id)
+        check_id(function, id, (*args, *kwargs.values()))
         return stream(self._engine, Call(function, key, id, method, args, kwargs))
 
     def stats(self) -> Stats:

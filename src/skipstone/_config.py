@@ -102,6 +102,8 @@ def resolve(config: ConfigLike, environment: Mapping[str, str] = os.environ) -> 
         ConfigError: A field has the wrong type or value, or a mapping has a key that is no field.
     """
     fields = CheckpointConfig._fields
+    variables = [name for name in environment if name.startswith(ENVIRONMENT_PREFIX)]
+    _check_names("the environment", {name.removeprefix(ENVIRONMENT_PREFIX).lower(): name for name in variables})
     if isinstance(config, (str, bytes, int, float, os.PathLike)):
         message = f"config is {_without_secrets('', config)!r}, expected a mapping or an object with settings, such as {{'artifacts_dir': ...}}"
         raise ConfigError(message)

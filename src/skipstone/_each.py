@@ -123,7 +123,7 @@ async def _outcomes(calls: Sequence[Call], *, replace: bool = False) -> list[Out
     engine, function = get_checkpoint()._engine, calls[0].function
     values = [MISS] * len(calls) if replace or engine.checks_all else await _loaded(engine, calls)
     missing = [call for call, value in zip(calls, values, strict=True) if value is MISS]
-    check_ids(function, [call.id for call in missing])
+    check_ids(function, [call.id for call in missing], [call.args for call in missing])
     ran = iter(await run_batch(engine, missing, splits=False, replace=replace) if missing else ())
     return [next(ran) if value is MISS else Returned(value) for value in values]
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
+from types import TracebackType
 from typing import Any
 
 from ._digest import blake2b
@@ -43,6 +44,9 @@ class Failures(Iterator[Failure]):
         return table(title, ("function", "id", "attempts", "error"), rows)
 
 
+_HERE = f"{os.path.dirname(__file__)}{os.sep}"
+
+
 def failure_key(key: Key) -> Key:
     """Return the key under which the failure of a call is kept."""
     return blake2b(key, digest_size=len(key), person=FAILURE.encode()).digest()
@@ -68,7 +72,16 @@ def failure_now(function: KnownFunction, call_id: object, error: Exception, run:
 def _texts(error: Exception) -> tuple[str, str]:
     from traceback import format_exception
 
-    return f"{type(error).__qualname__}: {_text(error)}", "".join(format_exception(error))
+    traceback = _from_the_function_on(error.__traceback__)
+    return f"{type(error).__qualname__}: {_text(error)}", "".join(format_exception(type(error), error, traceback))
+
+
+def _from_the_function_on(traceback: TracebackType | None) -> TracebackType | None:
+    """Leave out how this package came to call it."""
+    below = traceback
+    while below is not None and below.tb_frame.f_code.co_filename.startswith(_HERE):
+        below = below.tb_next
+    return below or traceback
 
 
 def _text(error: Exception) -> str:

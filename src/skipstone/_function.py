@@ -209,7 +209,9 @@ _known_of_instances: WeakKeyDictionary[type, KnownFunction] = WeakKeyDictionary(
 def known(method: Callable[..., Any]) -> tuple[KnownFunction, Callable[..., Any]]:
     """Return what is known of whatever can be called, and what to call: the undecorated function."""
     if not callable(method):
-        message = f"{method!r} is not callable: write load_or_run(function, id, *args, **kwargs)"
+        message = (
+            f"{method!r} is not callable: give a function, decorated or not (its id and arguments come behind it)"
+        )
         raise TypeError(message)
     if isinstance(method, functools.partial):
         function, call = known(method.func)

@@ -6,7 +6,7 @@ import pickle
 import struct
 from typing import Any, Protocol, cast, runtime_checkable
 
-from ._record import Buffer, Payload
+from ._record import Buffer, Payload, size_of
 
 
 @runtime_checkable
@@ -43,24 +43,28 @@ class Serializer(Protocol):
 class PickleSerializer:
     """Any picklable result. Loading runs code that the pickle names: only for stores that you trust.
 
-    Large arrays travel outside the pickle (protocol 5, PEP 574): they are written without a copy, aligned to
-    64 bytes, and loaded in place from a copy-on-write memory map. The payload is then: the length of the
-    pickle and of each buffer as unsigned 64-bit little-endian integers after their count, the pickle, the
-    buffers, each padded to a multiple of 64 bytes.
+    Large bytes and texts are written without a copy. So are large arrays, which travel outside the pickle
+    (protocol 5, PEP 574), aligned to 64 bytes, and are loaded in place from a copy-on-write memory map. The payload
+    is then: the length of the pickle and of each buffer as unsigned 64-bit little-endian integers after their
+    count, the pickle, the buffers, each padded to a multiple of 64 bytes.
     """
 
     name = "pickle"
 
     def dumps(self, value: object, _result_type: object, /) -> Payload:
+        pickled = _Parts()
         outside: list[pickle.PickleBuffer] = []
-        pickled = pickle.dumps(value, protocol=5, buffer_callback=outside.append)
+        # Into a file, or what looks like one: then bytes and texts of some size are handed on as they are.
+        pickle.Pickler(pickled, protocol=5, buffer_callback=outside.append).dump(value)
         if not outside:
-            return (pickled,)
-        blocks = [memoryview(pickled), *(buffer.raw() for buffer in outside)]
-        header = _MAGIC + struct.pack(f"<{1 + len(blocks)}Q", len(blocks), *(block.nbytes for block in blocks))
-        return [
-            part for block in (memoryview(header), *blocks) for part in (block, _padding(block.nbytes)) if part
-        ]
+            return pickled
+        blocks: list[Payload] = [pickled, *([buffer.raw()] for buffer in outside)]
+        lengths = [size_of(block) for block in blocks]
+        header = _MAGIC + struct.pack(f"<{1 + len(blocks)}Q", len(blocks), *lengths)
+        parts: list[Buffer] = [header, _padding(len(header))]
+        for block, length in zip(blocks, lengths, strict=True):
+            parts += [*block, _padding(length)]
+        return [part for part in parts if part]
 
     def loads(self, payload: Buffer, _result_type: object, /) -> Any:
         if payload[0] != _MAGIC[0]:
@@ -76,6 +80,12 @@ class PickleSerializer:
             blocks.append(view[start : start + length])
             start += _padded(length)
         return pickle.loads(blocks[0], buffers=blocks[1:])
+
+
+class _Parts(list[Buffer]):
+    """What a pickler writes, uncopied."""
+
+    write = list.append
 
 
 _MAGIC = b"OUTSIDE5"  # pickles of protocol 5 begin with 0x80

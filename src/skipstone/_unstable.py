@@ -6,7 +6,7 @@ import builtins
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ._errors import IdExpressionError, UnstableIdError
@@ -98,26 +98,27 @@ def check_repeats(
     return call_id
 
 
-def check_id(function: KnownFunction, call_id: object, arguments: Iterable[object] = ()) -> None:
+def check_id(function: KnownFunction, call_id: object, arguments: Sequence[object] = ()) -> None:
     """Refuse an id that would lead to another call's result in another process.
 
     Args:
         function: What is called.
         call_id: Of the call.
-        arguments: Of the call, where they are at hand.
+        arguments: Of the call. What stands in a text among them is data, such as a line of a log.
 
     Raises:
         UnstableIdError: It has the address of an object in it, as the default `repr` makes it, or is the hash of a text.
     """
-    text = _text_with_address(call_id, _MOST_LEVELS)
-    if text is not None:
-        message = (
-            f"the id {shortened(text)!r} of a call of {function.name} has the address of an object in it, which another "
-            f"object has in another run: use an attribute that identifies the object"
-        )
-        raise UnstableIdError(message)
+    for text in _texts_in([call_id]):
+        addresses = _ADDRESS.findall(text) if " at 0x" in text else ()
+        if addresses and not all(any(address in each for each in _texts_in(arguments)) for address in addresses):
+            message = (
+                f"the id {shortened(text)!r} of a call of {function.name} has the address of an object in it, which "
+                f"another object has in another run: use an attribute that identifies the object"
+            )
+            raise UnstableIdError(message)
     if type(call_id) is int and abs(call_id) > _SMALL and sys.flags.hash_randomization:
-        hashed = next((text for text in _texts_of(arguments) if hash(text) == call_id), None)
+        hashed = next((text for text in _texts_in(arguments) if hash(text) == call_id), None)
         if hashed is not None:
             message = (
                 f"the id {call_id} of a call of {function.name} is hash({shortened(hashed)!r}), which is another number in "
@@ -126,31 +127,27 @@ def check_id(function: KnownFunction, call_id: object, arguments: Iterable[objec
             raise UnstableIdError(message)
 
 
-def check_ids(function: KnownFunction, ids: Sequence[object]) -> None:
+def check_ids(function: KnownFunction, ids: Sequence[object], arguments: Sequence[Sequence[object]]) -> None:
     """Refuse ids of which one would lead to another call's result in another process; see `check_id`."""
-    for call_id in ids:
-        if type(call_id) is not str or " at 0x" in call_id:
-            check_id(function, call_id)
+    for number, call_id in enumerate(ids):
+        kind: type = type(call_id)
+        plain: Any = call_id
+        if (" at 0x" in plain) if kind is str else (kind is not int or abs(plain) > _SMALL):
+            check_id(function, call_id, arguments[number])
 
 
-def _text_with_address(value: object, levels: int) -> str | None:
-    kind = type(value)
-    if kind is str:
-        text: Any = value
-        return text if " at 0x" in text and _ADDRESS.search(text) else None
-    if levels and (kind is tuple or kind is list or kind is dict):
-        items: Any = value
-        for item in (*items.keys(), *items.values()) if kind is dict else items[:_MOST_ITEMS]:
-            text = _text_with_address(item, levels - 1)
-            if text is not None:
-                return str(text)
-    return None
-
-
-def _texts_of(arguments: Iterable[object]) -> Iterable[str]:
-    """Yield the texts among some arguments and their attributes."""
-    for argument in arguments:
-        if type(argument) is str:
-            yield argument
-        else:
-            yield from (part for part in getattr(argument, "__dict__", {}).values() if type(part) is str)
+def _texts_in(values: Iterable[object], levels: int = _MOST_LEVELS) -> Iterator[str]:
+    """Yield the texts among some values, in containers and in attributes."""
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            text: Any = value
+            yield text
+        elif levels:
+            items: Any = value
+            if kind is dict:
+                yield from _texts_in([*items.keys(), *items.values()][:_MOST_ITEMS], levels - 1)
+            elif kind is tuple or kind is list:
+                yield from _texts_in(items[:_MOST_ITEMS], levels - 1)
+            else:
+                yield from _texts_in(list(getattr(value, "__dict__", {}).values())[:_MOST_ITEMS], levels - 1)

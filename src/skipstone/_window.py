@@ -161,7 +161,7 @@ class Window:
             self._is_begun = True
             self.engine.runs.begin(self.running)
         args, ids, is_last = self._read_block()
-        check_ids(self.function, ids)
+        check_ids(self.function, ids, args)
         keys = list(map(self.function.key, ids))
         stored = self.engine.done(self.function, keys)
         held = list(runs_of(args, ids, keys, stored))

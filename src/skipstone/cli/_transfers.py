@@ -22,7 +22,7 @@ from .._opening import open_checkpoint
 from .._transfer import Transfer
 from .._units import count_text, plain_text, size_text
 from ._output import print_json, say, warn
-from ._status import FOUND_WRONG, WRONG_USE
+from ._status import FOUND_WRONG, NOT_FOUND, WRONG_USE
 from ._where import ArtifactsOption, FunctionOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps
 
 _ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace what is there already.")]
@@ -99,6 +99,9 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Take the records of an exported file into a step, unopened; or the results of another library, function by function."""
+    if not os.path.exists(path):
+        warn(f"there is no {path}")
+        raise typer.Exit(NOT_FOUND)
     config = place(store, artifacts_dir).config
     name = StepName(index or str(config.index_name), step, "")
     with open_checkpoint(step, config._replace(index_name=name.index_name)) as checkpoint:

@@ -52,12 +52,13 @@ def _print(name: StepName, found: Verification, totals: Totals) -> None:
         what = f"{count_text(totals.records, 'record')} and {count_text(totals.failures, 'failure')}"
         say(f"{title}: {what} intact", "green")
     else:
-        count = f"{found.damaged:,} of {found.damaged + found.intact:,}"
-        say(f"{title}: {count} that are stored are damaged, or signed with another key", "red")
+        all_kinds = f"{found.damaged + found.intact:,} records of all kinds"
+        say(f"{title}: {found.damaged:,} of {all_kinds} are damaged, or signed with another key", "red")
     for text in found.database:
         say(f"  the database: {plain_text(text)}", "red")
     for damage in found.damages[:_MOST_TOLD]:
-        say(plain_text(f"  {damage.function} for id {damage.call_id}: {damage.problem}"))
+        whose = f" for id {damage.call_id}" if damage.call_id else ", what is known of its code"
+        say(plain_text(f"  {damage.function}{whose}: {damage.problem}"))
     if found.damaged > _MOST_TOLD:
         say(f"  and {found.damaged - _MOST_TOLD:,} more")
     if found.orphans:

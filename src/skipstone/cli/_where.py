@@ -11,6 +11,7 @@ import typer
 
 from .._catalogue import Catalogue, StepName
 from .._config import ENVIRONMENT_PREFIX, resolve
+from .._errors import ConfigError
 from ._output import warn
 from ._status import NOT_FOUND
 
@@ -63,7 +64,14 @@ def place(store: str = "", artifacts_dir: str = "") -> Catalogue:
     """Return the catalogue of the store in use: an option is an environment variable, said for this command."""
     options = {"store": store, "artifacts_dir": artifacts_dir}
     given = {_variable(name): value for name, value in options.items() if value}
-    settings = resolve(None, _environment | given)
+    try:
+        settings = resolve(None, _environment | given)
+    except ConfigError as error:
+        text = str(error)
+        for name in options:
+            if _variable(name) in given:
+                text = text.replace(f"environment variable {_variable(name)}", f"--{name.replace('_', '-')}")
+        raise ConfigError(text) from None
     return Catalogue(settings._replace(use_checkpoints=True))
 
 

@@ -165,7 +165,7 @@ def unsafe(path: str) -> str | None:
     """Say what lets others change a folder or file, or return None where nothing does."""
     try:
         facts = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if facts.st_uid != os.geteuid():
         return f"belongs to user {facts.st_uid}, not to you ({os.geteuid()}): chown -R {os.geteuid()} {path!r}"
