@@ -17,7 +17,7 @@ examples: $(READY)  ## the other examples, killed and run again
 	cd "$$(mktemp -d)" && "$(CURDIR)/$(BIN)/python" "$(CURDIR)/examples/sweep/sweep.py"
 
 test: $(READY)  ## all but the slow tests, under 5 minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test_slow: $(CLUSTERS)  ## the slow tests, on real clusters among others
 	$(BIN)/python -m pytest -m slow
@@ -53,7 +53,7 @@ $(AZURITE):
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cli,zstd,objects,postgres,redis,examples]" --group test --group lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[cli,web,zstd,objects,postgres,redis,examples]" --group test --group lint
 	@touch $@
 
 $(CLUSTERS): $(READY)

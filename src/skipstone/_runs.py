@@ -52,6 +52,21 @@ class RunningMap(NamedTuple):
     workers: int
     started_at_seconds: float
 
+    @property
+    def done(self) -> int:
+        """Calls that need not be waited for any more."""
+        return self.done_before + self.done_now + self.failed
+
+    def per_second(self, now: float) -> float | None:
+        """Return how many calls ran in a second, up to now; None where none did."""
+        ran, seconds = self.done_now + self.failed, now - self.started_at_seconds
+        return ran / seconds if ran and seconds > 0 else None
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return how long the rest takes at this rate; None where that cannot be told."""
+        rate = self.per_second(now)
+        return None if rate is None or self.total is None else max(0.0, (self.total - self.done) / rate)
+
 
 class Run(NamedTuple):
     """What was done at one step from the opening of its checkpoint to its end, its map's worker processes included."""

@@ -17,6 +17,11 @@ class StepName(NamedTuple):
     scope: str
     """`<index>/<step>` as their folders are called: what the place finds it by."""
 
+    @property
+    def title(self) -> str:
+        """Both, for people."""
+        return f"{self.index_name} / {self.step}"
+
 
 class Totals(NamedTuple):
     """What records, and failures beside them, come to."""

@@ -52,6 +52,12 @@ def count(query: RecordQuery) -> tuple[str, list[Any]]:
     return f"SELECT count(*) FROM records WHERE {where}", parameters
 
 
+def sums(query: RecordQuery) -> tuple[str, list[Any]]:
+    """Return the query for the number of records, their sizes and durations, and its parameters."""
+    where, parameters = _where(query)
+    return f"SELECT count(*), total(size), total(duration) FROM records WHERE {where}", parameters
+
+
 def range_of(column: str, query: RecordQuery) -> tuple[str, list[Any]]:
     """Return the query for the least and the greatest value, and its parameters."""
     where, parameters = _where(query)

@@ -32,7 +32,7 @@ from ._answers import (
 )
 from ._errors_alike import pattern_of
 from ._scales import edges_between, width_for
-from ._tables import Tables
+from ._tables import ScannedTables, Tables
 from ._values import Value, value_of
 from ._verify import Verification, verified
 
@@ -58,6 +58,7 @@ class StepCatalogue:
         self._codec = codec
         self._runs = runs
         self._known: tuple[object, list[_Part]] = (None, [])
+        self._known_runs: tuple[object, list[Run]] = (None, [])
 
     def close(self) -> None:
         """Let go of files and connections; the next question asks the store again."""
@@ -96,9 +97,24 @@ class StepCatalogue:
 
     def told_runs(self) -> list[Run]:
         """Return what runs did, hits included, as they told it; the newest last."""
-        if isinstance(self._runs, LookedAtStore) and not self._runs.is_there():
+        if not isinstance(self._runs, LookedAtStore):
+            return list(runs_in(self._runs))
+        if not self._runs.is_there():
             return []
-        return list(runs_in(self._runs))
+        state, (before, runs) = self._runs.state(), self._known_runs
+        # One that is under way may tell nothing new because it is dead.
+        if state != before or any(run.state in ("running", "silent") for run in runs):
+            runs = list(runs_in(self._runs))
+            self._known_runs = (state, runs)
+        return runs
+
+    def state(self) -> object:
+        """Return what is another one whenever answers may be others than before."""
+        return self._tables.state()
+
+    def copied_at(self) -> float | None:
+        """Return when the store was asked for all that it has; None where each question is answered by the store itself."""
+        return self._tables.copied_at if isinstance(self._tables, ScannedTables) else None
 
     def _grouped(self, key_of: Callable[[Origin], Any]) -> list[tuple[Any, list[_Part]]]:
         groups: dict[Any, list[_Part]] = defaultdict(list)
@@ -123,14 +139,24 @@ class StepCatalogue:
             query: Which ones, in which order.
             after: The `following` of the page before.
             limit: At most so many.
+
+        Raises:
+            ValueError: No page can have had this `following`.
         """
-        rows = self._tables.ask(*_queries.page(query, json.loads(after) if after else None, limit))
+        rows = self._tables.ask(*_queries.page(query, _place_of(after) if after else None, limit))
         following = json.dumps(rows[-1][-2:]) if len(rows) == limit else None
         return Page([RecordInfo(*row[:-2]) for row in rows], following)
 
     def count(self, query: RecordQuery = _EVERYTHING) -> int:
         """Return how many records there are."""
         return int(self._tables.ask(*_queries.count(query))[0][0])
+
+    def totals(self, query: RecordQuery) -> Totals:
+        """Return what records, or failures, come to: their number, sizes and durations."""
+        count, size_bytes, seconds = self._tables.ask(*_queries.sums(query))[0]
+        if query.failures:
+            return Totals(failures=count, size_bytes=int(size_bytes))
+        return Totals(records=count, size_bytes=int(size_bytes), seconds=seconds)
 
     def distribution(self, of: Literal["duration", "size"], query: RecordQuery = _EVERYTHING) -> list[Bin]:
         """Return how the durations, in seconds, or the sizes, in bytes, of records are distributed."""
@@ -211,6 +237,17 @@ class StepCatalogue:
         free_pages, page_bytes = (store.ask(f"PRAGMA {each}")[0][0] for each in ("freelist_count", "page_size"))
         values, values_bytes = store.ask(_queries.IN_FILES)[0]
         return Space(database_bytes, log_bytes, free_pages * page_bytes, values_bytes, values)
+
+
+def _place_of(following: str) -> list[Any]:
+    """Return the value and the number of the last record of a page."""
+    place: Any = json.loads(following)
+    match place:
+        case [str() | int() | float() as value, int() as number]:
+            return [value, number]
+        case _:
+            message = f"{following!r} is no place between two records"
+            raise ValueError(message)
 
 
 def _part(origin: Origin, sums: tuple[Any, ...]) -> _Part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -54,11 +55,14 @@ class ScannedTables:
         self._file = ":memory:" if in_memory else ""
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self.copied_at: float | None = None
+        """When the store was asked."""
 
     def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """See `Tables`."""
         with self._lock:
             if self._connection is None:
+                self.copied_at = time.time()
                 self._connection = self._copy()
             return self._connection.execute(query, parameters).fetchall()
 

@@ -15,6 +15,18 @@ MOST_RUNS = 40
 """The latest ones are shown."""
 
 
+class StepRun(NamedTuple):
+    """A run, and the title of its step."""
+
+    title: str
+    run: Run
+
+
+def latest(runs: Iterable[StepRun]) -> list[StepRun]:
+    """Return the latest runs, the newest last."""
+    return sorted(runs, key=lambda each: each.run.started_at_seconds)[-MOST_RUNS:]
+
+
 class StepReport(NamedTuple):
     """What is told of a step."""
 
@@ -26,9 +38,14 @@ class StepReport(NamedTuple):
     """The newest last."""
 
     @property
+    def stats(self) -> Stats:
+        """What all runs that are known of have done."""
+        return total(run.stats for run in self.runs)
+
+    @property
     def title(self) -> str:
         """Index and step."""
-        return f"{self.summary.name.index_name} / {self.summary.name.step}"
+        return self.summary.name.title
 
 
 class Report(NamedTuple):
@@ -48,10 +65,9 @@ class Report(NamedTuple):
         return totals
 
     @property
-    def runs(self) -> list[tuple[StepReport, Run]]:
+    def runs(self) -> list[StepRun]:
         """The latest runs of all steps, the newest last."""
-        runs = [(step, run) for step in self.steps for run in step.runs]
-        return sorted(runs, key=lambda each: each[1].started_at_seconds)[-MOST_RUNS:]
+        return latest(StepRun(step.title, run) for step in self.steps for run in step.runs)
 
     @property
     def stats(self) -> Stats:

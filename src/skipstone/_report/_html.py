@@ -8,15 +8,14 @@ from html import escape
 from importlib.resources import files
 
 from .._catalogue import FailureGroup, Totals
-from .._stats import Stats, number, total
+from .._stats import Stats, number
 from .._units import count_text, duration_text, moment_text, plain_text, size_text
-from ._charts import Bar, bars
 from ._facts import MOST_RUNS, Report, StepReport
+from ._pictures import KINDS, growth_chart, legend, runs_chart, runs_span
 
-_KINDS = ("hits", "misses", "failures")
 _NUMBERS = ("records", "failures", "size", "time stored", "time saved")
 _NUMBER = ' class="number"'
-_RUN_NUMBERS = (*_KINDS, "ran", "saved")
+_RUN_NUMBERS = (*KINDS, "ran", "saved")
 
 
 def as_html(report: Report) -> str:
@@ -84,29 +83,16 @@ def _step_rows(step: StepReport) -> str:
             f'<tr><th scope="row" class="name">{_text(step.title)}</th>'
             f'<td colspan="7" class="bad">{_text(step.summary.problem)}</td></tr>\n'
         )
-    saved = duration_text(total(run.stats for run in step.runs).seconds_saved)
+    saved = duration_text(step.stats.seconds_saved)
     first = (
         f'<tr><th scope="row" class="name">{_text(step.title)}</th>'
-        f"{_figures(step.summary.totals, saved)}<td>{_growth(step)}</td></tr>\n"
+        f"{_figures(step.summary.totals, saved)}<td>{growth_chart(step.growth, width=120, height=24)}</td></tr>\n"
     )
     return first + "".join(
         f'<tr class="function"><td>{_text(each.function)}'
         f"{f' version {_text(each.version)}' if each.version else ''}</td>{_figures(each.totals, '')}<td></td></tr>\n"
         for each in step.functions
     )
-
-
-def _growth(step: StepReport) -> str:
-    width = step.growth.width_seconds
-    values = [
-        Bar(
-            f"{moment_text(bucket.start_at)}: {count_text(bucket.totals.records, 'record')}",
-            (bucket.totals.records,),
-        )
-        for bucket in step.growth.buckets
-    ]
-    label = f"records saved in each {duration_text(width)}"
-    return bars(values, ("saved",), label=label, width=120, height=24, least_bars=24)
 
 
 def _figures(totals: Totals, saved: str) -> str:
@@ -125,27 +111,13 @@ def _runs(report: Report) -> str:
     runs = report.runs
     if not runs:
         return ""
-    values = [
-        Bar(
-            f"{moment_text(run.started_at_seconds)}, {plain_text(step.title)}: {_counts(run.stats)}",
-            (run.stats.hits, run.stats.misses, run.stats.failures),
-        )
-        for step, run in runs
-    ]
-    legend = "".join(
-        f'<li><svg width="10" height="10" aria-hidden="true"><rect class="{kind}" width="10" height="10"/></svg>'
-        f"{kind}</li>"
-        for kind in _KINDS
-    )
-    chart = bars(
-        values, _KINDS, label="hits, misses and failures of each run", width=900, height=140, least_bars=20
-    )
+    chart = runs_chart(runs)
     rows = "".join(
-        f'<tr><td class="moment">{moment_text(run.started_at_seconds)}</td><td>{_text(step.title)}</td>'
+        f'<tr><td class="moment">{moment_text(run.started_at_seconds)}</td><td>{_text(title)}</td>'
         f"<td>{_text(run.id)}</td><td{_bad(run.state == 'killed')}>{run.state}</td>"
         + "".join(f'<td class="number">{number}</td>' for number in _run_figures(run.stats))
         + "</tr>\n"
-        for step, run in reversed(runs)
+        for title, run in reversed(runs)
     )
     columns = ("started", "index / step", "run", "state", *_RUN_NUMBERS)
     head = "".join(
@@ -153,23 +125,9 @@ def _runs(report: Report) -> str:
     )
     return (
         f'<h2>Runs</h2>\n<p>{_text(str(report.stats))}</p>\n<div class="wide">{chart}</div>\n'
-        f'<ul class="legend">{legend}<li class="faint">{_span(report)}</li></ul>\n<details><summary>The last {count_text(min(len(runs), MOST_RUNS), "run")}'
+        f'<ul class="legend">{legend()}<li class="faint">{runs_span(runs)}</li></ul>\n<details><summary>The last {count_text(min(len(runs), MOST_RUNS), "run")}'
         f'</summary><div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>'
         f"</details>\n"
-    )
-
-
-def _span(report: Report) -> str:
-    """Say what the bars are."""
-    calls = max(run.stats.hits + run.stats.misses + run.stats.failures for _, run in report.runs)
-    first, last = (moment_text(run.started_at_seconds) for _, run in (report.runs[0], report.runs[-1]))
-    return f"a bar for each run, from {first} to {last}; the tallest: {count_text(calls, 'call')}"
-
-
-def _counts(stats: Stats) -> str:
-    return (
-        f"{count_text(stats.hits, 'hit')}, {count_text(stats.misses, 'miss', 'misses')}, "
-        f"{count_text(stats.failures, 'failure')}"
     )
 
 

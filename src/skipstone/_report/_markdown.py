@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 from .._catalogue import FailureGroup, Totals
-from .._stats import total
 from .._units import count_text, duration_text, moment_text, plain_text, size_text
 from ._facts import Report, StepReport
 
@@ -48,7 +47,7 @@ def _table(columns: Sequence[str], rows: list[list[str]], *, names: int = 1) -> 
 def _rows(step: StepReport) -> list[list[str]]:
     if step.summary.problem:
         return [[f"**{_text(step.title)}**", _text(step.summary.problem), *[""] * (len(_FIGURES) - 1)]]
-    saved = duration_text(total(run.stats for run in step.runs).seconds_saved)
+    saved = duration_text(step.stats.seconds_saved)
     return [
         [f"**{_text(step.title)}**", *_figures(step.summary.totals, saved)],
         *(
@@ -76,7 +75,7 @@ def _runs(report: Report) -> list[str]:
     rows = [
         [
             moment_text(run.started_at_seconds),
-            _text(step.title),
+            _text(title),
             run.state,
             f"{run.stats.hits:,}",
             f"{run.stats.misses:,}",
@@ -84,7 +83,7 @@ def _runs(report: Report) -> list[str]:
             duration_text(run.stats.seconds_run),
             duration_text(run.stats.seconds_saved),
         ]
-        for step, run in reversed(report.runs[-10:])
+        for title, run in reversed(report.runs[-10:])
     ]
     columns = ("started", "index / step", "state", "hits", "misses", "failures", "ran", "saved")
     return ["## Runs", "", _text(str(report.stats)), "", *_table(columns, rows, names=3)] if rows else []

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .._errors import SkipstoneError
-from . import _clear, _doctor, _gc, _look, _report, _runs, _show, _transfers, _verify
+from . import _clear, _doctor, _gc, _look, _report, _runs, _show, _transfers, _ui, _verify
 from ._output import say, warn
 from ._status import FAILED, INTERRUPTED
 from ._where import environment_read
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (_look, _show, _runs, _report, _verify, _doctor, _clear, _gc, _transfers):
+for _module in (_look, _show, _runs, _ui, _report, _verify, _doctor, _clear, _gc, _transfers):
     _module.add_to(app)
 
 

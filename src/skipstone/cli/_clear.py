@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
-from .._catalogue import Catalogue, RecordQuery, StepName
-from .._clearing import clear_step
-from .._opening import open_checkpoint
-from .._places import LOCAL, checkpoint_folder, places_of
-from .._record import Key
+from .._catalogue import Catalogue, RecordQuery
+from .._selection import Selection, remove, select
 from .._units import plain_text, size_text
 from ._bare import clear_all
 from ._output import Column, agreed, print_json, print_table, say, warn
@@ -21,19 +18,6 @@ from ._where import ArtifactsOption, FunctionOption, IndexOption, JsonOption, St
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-
-
-class _Found(NamedTuple):
-    """What would go of a step."""
-
-    step: StepName
-    records: dict[Key, int]
-    failures: dict[Key, int]
-    is_all: bool
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(self.records.values()) + sum(self.failures.values())
 
 
 def add_to(app: typer.Typer) -> None:
@@ -71,11 +55,10 @@ def clear(
         code=_code(code) if code else None,
         saved_before=time.time() - _seconds(older_than) if older_than else None,
     )
-    is_all = query == RecordQuery() and not only_failures
     found = [
         each
         for name in steps(catalogue, index, step)
-        if (each := _find(catalogue, name, query, only_failures=only_failures, is_all=is_all)).is_all
+        if (each := select(catalogue, name, query, only_failures=only_failures)).is_all
         or each.records
         or each.failures
     ]
@@ -101,23 +84,12 @@ def clear(
         warn("nothing was removed")
         raise typer.Exit(FAILED)
     for each in found:
-        _remove(catalogue, each)
+        remove(catalogue, each)
     if not as_json:
         say("removed")
 
 
-def _find(
-    catalogue: Catalogue, name: StepName, query: RecordQuery, *, only_failures: bool, is_all: bool
-) -> _Found:
-    asked = catalogue.step(name)
-    try:
-        records = {} if only_failures else asked.keys(query)
-        return _Found(name, records, asked.keys(query._replace(failures=True)), is_all)
-    finally:
-        asked.close()
-
-
-def _print(catalogue: Catalogue, found: list[_Found]) -> None:
+def _print(catalogue: Catalogue, found: list[Selection]) -> None:
     if not found:
         say("nothing to remove")
         return
@@ -139,20 +111,6 @@ def _print(catalogue: Catalogue, found: list[_Found]) -> None:
             for each in found
         ],
     )
-
-
-def _remove(catalogue: Catalogue, found: _Found) -> None:
-    if found.is_all and places_of(catalogue.config.store) == (LOCAL,):
-        clear_step(f"{checkpoint_folder(catalogue.config)}/{found.step.scope}")
-        return
-    settings = catalogue.config._replace(index_name=found.step.index_name)
-    with open_checkpoint(found.step.step, settings) as checkpoint:
-        if found.is_all:
-            checkpoint.clear()
-            return
-        contents = checkpoint._engine.contents
-        contents.forget(list(found.records))
-        contents.forget_failures(list(found.failures))
 
 
 def _seconds(age: str) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .._catalogue import StepName
-from .._opening import open_checkpoint
+from .._selection import opened
 from .._units import plain_text, size_text
 from .._upkeep import Cleanup
 from ._output import Column, agreed, print_json, print_table, say, warn
@@ -58,8 +58,7 @@ def gc(
                 raise typer.Exit(FAILED)
         done: list[tuple[StepName, Cleanup]] = []
         for name, _ in found:
-            settings = catalogue.config._replace(index_name=name.index_name)
-            with open_checkpoint(name.step, settings) as checkpoint:
+            with opened(catalogue, name) as checkpoint:
                 done.append((name, checkpoint.gc(max_bytes=most, compact=compact)))
         found = done
     if as_json:

@@ -152,8 +152,7 @@ def _picture(running: list[_Told]) -> Group:
             auto_refresh=False,
         )
         for each in run.maps:
-            done = each.done_before + each.done_now + each.failed
-            bar.add_task(plain_text(each.function), total=each.total, completed=done, rest=_rest(each))
+            bar.add_task(plain_text(each.function), total=each.total, completed=each.done, rest=_rest(each))
         if run.maps:
             parts.append(bar)
     return Group(*parts)
@@ -163,20 +162,17 @@ def _line(name: StepName, run: Run, each: RunningMap | None) -> str:
     where = f"{name.index_name} / {name.step} {run.id}"
     if each is None:
         return plain_text(f"{where}: {run.stats}")
-    done = each.done_before + each.done_now + each.failed
     of = "" if each.total is None else f" of {each.total:,}"
-    return plain_text(f"{where}: {each.function} {done:,}{of}, {_rest(each)}")
+    return plain_text(f"{where}: {each.function} {each.done:,}{of}, {_rest(each)}")
 
 
 def _rest(each: RunningMap) -> str:
-    ran = each.done_now + each.failed
-    seconds = time.time() - each.started_at_seconds
     told = [count_text(each.workers, "worker")]
     if each.failed:
         told.append(f"{each.failed:,} failed")
-    if ran and seconds > 0:
-        told.append(f"{ran / seconds:,.1f}/s")
-        if each.total is not None:
-            left = (each.total - each.done_before - ran) * seconds / ran
-            told.append(f"{duration_text(max(0, round(left)))} left")
+    per_second, seconds_left = each.per_second(time.time()), each.seconds_left(time.time())
+    if per_second:
+        told.append(f"{per_second:,.1f}/s")
+    if seconds_left is not None:
+        told.append(f"{duration_text(round(seconds_left))} left")
     return ", ".join(told)
