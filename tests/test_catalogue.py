@@ -213,7 +213,31 @@ def test_pages(step, sort, descending):
 )
 def test_queries(step, query, count):
     """Records are found by a part of the id, by function, version, code and run."""
-    assert len(step.records(query).records) == step.count(query) == count
+    found = step.records(query).records
+    assert len(found) == step.count(query) == count
+    totals = step.totals(query)
+    assert (totals.records, totals.failures) == (count, 0)
+    assert totals.size_bytes == sum(record.size_bytes for record in found)
+    assert totals.seconds == pytest.approx(sum(record.duration_seconds for record in found))
+
+
+def test_totals_of_failures(step):
+    """What failures come to is told apart from what records do, also of those that are searched for."""
+    for search, count in (("", 2), ("3", 1), ("nobody", 0)):
+        query = RecordQuery(search=search, failures=True)
+        totals = step.totals(query)
+        assert (totals.records, totals.failures, totals.seconds) == (0, count, 0)
+        assert totals.size_bytes == sum(step.keys(query).values())
+
+
+@pytest.mark.parametrize("after", ["", "[1", "{}", "[1]", "[1, 2, 3]", "[[1], 2]", "null"])
+def test_pages_begin_at_records_alone(step, after):
+    """What no page can have ended with is refused; without it, it is the first page."""
+    if not after:
+        assert step.records(after=after).records == step.records().records
+        return
+    with pytest.raises(ValueError):
+        step.records(after=after)
 
 
 def test_distribution(step):

@@ -153,6 +153,8 @@ class StepCatalogue:
 
     def totals(self, query: RecordQuery) -> Totals:
         """Return what records, or failures, come to: their number, sizes and durations."""
+        if not query.search and query.call_id is None and query.saved_before is None:
+            return _sum([part for part in self._parts() if _is_wanted(part.origin, query)])
         count, size_bytes, seconds = self._tables.ask(*_queries.sums(query))[0]
         if query.failures:
             return Totals(failures=count, size_bytes=int(size_bytes))
@@ -265,7 +267,8 @@ def _is_wanted(origin: Origin, query: RecordQuery) -> bool:
         (query.code, origin.code),
         (query.run, origin.run),
     )
-    return is_result(origin.encoding) and all(each in (None, there) for each, there in wanted)
+    kind = is_failure if query.failures else is_result
+    return kind(origin.encoding) and all(each in (None, there) for each, there in wanted)
 
 
 def _sum(parts: list[_Part]) -> Totals:

@@ -36,7 +36,7 @@ def records(site: Site, request: Request) -> Response:
         name=asked.name,
         query=query,
         page=page,
-        number=site.kept(asked, ("number", which), lambda: _number(asked, which)),
+        number=site.kept(asked, ("number", which), lambda: asked.totals(which).records),
         is_first=not fields.get("after"),
         functions=_choices(each.function for each in asked.functions()),
         versions=[(f"={each}", each or "none") for each in sorted({each.version for each in asked.functions()})],
@@ -56,17 +56,6 @@ def _choices(values: Iterable[str]) -> list[tuple[str, str]]:
 
 def _code_text(code: CodeSummary) -> str:
     return f"{code.function}, {code.code.hex()}, {moment_text(code.totals.last_at)}"
-
-
-def _number(asked: StepCatalogue, query: RecordQuery) -> int:
-    """Return how many records there are: from the sums of the functions, where that does, else from all records."""
-    if query.search or query.code is not None or query.run is not None:
-        return asked.count(query)
-    return sum(
-        each.totals.records
-        for each in asked.functions()
-        if query.function in (None, each.function) and query.version in (None, each.version)
-    )
 
 
 def query_of(fields: Mapping[str, str]) -> RecordQuery:
