@@ -17,7 +17,7 @@ examples: $(READY)  ## the other examples, killed and run again
 	cd "$$(mktemp -d)" && "$(CURDIR)/$(BIN)/python" "$(CURDIR)/examples/sweep/sweep.py"
 
 test: $(READY)  ## all but the slow tests, under 5 minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test_slow: $(CLUSTERS)  ## the slow tests, on real clusters among others
 	$(BIN)/python -m pytest -m slow

@@ -14,6 +14,7 @@ import rounds
 import tables
 import workloads
 
+GROUPS = list(dict.fromkeys(each.group for each in workloads.workloads(workloads.FULL)))
 PAGES = os.path.join(os.path.dirname(rounds.HERE), "docs", "benchmarks")
 
 
@@ -31,7 +32,12 @@ def main():
         help="cpu: processor time, for a machine that others use, too (default: wall)",
     )
     parser.add_argument(
-        "--group", action="append", default=[], metavar="NAME", help="of workloads; may be repeated"
+        "--group",
+        action="append",
+        default=[],
+        choices=GROUPS,
+        metavar="NAME",
+        help=f"of {', '.join(GROUPS)}; may be repeated",
     )
     parser.add_argument(
         "--print", action="store_true", help="print the page instead of writing it, without pictures"

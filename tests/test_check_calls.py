@@ -18,6 +18,7 @@ from skipstone import (
     RoundTripWarning,
     cache_with_checkpoint,
     get_checkpoint,
+    note,
     open_checkpoint,
     use_checkpoint,
 )
@@ -309,6 +310,71 @@ def test_an_audit_samples():
             work()
         get_checkpoint().map(lambda_free, range(10)).drain()
     assert 100 < len(ran) < 320
+
+
+def test_an_audit_runs_nothing_else_again():
+    """Neither a hit that comes after a miss is run again for that, nor a call that has just been rerun, or expired."""
+    ran = []
+
+    @cache_with_checkpoint(id="x")
+    def work(x):
+        ran.append(x)
+
+    @cache_with_checkpoint(id="x", expires_seconds=0.0)
+    def fleeting(x):
+        ran.append(x)
+
+    with use_checkpoint(Checkpoint(MemoryStore(), {"audit": 1e-9})):
+        work(0)
+        for x in range(1, 10):
+            work(x)
+            work(0)
+        work.rerun(0)
+        assert ran == [*range(10), 0]
+    with use_checkpoint(Checkpoint(MemoryStore(), {"audit": 1.0})):
+        work(0)
+        work.rerun(0)
+        fleeting(1)
+        fleeting(1)
+        assert ran[11:] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("settings", [CHECKED, {"audit": 1.0}])
+def test_what_is_rerun_is_told_of_nothing_else(settings):
+    """Where a call is rerun although its code changed, nobody says that the result from before is returned."""
+    space = {}
+
+    def made(body):
+        exec(f"def work(x):\n    return {body}", space)
+        return cache_with_checkpoint(id="x", name="work")(space["work"])
+
+    with use_checkpoint(Checkpoint(MemoryStore(), settings)):
+        assert made("x + 1")(1) == 2
+        assert made("x + 2").rerun(1) == 3
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_an_audit_notes_is_nobody_s(is_async):
+    """What a call notes when it is run again for an audit is told nowhere, not even as a note without effect."""
+
+    @cache_with_checkpoint(id="0")
+    def ask():
+        note(tokens=5)
+
+    @cache_with_checkpoint(id="0")
+    async def ask_later():
+        note(tokens=5)
+
+    @cache_with_checkpoint(id="x")
+    def around(x):
+        asyncio.run(ask_later()) if is_async else ask()
+
+    with use_checkpoint(Checkpoint(MemoryStore(), {"audit": 1})) as checkpoint:
+        around(0)
+        around(1)
+        asyncio.run(ask_later()) if is_async else ask()
+        assert checkpoint.stats().notes_spent == {"tokens": 5}
+        assert [record.notes for record in checkpoint.records(around)] == [{}, {}]
 
 
 @cache_with_checkpoint

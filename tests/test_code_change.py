@@ -334,3 +334,19 @@ def test_code_of_which_nothing_is_known(tmp_path):
             CodeChangedWarning, match="made: something in it, or in what it calls, is different. 1 of its 1"
         ):
             made("x + 2")(1)
+
+
+@pytest.mark.parametrize("settings", [{}, {"encryption_key": "k" * 32}])
+def test_a_map_tells_the_id(tmp_path, settings):
+    """Where a map looks at many records unread, because some may have expired, the warning names the id all the same."""
+    space = {}
+
+    def made(body):
+        exec(f"def work(x):\n    return {body}", space)
+        return cache_with_checkpoint(id="x", name="work")(space["work"])
+
+    config = {"artifacts_dir": tmp_path, "expires_seconds": 3600, **settings}
+    with open_checkpoint("step", config) as checkpoint, use_checkpoint(checkpoint):
+        made("x * 1")("an id")
+        with pytest.warns(CodeChangedWarning, match="first for id 'an id'"):
+            checkpoint.map(made("x * 2"), ["an id"]).drain()

@@ -173,6 +173,26 @@ def test_verify(place, skipstone):
     assert [each["is_good"] for each in found] == [False, True]
 
 
+def test_what_cannot_be_read_without_keys(tmp_path, monkeypatch, skipstone):
+    """Without the keys, nobody says that there are no failures, or that all is damaged."""
+    monkeypatch.chdir(tmp_path)
+    keys = {"signing_key": "s", "encryption_key": "k" * 32}
+    with open_checkpoint("load", keys) as checkpoint:
+        checkpoint.load_or_run(embed, "doc-1", 1)
+        with pytest.raises(ValueError):
+            checkpoint.load_or_run(fails, 7, 7)
+    assert "1 failure cannot be read: damaged, or encrypted or signed with a key" in skipstone("failures")
+    assert "no failures" not in skipstone("failures")
+    assert "no failures" in skipstone("failures", "-f", "other")
+    out = skipstone("verify", status=3)
+    assert "are damaged, or signed with another key" in out
+    assert "it does not bear the signature of a signing_key of the config" in out
+    for name, value in keys.items():
+        monkeypatch.setenv(f"SKIPSTONE_{name.upper()}", value)
+    assert "1 call failed" in skipstone("failures")
+    assert "1 record and 1 failure intact" in skipstone("verify")
+
+
 def test_report(place, skipstone):
     """A report is written as the file's name says, or to standard output."""
     assert skipstone("report", "-o", "r.html", "--title", "Nightly") == "wrote r.html\n"

@@ -308,6 +308,32 @@ def test_what_somebody_else_computes_is_waited_for(checkpoint):
     assert batches == [[1, 2], [3]]
 
 
+def test_an_item_that_was_waited_for_in_vain_tells_its_argument(checkpoint):
+    """Where another call has an item and raises, the item is run alone; its record tells what one of a batch does."""
+    begun, finish = threading.Event(), threading.Event()
+
+    @cache_with_checkpoint(each="xs")
+    def slowly(xs):
+        if 1 in xs:
+            begun.set()
+            assert finish.wait(30)
+            raise ValueError("no")
+        finish.set()
+        return [x * 10 for x in xs]
+
+    def first():
+        with use_checkpoint(checkpoint), pytest.raises(ValueError):
+            slowly([1, 2])
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert begun.wait(30)
+    assert slowly([2, 3]) == [20, 30]
+    thread.join()
+    told = [record.arguments["xs"].text for record in checkpoint.records(slowly)]
+    assert sorted(told) == ["2", "3"]
+
+
 def test_a_call_that_asks_for_its_own_item(checkpoint):
     """It is told, in place of waiting for itself."""
 

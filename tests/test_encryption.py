@@ -297,3 +297,15 @@ def test_results_of_more_than_two_gigabytes(tmp_path):
     with step(tmp_path) as checkpoint:
         assert len(checkpoint.load_or_run(bytes, 1, size)) == size
         assert checkpoint.stats().hits == 1
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"signing_key": "s"}, {"compression": "zstd"}, {"serializer": "msgpack"}]
+)
+def test_calls_are_checked_as_without_a_key(tmp_path, settings):
+    """With `check_calls`, a result that comes back as it was is found to do so, however it is stored."""
+    with step(tmp_path, check_calls=True, **settings) as checkpoint:
+        for _ in range(2):
+            assert checkpoint.load_or_run(tell, 1, "k") == {"name": SECRET}
+            assert checkpoint.load_or_run(str.upper, 2, SECRET * 1000) == SECRET.upper() * 1000
+        assert checkpoint.stats().misses == 2

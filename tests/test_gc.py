@@ -107,6 +107,24 @@ def test_what_expired_goes(folder):
         assert checkpoint.gc() == NOTHING
 
 
+@pytest.mark.parametrize("place", ["local", "file"])
+def test_what_is_encrypted_expires_alike(tmp_path, folder, place):
+    """With an encryption key, a function's own limit holds for its own; without the key nobody knows it, and nothing goes."""
+    encrypted = {"encryption_key": "k" * 32}
+    config = {"expires_seconds": 0.0} | (
+        {} if place == "local" else {"store": f"file://{tmp_path}/shared", "trust_store": True}
+    )
+    with checkpoint_in(folder, **config, **encrypted) as checkpoint, use_checkpoint(checkpoint):
+        work(1)
+        kept_longer(2)
+    for keys in ({}, {"encryption_key": "o" * 32}):
+        with checkpoint_in(folder, **config, **keys) as checkpoint:
+            assert checkpoint.gc() == NOTHING
+    with checkpoint_in(folder, **config, **encrypted) as checkpoint:
+        assert checkpoint.gc()[:2] == (1, 0)
+        assert ids(checkpoint) == {"2"}
+
+
 def test_what_was_replaced_stays(folder):
     """A result that expired and was computed again is as good as new."""
     with checkpoint_in(folder, expires_seconds=DAY) as checkpoint, use_checkpoint(checkpoint):

@@ -104,13 +104,14 @@ async def run_batch(
 def alone(call: Call) -> Call:
     """Return the same call, made with lists of one item, whose result is that item's."""
 
-    async def run_async() -> object:
+    async def run_async(*_: object) -> object:
         return (await _results_of([call]))[0]
 
-    def run() -> object:
+    def run(*_: object) -> object:
         return at_once(run_async())
 
-    return call._replace(method=run_async if call.function.is_async else run, args=())
+    # The arguments stay, for its record to tell them.
+    return call._replace(method=run_async if call.function.is_async else run)
 
 
 async def _run_together(

@@ -7,9 +7,11 @@ when the result is found. That takes longer, and `Engine` need not know of it.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._call import Attempt, Call
 from ._codec import DamagedPayloadError, UnreadableResultError
@@ -46,11 +48,17 @@ class CheckedEngine(Engine):
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return MISS, so that `run` is asked, or the stored result where nothing is to be checked this time."""
-        return MISS if self._is_sampled() else super().load(function, key, call_id)
+        if self._is_sampled():
+            return MISS
+        self._just_missed = None  # what is found by `run` is taken for sampled
+        return super().load(function, key, call_id)
 
     async def load_async(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Do as `load` does."""
-        return MISS if self._is_sampled() else await super().load_async(function, key, call_id)
+        if self._is_sampled():
+            return MISS
+        self._just_missed = None
+        return await super().load_async(function, key, call_id)
 
     def done(self, function: KnownFunction, keys: Sequence[Key]) -> set[Key]:
         """Return those keys that are stored, but for those that are to be checked."""
@@ -63,15 +71,14 @@ class CheckedEngine(Engine):
 
     def run(self, call: Call, *, replace: bool = False) -> object:
         """Run a call, or return its stored result; then perhaps run it again."""
-        found: list[Call] = []
-        token = _found.set(found)
-        try:
+        with _looking() as found:
             value = super().run(call, replace=replace)
-        finally:
-            _found.reset(token)
-        if found and self._is_audited():
+        if not replace and self._is_audited(call, found):
             try:
-                again = call.method(*call.args, **call.kwargs)
+                with Attempt(
+                    call, self._store, 0
+                ):  # which takes its notes: they are neither the record's nor an outer call's
+                    again = call.method(*call.args, **call.kwargs)
             except Exception as error:  # noqa: BLE001 - the function raises what it likes
                 self._audited(call, f"raised {type(error).__name__}: {error}")
             else:
@@ -80,15 +87,12 @@ class CheckedEngine(Engine):
 
     async def run_async(self, call: Call, *, replace: bool = False) -> object:
         """Do as `run` does."""
-        found: list[Call] = []
-        token = _found.set(found)
-        try:
+        with _looking() as found:
             value = await super().run_async(call, replace=replace)
-        finally:
-            _found.reset(token)
-        if found and self._is_audited():
+        if not replace and self._is_audited(call, found):
             try:
-                again = await call.method(*call.args, **call.kwargs)
+                with Attempt(call, self._store, 0):
+                    again = await call.method(*call.args, **call.kwargs)
             except Exception as error:  # noqa: BLE001 - the function raises what it likes
                 self._audited(call, f"raised {type(error).__name__}: {error}")
             else:
@@ -98,8 +102,13 @@ class CheckedEngine(Engine):
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
         """Return what `Engine` does, and compare each call with the one that is stored under its id."""
         looked = super().look_again(*calls)
-        stored = {call.key: call for call, (record, _) in zip(calls, looked, strict=True) if record is not None}
-        _found.get([]).extend(stored.values())
+        stored = {
+            call.key: call
+            for call, (record, _) in zip(calls, looked, strict=True)
+            if record is not None and not self._hits.is_past(record, call.function)
+        }
+        if (found := _found.get()) is not None:
+            found.records.extend(record for record, _ in looked if record is not None and record.key in stored)
         if stored and self.checks_all:
             try:
                 infos = self._store.infos(list(stored))
@@ -169,12 +178,11 @@ class CheckedEngine(Engine):
             encoded = self._codec.encode(value, call.function)
         except Exception:  # noqa: BLE001 - it cannot be kept, which is told when it is to be
             return
-        payload = b"".join(parts_of(encoded.payload))
         origin = self._origins.of(call.function, encoded.encoding)
+        sealed = self._codec.seal(Record(call.key, b"", origin, 0.0, encoded.payload))
+        stored = sealed._replace(payload=b"".join(parts_of(sealed.payload)))  # as a store returns it
         try:
-            loaded = self._codec.decode(
-                self._codec.seal(Record(call.key, b"", origin, 0.0, payload)), call.function
-            )
+            loaded = self._codec.decode(stored, call.function)
         except (DamagedPayloadError, UnreadableResultError) as error:
             differs: str | None = f"it cannot be loaded: {error}"
         else:
@@ -188,8 +196,12 @@ class CheckedEngine(Engine):
                 "return plain data, or choose a serializer that keeps it",
             )
 
-    def _is_audited(self) -> bool:
-        return not self.checks_all or random.random() < self._config.audit  # noqa: S311 - a sample
+    def _is_audited(self, call: Call, found: _Found) -> bool:
+        """Tell whether a result is to be compared: not one that somebody else made while it was waited for."""
+        was_there = any(
+            record.key == call.key and record.created_at_seconds <= found.since_seconds for record in found.records
+        )
+        return was_there and (not self.checks_all or random.random() < self._config.audit)  # noqa: S311 - a sample
 
     def _audited(self, call: Call, differs: str | None) -> None:
         if differs is not None:
@@ -207,8 +219,25 @@ class CheckedEngine(Engine):
         self._warn(category, message, once=(call.function.name, what))
 
 
-_found: ContextVar[list[Call]] = ContextVar("skipstone_found")
-"""Takes the calls whose results were found, for whoever runs one."""
+class _Found(NamedTuple):
+    """What was found while a call was asked for."""
+
+    since_seconds: float
+    records: list[Record]
+
+
+_found: ContextVar[_Found | None] = ContextVar("skipstone_found", default=None)
+
+
+@contextmanager
+def _looking() -> Generator[_Found]:
+    """Take the records that are found meanwhile."""
+    found = _Found(time.time(), [])
+    token = _found.set(found)
+    try:
+        yield found
+    finally:
+        _found.reset(token)
 
 
 def _reads_of(function: KnownFunction) -> dict[str, bytes]:

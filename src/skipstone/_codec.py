@@ -18,6 +18,7 @@ from ._serializers import Serializer, serializer_named
 from ._trailer import NOTED, Notes, with_notes, without_notes
 
 _SIGNATURE_BYTES = 32
+_SIGNED = "it is signed, and the config has no signing_key"
 _ZSTD, _AES = "+zstd", "+aes"
 _NEVER_ENCRYPTED = (ITEMS, HEAD)  # random numbers, and how many items there are
 _COMPRESSED_FROM_BYTES = 128  # shorter payloads do not become smaller
@@ -153,6 +154,8 @@ class Codec:
         """Return why a record that is whole may not be read with this config, or an empty text."""
         encoding = record.origin.encoding
         try:
+            if not self._keys and _is_signed(record):
+                return _SIGNED
             if self.is_intact(record) and encoding not in _NEVER_ENCRYPTED:
                 self._reader(encoding)
                 if encoding.endswith(_AES):
@@ -280,14 +283,15 @@ def _composed(
 
 def damage_of(record: Record) -> str:
     """Return what is wrong with a record, as far as that can be told without a key, or an empty text."""
-    is_signed = len(record.checksum) == _SIGNATURE_BYTES
-    return "" if is_signed or _checksum(record) == record.checksum else "its checksum does not fit"
+    return "" if _is_signed(record) or _checksum(record) == record.checksum else "its checksum does not fit"
 
 
 def _does_not_fit(record: Record) -> SkipstoneError:
-    if len(record.checksum) == _SIGNATURE_BYTES:
-        return RefusedResultError("it is signed, and the config has no signing_key")
-    return DamagedPayloadError("its checksum does not fit")
+    return RefusedResultError(_SIGNED) if _is_signed(record) else DamagedPayloadError("its checksum does not fit")
+
+
+def _is_signed(record: Record) -> bool:
+    return len(record.checksum) == _SIGNATURE_BYTES
 
 
 def _checksum(record: Record) -> bytes:

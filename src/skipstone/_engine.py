@@ -41,6 +41,7 @@ from ._record import (
     Key,
     Payload,
     Record,
+    RecordInfo,
     info_of,
     parts_of,
     size_of,
@@ -52,6 +53,7 @@ from ._telemetry import traced_for
 from ._upkeep import Cleanup, Upkeep
 from ._uses import Uses
 from .stores import Claim, Store
+from .stores._tiers import renewed
 
 _LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
 _CALL_ID_CHARACTERS = 200
@@ -142,9 +144,12 @@ class Engine:
         except StoreError as error:
             self._store_failed(error)
             return set()
-        return {
-            key for key, info in infos.items() if self.accepts(info.origin, info.created_at_seconds, function, key)
-        }
+        return {key for key, info in infos.items() if self._accepts_unread(info, function)}
+
+    def _accepts_unread(self, info: RecordInfo, function: KnownFunction) -> bool:
+        # Only a message about other code tells the id.
+        call_id = "" if info.code == function.code else self._codec.shown(info).call_id
+        return self.accepts(info.origin, info.created_at_seconds, function, call_id)
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
         """Return those records of these keys that there are."""
@@ -241,6 +246,12 @@ class Engine:
         try:
             there = self._store.present([key for both in keys for key in both])
             found = self._store.get_many([*there]) if there else {}
+            old = [
+                each.key
+                for each in calls
+                if each.key in found and self._hits.is_past(found[each.key], each.function)
+            ]
+            found |= renewed(self._store, old) if old else {}
         except StoreError as error:
             self._store_failed(error)
             found = {}

@@ -10,7 +10,7 @@ from . import _log
 from ._code_changes import CodeChanges
 from ._codec import Codec, DamagedPayloadError, RefusedResultError, UnreadableResultError
 from ._errors import DamagedRecordWarning, LoadWarning
-from ._function import KnownFunction
+from ._function import KnownFunction, is_comparable
 from ._naming import shortened
 from ._record import Origin, Record
 from ._stats import Counters
@@ -67,7 +67,7 @@ class Hits:
     ) -> list[object]:
         """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
         values = self.results(records, function, ids, self._counters.notes_saved)
-        hits = [record for record, value in zip(records, values, strict=True) if record and value is not MISS]
+        hits = [record for record, value in zip(records, values, strict=True) if value is not MISS and record]
         seconds = sum([record.duration_seconds for record in hits])
         self._counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
         if _log.is_debugging():
@@ -130,10 +130,20 @@ class Hits:
 
     def accepts(self, origin: Origin, created_at_seconds: float, function: KnownFunction, call_id: object) -> bool:
         """Decide whether a result may be returned: it is not too old, and was made by the same code, or that is all right."""
-        seconds = self._expires_after(function)
-        if seconds is not None and time.time() - created_at_seconds > seconds:
+        if self._has_expired(created_at_seconds, function):
             return False
         return origin.code == function.code or self._code.accepts(origin, function, call_id)
+
+    def is_past(self, record: Record, function: KnownFunction) -> bool:
+        """Tell whether a record is too old, or made by other code and to be run again for that. Nobody is warned."""
+        if self._has_expired(record.created_at_seconds, function):
+            return True
+        codes = record.origin.code, function.code
+        return codes[0] != codes[1] and is_comparable(*codes) and self._code.policy_of(function) == "rerun"
+
+    def _has_expired(self, created_at_seconds: float, function: KnownFunction) -> bool:
+        seconds = self._expires_after(function)
+        return seconds is not None and time.time() - created_at_seconds > seconds
 
     def _expires_after(self, function: KnownFunction) -> float | None:
         return self._expires_seconds if function.expires_seconds is None else function.expires_seconds

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from ._codec import Codec
 from ._contents import Contents
+from ._encryption import MARK_OF_TEXTS
 from ._html import facts
 from ._packing import map_in
 from ._record import EXPIRES, ITEM, ITEMS, Key, RecordInfo, is_result
@@ -124,12 +125,22 @@ class Upkeep:
                 found.items[info.key] = result
                 found.runs.setdefault(info.run, []).append(info.key)
             elif is_result(info.encoding):
-                seconds = _expires_seconds(info, expires_seconds)
+                seconds = self._expires_seconds(info, expires_seconds)
                 is_old = seconds is not None and now - info.created_at_seconds > seconds
                 (found.expired if is_old else found.kept).append(result)
                 if info.encoding == ITEMS:
                     found.generators.append(info.key)
         return found
+
+    def _expires_seconds(self, info: RecordInfo, expires_seconds: float | None) -> float | None:
+        """Return how old a record may be: as its function's decorator said when it was made, or else as the config says."""
+        shown = self._codec.shown(info)
+        if shown.call_id.startswith(MARK_OF_TEXTS):
+            return None  # without the key, nobody knows
+        if EXPIRES.encode() not in shown.details:
+            return expires_seconds
+        told: float | None = map_in(shown.details).get(EXPIRES)
+        return expires_seconds if told is None else told
 
     def _look_into_generators(self, found: _Found) -> set[Key]:
         """Return the keys of all that belongs to exhausted calls, and count it with them."""
@@ -189,14 +200,6 @@ def _least_used(results: Sequence[_Result], uses: Mapping[Key, float], max_bytes
         if excess <= 0:
             break
     return going
-
-
-def _expires_seconds(info: RecordInfo, expires_seconds: float | None) -> float | None:
-    """Return how old a record may be: as its function's decorator said when it was made, or else as the config says."""
-    if EXPIRES.encode() not in info.details:
-        return expires_seconds
-    told: float | None = map_in(info.details).get(EXPIRES)
-    return expires_seconds if told is None else told
 
 
 def _chunks(things: Sequence[T]) -> Iterator[Sequence[T]]:

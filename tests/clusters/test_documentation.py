@@ -16,7 +16,7 @@ LONGEST_SECONDS = 240  # it starts three engines
 def test_snippets_run(script):
     """They run one after the other, as a reader would type them, and skip what is done."""
     snippets = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    tells = "print(vectors, again, large, words, parts, [row['words'] for row in rows])\nclient.shutdown()"
+    tells = "print(vectors, again, large, words, parts, sorted(row['words'] for row in rows))\nclient.shutdown()"
     text = "\n".join([*snippets, tells])
     script.write("snippets.py", f"if __name__ == '__main__':\n{textwrap.indent(text, '    ')}")
     process = script.start("snippets.py", warnings="ignore", environment={"PYSPARK_PYTHON": sys.executable})

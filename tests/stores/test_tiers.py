@@ -2,12 +2,21 @@
 
 import os
 import signal
+import sqlite3
 import threading
 import time
+import warnings
 
 import pytest
 
-from skipstone import Checkpoint, StoreUnavailableError, StoreUnavailableWarning, open_checkpoint
+from skipstone import (
+    Checkpoint,
+    StoreUnavailableError,
+    StoreUnavailableWarning,
+    cache_with_checkpoint,
+    open_checkpoint,
+    use_checkpoint,
+)
 from skipstone._store_trials import content_of, is_large_sample, large_sample, sample, sample_key
 from skipstone.stores import BaseStore, SqliteStore
 from skipstone.stores._tiers import TieredStore
@@ -146,6 +155,41 @@ def test_who_was_first_far_is_first_near(place):
     assert content_of(place.near("other").get(sample_key(1))) == b"one's"
 
 
+@pytest.mark.parametrize(
+    "settings", [{"expires_seconds": 100.0, "on_code_change": "ignore"}, {"on_code_change": "rerun"}]
+)
+@pytest.mark.parametrize("tiers", [2, 3])
+def test_what_another_machine_has_run_again_is_not_run_once_more(place, settings, tiers):
+    """A near copy that may not be returned any more is replaced by what is far meanwhile; while that is away, the call runs."""
+    ran = []
+
+    def work(body, machine):
+        store = place.store(machine)
+        if tiers == 3:
+            store = TieredStore(place.near(f"{machine}-nearest"), store)
+        space = {"tell": ran.append}
+        exec(f"def work(x):\n    tell(x)\n    return {body}", space)
+        work = cache_with_checkpoint(id="x", name="work")(space["work"])
+        with Checkpoint(store, settings) as checkpoint, use_checkpoint(checkpoint):
+            return work(1), list(checkpoint.map(work, [1], progress=False))
+
+    for machine in ("one", "other", "third"):
+        assert work("x + 1", machine) == (2, [2])
+    assert len(ran) == 1
+    for path in place.folder.rglob("records.sqlite3"):
+        connection = sqlite3.connect(path)
+        with connection:
+            connection.execute("UPDATE records SET created_at = created_at - 200")
+        connection.close()
+    for machine in ("one", "other"):
+        assert work("x + 1 + 0", machine) == (2, [2])
+    assert len(ran) == 2
+    place.away.touch()
+    with pytest.warns(StoreUnavailableWarning):
+        assert work("x + 1 + 0", "third") == (2, [2])
+    assert len(ran) == 3
+
+
 def test_a_far_store_that_is_away_is_caught_up_with(place):
     """Calls run and are kept, with one warning; when the far store is back, it gets what it lacks."""
     place.away.touch()
@@ -164,6 +208,25 @@ def test_a_far_store_that_is_away_is_caught_up_with(place):
     other = Checkpoint(place.store("other"), name="step")
     assert list(other.map(abs, range(-200, 0), progress=False)) == list(range(200, 0, -1))
     assert other.stats().misses == 0
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_closing_waits_for_no_store_that_is_away(place, in_background):
+    """A checkpoint is closed at once although the far store is away, whatever is just tried; its thread has ended."""
+    for number in range(10):
+        place.away.touch()
+        store = place.store("one", in_background=in_background)
+        with warnings.catch_warnings(action="ignore", category=StoreUnavailableWarning):
+            store.put(sample(number, b"x"))
+            until(lambda store=store: store._backlog.is_behind)
+            if number % 2:
+                store._backlog.far_answers()  # so that the thread is about to ask the far store
+            store.close()
+        assert "skipstone-backlog" not in {each.name for each in threading.enumerate()}
+        place.away.unlink()
+    store = place.store("one")
+    store.close()
+    assert len(list(place.far.scan())) == 10
 
 
 def test_what_is_removed_while_the_far_store_is_away_stays_removed(place):

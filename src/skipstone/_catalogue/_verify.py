@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .._codec import Codec
+from .._codec import Codec, damage_of
 from .._record import Key, Record, parts_of, size_of
 from ..stores import Store
 from ..stores._looking import LookedAtStore
@@ -78,8 +78,11 @@ def verified(store: Store, tables: Tables, codec: Codec) -> Verification:
 def _problem(codec: Codec, record: Record | None) -> str:
     if record is not None and codec.is_intact(record):
         return ""
-    is_missing = record is None or not size_of(parts_of(record.payload))
-    return "its value is missing, or was cut" if is_missing else "its checksum or signature does not fit"
+    if record is None or not size_of(parts_of(record.payload)):
+        return "its value is missing, or was cut"
+    if not damage_of(record):
+        return "it does not bear the signature of a signing_key of the config"
+    return "its checksum or signature does not fit"
 
 
 def _orphans(store: LookedAtStore) -> Iterator[Orphan]:

@@ -12,7 +12,7 @@ from .._catalogue import FailureGroup, FunctionSummary, RecordQuery, StepName, S
 from .._errors import StoreError
 from .._record import RecordInfo
 from .._units import count_text, duration_text, moment_text, plain_lines, plain_text, size_text
-from ._output import Column, print_json, print_table, say, told
+from ._output import Column, print_json, print_table, say, told, warn
 from ._where import ArtifactsOption, FunctionOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps
 
 _FIGURES = (
@@ -175,10 +175,18 @@ def failures(
     """List the calls that raised and have not succeeded since, grouped by their errors."""
     catalogue = place(store, artifacts_dir)
     found: list[tuple[StepName, list[FailureGroup]]] = []
+    unread = 0
     for name in steps(catalogue, index, step):
         asked = catalogue.step(name)
-        found.append((name, asked.failure_groups(function or None)))
+        groups = asked.failure_groups(function or None)
+        count = asked.count(RecordQuery(function=function or None, failures=True))
+        unread += max(0, count - sum(group.calls for group in groups))
+        found.append((name, groups))
         asked.close()
+    if unread:
+        warn(
+            f"{count_text(unread, 'failure')} cannot be read: damaged, or encrypted or signed with a key that is none of the settings"
+        )
     told(
         [
             {"index_name": name.index_name, "step": name.step, **group._asdict()}
@@ -186,12 +194,12 @@ def failures(
             for group in groups
         ],
         as_json=as_json,
-        otherwise=lambda: _print_failures(found, traceback=traceback),
+        otherwise=lambda: _print_failures(found, traceback=traceback, unread=unread),
     )
 
 
-def _print_failures(found: list[tuple[StepName, list[FailureGroup]]], *, traceback: bool) -> None:
-    if not any(groups for _, groups in found):
+def _print_failures(found: list[tuple[StepName, list[FailureGroup]]], *, traceback: bool, unread: int) -> None:
+    if not unread and not any(groups for _, groups in found):
         say("no failures")
     for name, groups in found:
         if not groups:

@@ -53,7 +53,7 @@ def _print(name: StepName, found: Verification, totals: Totals) -> None:
         say(f"{title}: {what} intact", "green")
     else:
         all_kinds = f"{found.damaged + found.intact:,} records of all kinds"
-        say(f"{title}: {found.damaged:,} of {all_kinds} are damaged", "red")
+        say(f"{title}: {found.damaged:,} of {all_kinds} are damaged, or signed with another key", "red")
     for text in found.database:
         say(f"  the database: {plain_text(text)}", "red")
     for damage in found.damages[:_MOST_TOLD]:

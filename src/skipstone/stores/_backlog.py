@@ -202,7 +202,8 @@ class Backlog:
                 if self.is_behind:
                     self._wake.wait(pause_seconds)
                     self._wake.clear()
-                    self.catch_up()
+                    if not self._is_closing:
+                        self.catch_up()
                 else:
                     self._work_off_queued()
                 pause_seconds = _FIRST_PAUSE_SECONDS
@@ -245,9 +246,14 @@ class Backlog:
         """Let the thread end."""
         self._is_closing = True
         self._wake.set()
-        thread, self._thread = self._thread, None
+        thread = (
+            self._thread
+        )  # stays known until it has ended: if the far store fails it meanwhile, it begins no other one
         if thread is not None:
             thread.join()
+        with self._lock:
+            if self._thread is thread:
+                self._thread = None
         self._has_looked = False
 
     def _work_off(self, marks: Sequence[Mark]) -> None:

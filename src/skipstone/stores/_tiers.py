@@ -91,6 +91,24 @@ class TieredStore(BaseStore):
         except StoreError as error:
             self._near_failed(error)
 
+    def renewed(self, keys: Sequence[Key]) -> dict[Key, Record]:
+        """Return what the far store has of these that is newer than the copies near, and keep it near in their place."""
+        before = self._near.get_many(keys)
+        try:
+            self._backlog.look()
+            asked = [key for key in keys if key not in self._backlog.deleted]
+            found = self._far.get_many(asked) | renewed(self._far, asked)
+        except StoreError as error:
+            self._far_failed(error)
+            return {}
+        newer = {
+            key: record
+            for key, record in found.items()
+            if key not in before or before[key].created_at_seconds < record.created_at_seconds
+        }
+        self._keep_near(list(newer.values()), replace=True)
+        return newer
+
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
         try:
@@ -244,6 +262,11 @@ class TieredStore(BaseStore):
         if which not in self._warned:
             self._warned.add(which)
             warn(message, StoreUnavailableWarning)
+
+
+def renewed(store: Store, keys: Sequence[Key]) -> dict[Key, Record]:
+    """Return those records of these keys that are newer than those that a store has returned, where it keeps copies."""
+    return store.renewed(keys) if isinstance(store, TieredStore) else {}
 
 
 def _tiered(near: Store, far: Store, in_background: bool) -> TieredStore:
