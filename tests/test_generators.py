@@ -352,7 +352,7 @@ def test_dropping_an_async_generator_gives_the_claim_back(local):
 def test_a_cancelled_consumer_stores_nothing(local):
     """Cancellation within the generator closes it; the next one runs anew."""
 
-    @cache_with_checkpoint(id="0")
+    @cache_with_checkpoint(id="0 * seconds")
     async def slow(seconds):
         yield 1
         await asyncio.sleep(seconds)

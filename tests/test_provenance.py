@@ -161,7 +161,7 @@ def test_a_failure_tells_its_arguments(memory):
 def test_arguments_are_told_as_they_were(memory):
     """What a function does to its arguments comes later."""
 
-    @cache_with_checkpoint(id="0")
+    @cache_with_checkpoint(id="tuple(things)")
     def empties(things):
         things.clear()
 
