@@ -17,7 +17,7 @@ from ._postgres_connections import Connection, Connections
 from ._postgres_locks import Locks
 from ._postgres_tables import prepare
 from ._remote import Remote
-from ._together import Together
+from ._together import Together, puts_together
 from ._urls import received, sendable
 
 _PART_BYTES = 1 << 20  # larger payloads are in parts of this size: neither side holds them twice
@@ -90,7 +90,7 @@ class PostgresStore(BaseStore):
         self._remote = Remote(url, (psycopg.Error,), refusals)
         self._connections = Connections(url)
         self._gets = Together(self._get_all)
-        self._puts = Together(self._put_all)
+        self._puts = puts_together(self.put_many)
         self._locks = Locks(scope, self._connections, self._remote)
 
     def __reduce__(self) -> tuple[Callable[..., PostgresStore], tuple[str, str]]:
@@ -170,12 +170,6 @@ class PostgresStore(BaseStore):
         if replace or size_of(parts_of(record.payload)) > _PART_BYTES:
             return bool(self.put_many([record], replace=replace))
         return self._puts.ask(record)
-
-    def _put_all(self, records: Sequence[Record]) -> list[bool]:
-        """Keep records that threads put at the same time; of those of one key, the first."""
-        first = {record.key: record for record in reversed(records)}
-        kept = self.put_many([*first.values()])
-        return [record.key in kept and first[record.key] is record for record in records]
 
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
         """See `Store`."""

@@ -26,7 +26,7 @@ from ._leases import LEASE_SECONDS, Leases
 from ._portions import batches, in_pieces, joined, portions
 from ._redis_server import OTHER_TYPE, Server
 from ._remote import Remote
-from ._together import Together
+from ._together import Together, puts_together
 from ._urls import received, sendable, shown
 
 _PART_BYTES = 1 << 20  # larger payloads are in parts of this size: neither side holds them twice
@@ -85,7 +85,7 @@ class RedisStore(BaseStore):
             )
             raise ConfigError(message) from None
         self._gets = Together(self._get_all)
-        self._puts = Together(self._put_all)
+        self._puts = puts_together(self.put_many)
         self._leases = Leases(_Cells(self._server, self._prefix), lease_seconds)
 
     def __reduce__(self) -> tuple[Callable[..., RedisStore], tuple[str, str, float]]:
@@ -162,12 +162,6 @@ class RedisStore(BaseStore):
         if replace or size_of(parts_of(record.payload)) > _PART_BYTES:
             return bool(self.put_many([record], replace=replace))
         return self._puts.ask(record)
-
-    def _put_all(self, records: Sequence[Record]) -> list[bool]:
-        """Keep records that threads put at the same time; of those of one key, the first."""
-        first = {record.key: record for record in reversed(records)}
-        kept = self.put_many([*first.values()])
-        return [record.key in kept and first[record.key] is record for record in records]
 
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
         """See `Store`."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from .._record import Key, Record
 from ._forks import begin_in_children
 from ._portions import MOST_IN_REQUEST
 
@@ -120,3 +121,14 @@ class Together(Generic[_Q, _A]):
             following.waits.release()
         else:
             self._under_way -= 1
+
+
+def puts_together(put_many: Callable[[list[Record]], set[Key]]) -> Together[Record, bool]:
+    """Return what keeps records that threads put at the same time; of those of one key, the first."""
+
+    def put_all(records: list[Record]) -> list[bool]:
+        first = {record.key: record for record in reversed(records)}
+        kept = put_many([*first.values()])
+        return [record.key in kept and first[record.key] is record for record in records]
+
+    return Together(put_all)
