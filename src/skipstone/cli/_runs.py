@@ -46,7 +46,9 @@ def stats(
     catalogue = place(store, artifacts_dir)
     told = _told(catalogue, steps(catalogue, index, step))[-limit:]
     if as_json:
-        print_json([{"index_name": name.index_name, **run._asdict()} for name, run in told])
+        print_json(
+            [{"index_name": name.index_name, **run._asdict(), "stats": run.stats.as_dict()} for name, run in told]
+        )
         return
     if not told:
         say("no runs")
@@ -102,7 +104,10 @@ def watch(
     catalogue = place(store, artifacts_dir)
     if as_json:
         print_json(
-            [{"index_name": name.index_name, **run._asdict()} for name, run in _running(catalogue, index, step)]
+            [
+                {"index_name": name.index_name, **run._asdict(), "stats": run.stats.as_dict()}
+                for name, run in _running(catalogue, index, step)
+            ]
         )
         return
     out = console()
