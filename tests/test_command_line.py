@@ -155,6 +155,17 @@ def test_failures(place, skipstone):
     assert skipstone("failures", "-s", "ask") == "no failures\n"
 
 
+def test_a_function_is_known_by_the_last_part_of_its_name(place, skipstone):
+    """Its module may be left out where one function of the step is called like that."""
+    whole = skipstone("records", "-s", "load", "-f", f"{embed.__module__}.embed", "--json")
+    assert [record["call_id"] for record in skipstone("records", "-s", "load", "-f", "embed", "--json")] == [
+        record["call_id"] for record in whole
+    ]
+    assert skipstone("failures", "-f", "fails", "--json") == skipstone("failures", "--json")
+    assert "nothing to remove" in skipstone("clear", "-f", "mbed", "--dry-run")
+    assert "nothing to remove" not in skipstone("clear", "-f", "embed", "--dry-run")
+
+
 def test_verify(place, skipstone):
     """What is intact gives status 0; a changed byte is told, with status 3."""
     assert "default / load: 6 records and 2 failures intact" in skipstone("verify")

@@ -8,13 +8,23 @@ from typing import Annotated
 
 import typer
 
-from .._catalogue import Catalogue, RecordQuery
+from .._catalogue import Catalogue, RecordQuery, StepName
 from .._selection import Selection, remove, select
 from .._units import plain_text, size_text
 from ._bare import clear_all
 from ._output import Column, agreed, print_json, print_table, say, warn
 from ._status import FAILED
-from ._where import ArtifactsOption, FunctionOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps
+from ._where import (
+    ArtifactsOption,
+    FunctionOption,
+    IndexOption,
+    JsonOption,
+    StepOption,
+    StoreOption,
+    place,
+    steps,
+    whole_name,
+)
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
@@ -50,7 +60,6 @@ def clear(
     """Remove records and failures: all, or those of an index, step, function, id, age or code. Asks first."""
     catalogue = place(store, artifacts_dir)
     query = RecordQuery(
-        function=function or None,
         call_id=call_id or None,
         code=_code(code) if code else None,
         saved_before=time.time() - _seconds(older_than) if older_than else None,
@@ -58,7 +67,9 @@ def clear(
     found = [
         each
         for name in steps(catalogue, index, step)
-        if (each := select(catalogue, name, query, only_failures=only_failures)).is_all
+        if (
+            each := select(catalogue, name, _of(catalogue, name, function, query), only_failures=only_failures)
+        ).is_all
         or each.records
         or each.failures
     ]
@@ -87,6 +98,14 @@ def clear(
         remove(catalogue, each)
     if not as_json:
         say("removed")
+
+
+def _of(catalogue: Catalogue, name: StepName, function: str, query: RecordQuery) -> RecordQuery:
+    asked = catalogue.step(name)
+    try:
+        return query._replace(function=whole_name(asked, function))
+    finally:
+        asked.close()
 
 
 def _print(catalogue: Catalogue, found: list[Selection]) -> None:

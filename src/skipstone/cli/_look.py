@@ -13,7 +13,17 @@ from .._errors import StoreError
 from .._record import RecordInfo
 from .._units import count_text, duration_text, moment_text, plain_lines, plain_text, size_text
 from ._output import Column, print_json, print_table, say, told, warn
-from ._where import ArtifactsOption, FunctionOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps
+from ._where import (
+    ArtifactsOption,
+    FunctionOption,
+    IndexOption,
+    JsonOption,
+    StepOption,
+    StoreOption,
+    place,
+    steps,
+    whole_name,
+)
 
 _FIGURES = (
     Column("records", is_number=True),
@@ -108,12 +118,11 @@ def records(
 ) -> None:
     """List records: the latest, slowest or largest, or those with a text in their id."""
     catalogue = place(store, artifacts_dir)
-    query = RecordQuery(
-        search=search, function=function or None, run=run or None, sort=sort.value, descending=not ascending
-    )
+    asked_for = RecordQuery(search=search, run=run or None, sort=sort.value, descending=not ascending)
     found: list[tuple[StepName, list[RecordInfo], int]] = []
     for name in steps(catalogue, index, step):
         asked = catalogue.step(name)
+        query = asked_for._replace(function=whole_name(asked, function))
         page = asked.records(query, limit=limit)
         found.append((name, page.records, asked.count(query)))
         asked.close()
@@ -178,8 +187,9 @@ def failures(
     unread = 0
     for name in steps(catalogue, index, step):
         asked = catalogue.step(name)
-        groups = asked.failure_groups(function or None)
-        count = asked.count(RecordQuery(function=function or None, failures=True))
+        whole = whole_name(asked, function)
+        groups = asked.failure_groups(whole)
+        count = asked.count(RecordQuery(function=whole, failures=True))
         unread += max(0, count - sum(group.calls for group in groups))
         found.append((name, groups))
         asked.close()

@@ -12,7 +12,17 @@ from .._stats import number
 from .._units import count_text, duration_text, moment_text, plain_lines, plain_text, size_text
 from ._output import Column, print_json, print_table, say, warn
 from ._status import NOT_FOUND
-from ._where import ArtifactsOption, FunctionOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps
+from ._where import (
+    ArtifactsOption,
+    FunctionOption,
+    IndexOption,
+    JsonOption,
+    StepOption,
+    StoreOption,
+    place,
+    steps,
+    whole_name,
+)
 
 _LEAST_DIGITS = 6
 _MOST_LINES = 40
@@ -49,7 +59,7 @@ def show(
     found: list[_Found] = []
     for name in steps(catalogue, index, step):
         asked = catalogue.step(name)
-        found.extend(_find(asked, what, function or None, unpickle=unpickle))
+        found.extend(_find(asked, what, whole_name(asked, function), unpickle=unpickle))
         asked.close()
     if not found:
         warn(f"no record or failure has the id {what!r}, or a key that begins with it")

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from .._catalogue import Catalogue, StepName
+from .._catalogue import Catalogue, StepCatalogue, StepName
 from .._config import ENVIRONMENT_PREFIX, resolve
 from .._errors import ConfigError
 from ._output import warn
@@ -38,7 +38,11 @@ StepOption: TypeAlias = Annotated[
 FunctionOption: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--function", "-f", metavar="NAME", help="Only this function, as module.name.", rich_help_panel=_WHICH
+        "--function",
+        "-f",
+        metavar="NAME",
+        help="Only this function: module.name, or the last part of it.",
+        rich_help_panel=_WHICH,
     ),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -77,6 +81,13 @@ def place(store: str = "", artifacts_dir: str = "") -> Catalogue:
 
 def _variable(setting: str) -> str:
     return f"{ENVIRONMENT_PREFIX}{setting.upper()}"
+
+
+def whole_name(asked: StepCatalogue, function: str) -> str | None:
+    """Return the name that a function has in a step, given that or the last part of it; None where none is given."""
+    names = {each.function for each in asked.functions()} if function else set()
+    alike = [name for name in names if name.endswith(f".{function}")]
+    return alike[0] if function not in names and len(alike) == 1 else function or None
 
 
 def steps(catalogue: Catalogue, index: str = "", step: str = "") -> list[StepName]:
