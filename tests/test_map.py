@@ -131,6 +131,14 @@ def test_plain_functions_partials_methods_and_several_iterables(checkpoint):
     assert runs.count(3) == 1
 
 
+def test_what_it_says_of_itself(checkpoint):
+    """Shown, it names the function and says how far it is; nothing runs before the first result is asked for."""
+    results = checkpoint.map(square, [1, 2, 3])
+    assert repr(results).endswith("square: 0 of 3 done (0 before)>")
+    list(results)
+    assert repr(results).endswith("square: 3 of 3 done (0 before)>")
+
+
 def test_input_is_read_as_it_is_needed(checkpoint):
     """An endless input works, and no more than a window of it is held."""
     read = itertools.count()

@@ -85,6 +85,10 @@ class MapResults(Iterator[R]):
             pass
         return self.summary()
 
+    def __repr__(self) -> str:
+        """Name the function, and say how far it is."""
+        return f"<{type(self).__name__} of {self._window.function.name}: {self._window.progress}>"
+
     def summary(self) -> MapSummary:
         """Return what was done so far."""
         return self._window.progress.summary()
