@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -111,7 +112,97 @@ def _azure(folder):
     return Objects(AzureServer, folder)
 
 
-STORES = {"local": Local, "shared folder": SharedFolder, "S3": _s3, "Azure": _azure}
+class Postgres:
+    """Rows of a table; bare: a statement for each record, on connections that are kept."""
+
+    def __init__(self, folder):
+        from servers.postgres import Postgres as Server
+
+        self.server = Server(Path(folder), fsync="on")
+        self.server.start()
+        self.stop = self.server.stop
+        self.url = self.server.url(self.server.new_place())
+        self.free = deque()
+
+    def store(self, scope):
+        from skipstone.stores._postgres import PostgresStore
+
+        return PostgresStore(self.url, scope)
+
+    def bare(self, scope):
+        return BareRows(self.url, self.free, f"bare_{scope.partition('/')[0]}")
+
+
+class BareRows:
+    """psycopg by itself."""
+
+    def __init__(self, url, free, table):
+        self.url = url
+        self.free = free
+        self.table = table
+        self.execute(f"CREATE TABLE {table} (key text PRIMARY KEY, content bytea)")
+
+    def execute(self, query, parameters=()):
+        import psycopg
+
+        try:
+            connection = self.free.pop()
+        except IndexError:
+            connection = psycopg.connect(self.url, autocommit=True)
+        try:
+            return connection.execute(query, parameters, binary=True)
+        finally:
+            self.free.append(connection)
+
+    def put(self, name, content):
+        self.execute(f"INSERT INTO {self.table} VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, content))
+
+    def get(self, name):
+        return self.execute(f"SELECT content FROM {self.table} WHERE key = %s", (name,)).fetchone()[0]
+
+
+class Redis:
+    """Values; bare: SET NX and GET of redis-py."""
+
+    def __init__(self, folder):
+        from servers.redis_server import RedisServer
+
+        self.server = RedisServer(Path(folder))
+        self.server.start()
+        self.stop = self.server.stop
+        self.database = self.server.new_place()
+
+    def store(self, scope):
+        from skipstone.stores._redis import RedisStore
+
+        return RedisStore(self.server.url(self.database), scope)
+
+    def bare(self, scope):
+        return BareValues(self.server.client(self.database), scope)
+
+
+class BareValues:
+    """redis-py by itself."""
+
+    def __init__(self, client, scope):
+        self.client = client
+        self.scope = scope
+
+    def put(self, name, content):
+        self.client.set(f"{self.scope}/{name}", content, nx=True)
+
+    def get(self, name):
+        return self.client.get(f"{self.scope}/{name}")
+
+
+STORES = {
+    "local": Local,
+    "shared folder": SharedFolder,
+    "S3": _s3,
+    "Azure": _azure,
+    "PostgreSQL": Postgres,
+    "Redis": Redis,
+}
 """To add one: what makes it from a folder. It has `store`, `bare` and `stop`, as those above."""
 
 
