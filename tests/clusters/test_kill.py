@@ -76,9 +76,14 @@ def test_killed_and_run_again(script, engine):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert "Run it again to go on" in errors
     check_that_nothing_runs(script)
-    assert len(lines(script, "began")) - len(lines(script, "ran")) == interrupted
+    interrupted_now = len(lines(script, "began")) - len(lines(script, "ran")) - interrupted
+    if engine == "ray" and process.returncode < 0:
+        # Ray prints a stack when it is told to end. Where that interrupts malloc, it is killed for it: as if it were SIGKILL.
+        assert interrupted_now <= MOST_IN_FLIGHT
+    else:
+        assert "Run it again to go on" in errors
+        assert interrupted_now == 0
 
     assert script("pipeline.py", engine, warnings="ignore").stdout.count("result\n") == 60
     assert sorted(map(int, lines(script, "ran"))) == list(range(60))
