@@ -2,12 +2,13 @@
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
 
 import pytest
+
+from servers.processes import running
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +16,7 @@ def s3():
     """An S3-compatible server. A test that stops it starts it again."""
     from servers.s3 import S3Server
 
-    yield from _running(S3Server)
+    yield from running(S3Server)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,7 @@ def azure():
     """An Azure-compatible server. A test that stops it starts it again."""
     from servers.azure import AzureServer
 
-    yield from _running(AzureServer)
+    yield from running(AzureServer)
 
 
 @pytest.fixture(scope="session")
@@ -31,17 +32,7 @@ def gcs():
     """A server of Google Cloud Storage."""
     from servers.gcs import GcsServer
 
-    yield from _running(GcsServer)
-
-
-def _running(kind):
-    with tempfile.TemporaryDirectory(prefix="skipstone-", ignore_cleanup_errors=True) as folder:
-        server = kind(Path(folder))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    yield from running(GcsServer)
 
 
 _MANY_REQUESTS = {"test_any_number_of_keys", "test_records_may_change_while_they_are_scanned"}

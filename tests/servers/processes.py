@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import socket
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +38,14 @@ def wait_for(is_there, what, process=None):
         assert process is None or process.poll() is None, f"{what} ended at once"
         assert time.monotonic() < end, f"{what} does not answer within {START_SECONDS} s"
         time.sleep(0.02)
+
+
+def running(kind):
+    """Yield a server of this kind, in a folder of its own, that is stopped at the end."""
+    with tempfile.TemporaryDirectory(prefix="skipstone-", ignore_cleanup_errors=True) as folder:
+        server = kind(Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

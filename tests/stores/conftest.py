@@ -2,12 +2,12 @@
 
 import os
 import sys
-import tempfile
-from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
 
 import pytest
+
+from servers.processes import running
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ def postgres():
     """A PostgreSQL server. A test that stops it starts it again."""
     from servers.postgres import Postgres
 
-    yield from _running(Postgres)
+    yield from running(Postgres)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def redis_server():
     """A Redis server. A test that stops it starts it again."""
     from servers.redis_server import RedisServer
 
-    yield from _running(RedisServer)
+    yield from running(RedisServer)
 
 
 @pytest.fixture
@@ -40,13 +40,3 @@ def proxies():
     yield begin
     for proxy in begun:
         proxy.close()
-
-
-def _running(kind):
-    with tempfile.TemporaryDirectory(prefix="skipstone-", ignore_cleanup_errors=True) as folder:
-        server = kind(Path(folder))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
