@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from skipstone import _code
-from skipstone._code import code_of
+from skipstone._functions import _code
+from skipstone._functions._code import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -503,7 +503,7 @@ def test_script_and_module_agree(load: Callable[..., types.ModuleType]) -> None:
     folder = pathlib.Path(str(module.__file__)).parent
     text = (folder / "app.py").read_text(encoding="utf-8") + textwrap.dedent("""
         if __name__ == "__main__":
-            from skipstone._code import code_of
+            from skipstone._functions._code import code_of
             print(*[code_of(function).fingerprint.hex() for function in (helped, Worker.run, picks)])
         """)
     (folder / "app.py").write_text(text, encoding="utf-8")
