@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUN := python
 READY := $(VENV)/.ready
 CLUSTERS := $(VENV)/.clusters
 AZURITE := build/azurite/node_modules/azurite
@@ -17,10 +18,17 @@ examples: $(READY)  ## the other examples, killed and run again
 	cd "$$(mktemp -d)" && "$(CURDIR)/$(BIN)/python" "$(CURDIR)/examples/sweep/sweep.py"
 
 test: $(READY)  ## all but the slow tests, under 5 minutes
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+	$(BIN)/$(RUN) -m pytest -m "not slow" -n auto --dist loadfile
 
 test_slow: $(CLUSTERS)  ## the slow tests, on real clusters among others
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/$(RUN) -m pytest -m slow
+
+coverage: $(CLUSTERS)  ## both, and which lines and branches of the package they leave out
+	rm -rf build/coverage
+	mkdir -p build/coverage
+	$(MAKE) test test_slow RUN="coverage run"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 azurite: $(AZURITE)  ## an Azure-compatible server for the tests, which leave out what needs it; needs npm
 
@@ -60,4 +68,4 @@ $(CLUSTERS): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group clusters
 	@touch $@
 
-.PHONY: help run examples test test_slow azurite torture lint bench clear_checkpoints clean
+.PHONY: help run examples test test_slow coverage azurite torture lint bench clear_checkpoints clean
