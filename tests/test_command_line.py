@@ -543,6 +543,14 @@ def test_every_command_is_documented():
             assert getattr(parameter, "help", None) or parameter.name == "help", (name, parameter.name)
 
 
+@pytest.mark.parametrize("name", [(), *((name,) for name in sorted(commands()))])
+def test_help_names_no_types(skipstone, name):
+    """Help says of an option what it takes, in words; a flag takes nothing."""
+    text = skipstone(*name, "--help")
+    assert not re.search(r"<(bool|str|int|float)\b", text)
+    assert re.search(r"--help\s+(-h\s+)?Show this message", text)
+
+
 def test_completion():
     """A shell that asks gets the commands that begin as typed."""
     asked = {"COMP_WORDS": "skipstone re", "COMP_CWORD": "1", "_SKIPSTONE_COMPLETE": "complete_bash"}

@@ -39,7 +39,7 @@ def stats(
     artifacts_dir: ArtifactsOption = "",
     index: IndexOption = "",
     step: StepOption = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many runs.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="At most so many runs.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List what runs did, the latest last: hits, misses, failures, and the time that was saved."""
