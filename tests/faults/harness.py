@@ -420,10 +420,10 @@ def import_everything():
     import ast  # noqa: F401
     import urllib.parse  # noqa: F401
 
-    import skipstone._blame
-    import skipstone._code
+    import skipstone._encoding._blame
+    import skipstone._functions._code
     import skipstone.stores
-    import skipstone.stores._recovery  # noqa: F401
+    import skipstone.stores._local._recovery  # noqa: F401
 
 
 def serve(scenarios):

@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .._codec import Codec
-from .._failures import failure_of
+from .._books._failures import failure_of
+from .._books._runs import Run, runs_in
+from .._encoding._codec import Codec
 from .._record import Key, Origin, Record, RecordInfo, is_failure, is_result
-from .._runs import Run, runs_in
 from ..stores import Store
-from ..stores._looking import LookedAtStore
+from ..stores._local._looking import LookedAtStore
 from . import _queries
 from ._answers import (
     Bin,

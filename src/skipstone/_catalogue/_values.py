@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .._codec import Codec, DamagedPayloadError, UnreadableResultError
+from .._encoding._codec import Codec, DamagedPayloadError, UnreadableResultError
 from .._record import ITEMS, Record
 from ..stores import Store
-from ..stores._looking import LookedAtStore
+from ..stores._local._looking import LookedAtStore
 
 _RUN_NO_CODE = ("msgpack", "json")
 

@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from .._books._runs import Run, RunningMap
+from .._books._stats import total
 from .._catalogue import Catalogue, StepName
-from .._runs import Run, RunningMap
-from .._stats import total
 from .._units import count_text, duration_text, moment_text, plain_text, size_text
 from ._output import Column, console, print_json, print_table, say
 from ._where import ArtifactsOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps
@@ -39,7 +39,9 @@ def stats(
     artifacts_dir: ArtifactsOption = "",
     index: IndexOption = "",
     step: StepOption = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="At most so many runs.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="At most so many runs.")
+    ] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List what runs did, the latest last: hits, misses, failures, and the time that was saved."""

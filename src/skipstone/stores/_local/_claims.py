@@ -1,0 +1,150 @@
+"""Claims of a local store: byte-range locks that the kernel frees when a process dies.
+
+POSIX record locks belong to a process, and closing any descriptor of a file drops all of its locks. So a
+process has one descriptor per lock file, shared by all stores that use it; threads and tasks claim among
+themselves first. A lock is one byte, at an offset taken from the key.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from ..._record import Key
+from .._base import HeldClaim
+from .._folder import open_private
+
+_OFFSET_BITS = 62  # an offset is a signed 64-bit integer; two keys share one with probability 2**-62
+_IN_USE = 1 << _OFFSET_BITS  # behind all keys: everybody who has the file open shares the lock of this byte
+_RECOVERY = _IN_USE + 1
+
+
+class LockFile:
+    """The claims of all stores of this process that use one file."""
+
+    _open: dict[str, LockFile] = {}  # noqa: RUF012 - one per process is the idea
+    _open_lock = threading.RLock()
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._users = 0
+        self.is_alone = False
+        """Whether nobody else had the file open when it was opened last."""
+        self._held: set[Key] = set()
+        self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
+        self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+
+    @classmethod
+    def open(cls, path: str) -> LockFile:
+        """Return the process's lock file of this path, to be closed as often as it was opened.
+
+        Raises:
+            OSError: It can be neither opened nor created.
+        """
+        with cls._open_lock:
+            found = cls._open.get(path)
+            if found is None or not found.is_in_place():
+                found = cls._open[path] = cls(path)
+            found.is_alone = found._users == 0 and _lock(found._descriptor, _IN_USE)
+            fcntl.lockf(found._descriptor, fcntl.LOCK_SH, 1, _IN_USE)
+            found._users += 1
+            return found
+
+    @classmethod
+    @contextmanager
+    def exclusively(cls, path: str) -> Generator[bool]:
+        """Keep everybody else out of a lock file inside a `with` block; yield whether that was possible."""
+        with cls._open_lock:
+            if path in cls._open:
+                yield False
+                return
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                yield _lock(descriptor, _IN_USE)
+            finally:
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """Close the descriptor when its last user is gone."""
+        with self._open_lock:
+            self._users -= 1
+            if self._users == 0:
+                self._held.clear()
+                os.close(self._descriptor)
+                if self._open.get(self._path) is self:
+                    del self._open[self._path]
+
+    def is_in_place(self) -> bool:
+        """Tell whether the path still leads to this file: the folder may have been deleted meanwhile."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def is_marked(self) -> bool:
+        """Tell whether there was a database beside this file once."""
+        return os.fstat(self._descriptor).st_size > 0
+
+    def mark(self) -> None:
+        """Note that there is a database beside this file."""
+        if not self.is_marked():
+            os.pwrite(self._descriptor, b"\n", 0)
+
+    def claim(self, key: Key) -> HeldClaim | None:
+        """Return the claim of a key, or None where a thread or another process has it.
+
+        Raises:
+            OSError: The file system refuses locks.
+        """
+        with self._lock:
+            if key in self._held:
+                return None
+            if not _lock(self._descriptor, _offset(key)):
+                return None
+            self._held.add(key)
+        return HeldClaim(key, self._release)
+
+    def _release(self, key: Key) -> None:
+        with self._lock:
+            if key in self._held:  # not so in a child after fork: the claim is the parent's
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _offset(key))
+                self._held.discard(key)
+
+    @contextmanager
+    def recovering(self) -> Generator[None]:
+        """Let one thread of one process at a time mend the database."""
+        with self._open_lock:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX, 1, _RECOVERY)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _RECOVERY)
+
+    @classmethod
+    def after_fork(cls) -> None:
+        """Forget the parent's claims: record locks are not inherited."""
+        cls._open_lock = threading.RLock()
+        for lock_file in cls._open.values():
+            lock_file._lock = threading.RLock()
+            lock_file._held = set()
+
+
+def _lock(descriptor: int, offset: int) -> bool:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return False
+        raise
+    return True
+
+
+def _offset(key: Key) -> int:
+    return int.from_bytes(key[:8], "little") >> (64 - _OFFSET_BITS)
+
+
+os.register_at_fork(after_in_child=LockFile.after_fork)

@@ -1,0 +1,76 @@
+"""Rows read before they are asked for, in the order in which they were saved.
+
+A rerun asks in nearly the order of the last run, so the rows that follow a hit are likely to be next. A look-up
+sweeps a window of rows behind it into memory and doubles the window; one that goes elsewhere lets the sweep go on
+where it was. So a reader in order looks up one row in thousands, and a step that fits the budget is soon in memory
+whole, whatever the order. When the budget is full, a reader in order starts anew from where it is; for any other
+one, reading ahead ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeAlias, TypeVar
+
+from ..._record import Key
+
+Row = TypeVar("Row")
+
+ReadRange: TypeAlias = Callable[[int, int], tuple[dict[Key, Row], int]]
+"""Return the rows with sequence numbers above the first and up to the second, and their size in memory in bytes."""
+
+_FIRST_WINDOW_ROWS, _MOST_WINDOW_ROWS = 16, 2048
+_NEAR_ROWS, _ENOUGH_IN_ORDER = 16, 2
+_MOST_WINDOW_BYTES, _BUDGET_BYTES = 4 << 20, 24 << 20
+
+
+class ReadAhead(Generic[Row]):
+    """The rows that were read ahead. Not safe for threads, but for looking into `rows`."""
+
+    def __init__(self, read_range: ReadRange[Row]) -> None:
+        self.rows: dict[Key, Row] = {}
+        self._read_range = read_range
+        self._held_bytes = 0
+        self._window_rows = _FIRST_WINDOW_ROWS
+        self._in_order = 0  # how many look-ups came right behind the one before
+        self._asked = self._start = self._stop = -1  # what was looked up last, and the range that was swept last
+
+    def clear(self) -> None:
+        """Forget what was read."""
+        self.__init__(self._read_range)  # type: ignore[misc]
+
+    def discard(self, keys: Iterable[Key]) -> None:
+        """Forget these rows."""
+        for key in keys:
+            self.rows.pop(key, None)
+
+    def extend(self, first: int, last: int) -> None:
+        """Read on, now that the rows between these sequence numbers, or some of them, were looked up."""
+        if self._start < last <= self._stop:
+            return  # it was in the range, but is none to read ahead: a large one
+        fresh, follows = self._asked < 0, self._asked < first <= self._asked + _NEAR_ROWS
+        near = self._stop < last <= self._stop + max(self._window_rows, _FIRST_WINDOW_ROWS)
+        self._in_order = self._in_order + 1 if follows else 0
+        self._asked = last
+        if self._held_bytes >= _BUDGET_BYTES or self._window_rows == 0:
+            if self._in_order < _ENOUGH_IN_ORDER:
+                return  # by chance, a reader at random comes near the last one, but not time after time
+            if self._held_bytes >= _BUDGET_BYTES:
+                self.clear()
+            self._window_rows = _FIRST_WINDOW_ROWS
+            self._asked, fresh = last, True
+        self._sweep(last if fresh or (follows and not near) else self._stop)
+
+    def _sweep(self, start: int) -> None:
+        found, read_bytes = self._read_range(start, start + self._window_rows)
+        held_before = len(self.rows)
+        self.rows.update(found)
+        self._held_bytes += read_bytes
+        self._start, self._stop = start, start + self._window_rows
+        if len(self.rows) > held_before:
+            most = min(_MOST_WINDOW_ROWS, max(1, _MOST_WINDOW_BYTES * len(found) // read_bytes))
+            self._window_rows = min(2 * self._window_rows, most)
+        elif found or start == 0:
+            self._window_rows = 0  # all that there is has been read
+        else:
+            self._start = self._stop = 0  # the end: go on from the beginning

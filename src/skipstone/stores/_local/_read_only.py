@@ -1,0 +1,108 @@
+"""A store that can be read but not written, such as a mounted artifact: its records are returned, and none is added."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from contextlib import suppress
+
+from ..._record import Key
+from .._base import HeldClaim
+from ._schema import check_format, prepare
+
+_LOG = "-wal"
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+_FORBIDDEN_TO_SQLITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+
+
+class NoLocks:
+    """What stands for the lock file where nothing can be locked: whoever asks has the claim."""
+
+    def claim(self, key: Key) -> HeldClaim:
+        """Return a claim. Nobody waits for it: the result could not be kept for those who wait."""
+        return HeldClaim(key, lambda _key: None)
+
+
+def forbids_writing(error: BaseException) -> bool:
+    """Tell whether an error says that a file or folder may not be written, rather than that it is damaged or full."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FORBIDDEN_TO_SQLITE
+    return isinstance(error, OSError) and error.errno in _FORBIDDEN
+
+
+def can_be_written(path: str, locks: str) -> bool:
+    """Tell whether a database, its lock file and their folder may be written now."""
+    return all(os.access(each, os.W_OK) for each in (os.path.dirname(path), path)) and (
+        os.access(locks, os.W_OK) or not os.path.exists(locks)
+    )
+
+
+def standing(path: str) -> tuple[int, ...]:
+    """Return what changes when somebody else, who may write, changes a database: SQLite does not tell all readers."""
+    facts = os.stat(path)
+    return (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size, _log_bytes(path))
+
+
+def connect_to_read(path: str) -> sqlite3.Connection:
+    """Return a connection that writes nothing, not even to the files that SQLite makes beside a database.
+
+    Raises:
+        StoreFormatError: A newer skipstone wrote the database.
+        sqlite3.Error: It is damaged, or cannot be read.
+        OSError: There is no room for a copy, where one is needed.
+    """
+    # A log with content needs an index, which SQLite can use if it is there, and otherwise would have to write.
+    from urllib.parse import quote
+
+    how = "mode=ro&readonly_shm=1" if _log_bytes(path) else "immutable=1"
+    connection = _connect(f"file:{quote(path)}?{how}")
+    try:
+        if not check_format(connection, path):
+            connection.close()
+            connection = _copied(path)
+    except sqlite3.Error as error:
+        connection.close()
+        if not forbids_writing(error):
+            raise
+        connection = _copied(path)
+    except BaseException:
+        connection.close()
+        raise
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _copied(path: str) -> sqlite3.Connection:
+    """Return a copy of a database in memory, its log replayed and its format the present one."""
+    import shutil
+    from tempfile import TemporaryDirectory
+
+    memory = _connect("file::memory:")
+    try:
+        with TemporaryDirectory(prefix="skipstone-") as folder:
+            copy = os.path.join(folder, "copy")
+            for suffix in ("", _LOG):
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(path + suffix, copy + suffix)
+            source = sqlite3.connect(copy)
+            try:
+                source.backup(memory)
+            finally:
+                source.close()
+        prepare(memory, path, sync_each=False)
+    except BaseException:
+        memory.close()
+        raise
+    return memory
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def _log_bytes(path: str) -> int:
+    try:
+        return os.stat(path + _LOG).st_size
+    except FileNotFoundError:
+        return 0

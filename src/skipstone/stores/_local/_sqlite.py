@@ -1,0 +1,395 @@
+"""The local store: small records are rows of a SQLite database, large ones files that a row names."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from ..._record import Buffer, Key, Origin, Record, RecordInfo, parts_of, size_of
+from .._base import BaseStore, Claim
+from .._leftovers import Leftovers
+from .._values import Values
+from ._connection import Connection, again_when_mended
+from ._listing import Listing
+from ._origins import Origins
+from ._queries import (
+    BY_KEY,
+    FEW_KEYS,
+    IN_RANGE,
+    INSERT,
+    KEYS_PER_QUERY,
+    ORIGIN,
+    ROW,
+    SIZE,
+    by_keys,
+    chunks,
+    marks,
+    present,
+)
+from ._read_ahead import ReadAhead
+from ._recovery import damaged_index
+
+VALUES = "values"
+
+_ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or another: benchmarks/thresholds.py
+_LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
+_ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
+
+_Row: TypeAlias = tuple[Key, bytes, int, float, Buffer, float]
+"""Key, checksum, origin's number, duration in seconds, payload, when the call ended. The garbage collector ignores such a tuple."""
+
+_new = tuple.__new__
+_payload = itemgetter(4)
+
+
+class SqliteStore(BaseStore):
+    """Records in a folder of the local disk, for any number of threads and processes of one machine."""
+
+    def __init__(self, folder: str, *, durability: str = "process", trusted: bool = False) -> None:
+        """Use a folder; it is made, with those above it, when it is first needed.
+
+        Args:
+            folder: Absolute path.
+            durability: "process" or "power": what an acknowledged record survives.
+            trusted: Use the folder even if others own it or can write to it.
+        """
+        self.folder = folder
+        self._settings = {"durability": durability, "trusted": trusted}
+        sync = durability == "power"
+        self._values = Values(f"{folder}/{VALUES}", sync=sync)
+        self._connection = Connection(folder, sync_each=sync, trusted=trusted, forget=self._forget)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what is known of the database: it may be another one now."""
+        self._ahead: ReadAhead[_Row] = ReadAhead(self._read_rows)
+        self._keys_ahead: ReadAhead[None] = ReadAhead(self._read_keys)
+        self._fresh_until = 0.0
+        self._data_version, self._epoch = -1, None
+        self._origin_ids: dict[Origin, int] = {}
+        self._origins = Origins(self._read_origin)
+
+    def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[str, dict[str, Any]]]:
+        """Pickle the settings, not the connection."""
+        return _reopened, (self.folder, self._settings)
+
+    def open(self) -> None:
+        """Open the database now, rather than at the first use.
+
+        Raises:
+            StoreUnavailableError: It cannot be opened.
+            StoreFormatError: A newer skipstone wrote it.
+            UnsafeStoreError: Others own it or can write to it.
+        """
+        with self._connection:
+            pass
+
+    def close(self) -> None:
+        """See `Store`."""
+        self._connection.close()
+
+    def get(self, key: Key, /) -> Record | None:
+        """See `Store`."""
+        row = self._ahead.rows.get(key)
+        if row is not None and time.monotonic() < self._fresh_until:
+            return self._record_of(row)
+        return self._look_up(key)
+
+    @again_when_mended
+    def _look_up(self, key: Key) -> Record | None:
+        with self._connection:
+            connection = self._look_for_changes()
+            row = self._ahead.rows.get(key)
+            if row is not None:
+                return self._record_of(row)
+            found = connection.execute(BY_KEY, (key,)).fetchone()
+            if found is None:
+                return None
+            self._ahead.extend(found[8], found[8])
+            return self._record(connection, found)
+
+    def _read_rows(self, start: int, stop: int) -> tuple[dict[Key, _Row], int]:
+        with self._connection as connection:
+            rows: dict[Key, _Row] = {
+                row[0]: row
+                for row in connection.execute(f"SELECT {ROW} {IN_RANGE} AND file IS NULL", (start, stop))
+                if type(row[4]) is bytes and type(row[3]) is type(row[5]) is float  # others are damaged
+            }
+        return rows, sum(map(len, map(_payload, rows.values()))) + _ROW_OVERHEAD_BYTES * len(rows)
+
+    def _read_keys(self, start: int, stop: int) -> tuple[dict[Key, None], int]:
+        with self._connection as connection:
+            rows = connection.execute(f"SELECT key {IN_RANGE}", (start, stop))
+            keys: dict[Key, None] = dict.fromkeys(chain.from_iterable(rows))
+        return keys, _KEY_OVERHEAD_BYTES * len(keys)
+
+    def _look_for_changes(self) -> sqlite3.Connection:
+        """Drop what was read ahead when another connection has deleted or replaced a record."""
+        now = time.monotonic()
+        if now < self._fresh_until:
+            return self._connection.opened()
+        connection = self._connection.in_place()
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._data_version:
+            epoch = connection.execute("SELECT value FROM state WHERE name = 'epoch'").fetchone()
+            if epoch != self._epoch:
+                self._ahead.clear()
+                self._keys_ahead.clear()
+            self._data_version, self._epoch = version, epoch
+        self._fresh_until = now + _LOOK_FOR_CHANGES_EVERY_SECONDS
+        return connection
+
+    @again_when_mended
+    def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
+        """See `Store`."""
+        found: dict[Key, Record] = {}
+        with self._connection as connection:
+            for known, looked_up in self._in_bulk(connection, keys, self._ahead, by_keys):
+                rows, record_of = self._ahead.rows, self._record_of
+                found |= {key: record_of(rows[key]) for key in known}
+                for row in looked_up:
+                    record = self._record(connection, row)
+                    if record is not None:
+                        found[record.key] = record
+        return found
+
+    @again_when_mended
+    def present(self, keys: Sequence[Key], /) -> set[Key]:
+        """See `Store`."""
+        found: set[Key] = set()
+        # Where rows are read, too, those read ahead for this are there when they are asked for.
+        ahead: ReadAhead[Any] = self._ahead if self._ahead.rows else self._keys_ahead
+        with self._connection as connection:
+            for known, looked_up in self._in_bulk(connection, keys, ahead, present):
+                found |= known
+                found.update(row[-1] for row in looked_up)
+        return found
+
+    def _in_bulk(
+        self,
+        connection: sqlite3.Connection,
+        keys: Sequence[Key],
+        ahead: ReadAhead[Any],
+        query: Callable[[int], str],
+    ) -> Iterator[tuple[set[Key], list[tuple[Any, ...]]]]:
+        """Yield those keys that were read ahead, and the rows, ending in sequence and key, that a query finds for others.
+
+        It asks for some of them, and then reads ahead from there, so that a reader in order looks few of them up.
+        """
+        if len(keys) <= FEW_KEYS:  # who holds a claim and looks again must know of the last moment
+            yield set(), connection.execute(query(len(keys)), keys).fetchall() if keys else []
+            return
+        self._look_for_changes()
+        at_once = FEW_KEYS
+        looked_up: list[tuple[Any, ...]] = []
+        while True:
+            known = ahead.rows.keys() & keys  # at the speed of C: the way of all that is done
+            yield known, looked_up
+            if len(known) == len(keys):
+                return
+            if known:
+                keys, at_once = [key for key in keys if key not in known], FEW_KEYS
+            some, keys = keys[:at_once], keys[at_once:]
+            if not some:  # one key was there twice
+                return
+            looked_up = connection.execute(query(len(some)), some).fetchall()
+            if looked_up:
+                numbers = [row[-2] for row in looked_up]
+                ahead.extend(min(numbers), max(numbers))
+            at_once = min(2 * at_once, KEYS_PER_QUERY)
+
+    def _record_of(self, row: _Row) -> Record:
+        key, checksum, origin, duration, payload, created_at = row
+        # What Record(...) does, in half the time: this is the way of every hit.
+        return _new(Record, (key, checksum, self._origins[origin], duration, payload, "", created_at, b""))
+
+    def _record(self, connection: sqlite3.Connection, found: tuple[Any, ...]) -> Record | None:
+        """Make a record of a row, or return None where it was deleted while its file was opened."""
+        own_key, checksum, origin, duration, payload, created_at, file, size, _, key = found
+        if own_key != key:
+            raise damaged_index(key)
+        if file is not None:
+            payload = self._values.read(file, size)
+            if payload is None:
+                now = connection.execute(BY_KEY, (key,)).fetchone()
+                if now is None or now[6] != file:
+                    return None if now is None else self._record(connection, now)
+        elif type(payload) is not bytes:
+            payload = None
+        # What is missing, cut or of another type was damaged: the checksum does not fit.
+        duration, created_at = (each if type(each) is float else 0.0 for each in (duration, created_at))
+        return Record(key, checksum, self._origins[origin], duration, payload or b"", "", created_at)
+
+    def _read_origin(self, number: int) -> Origin | None:
+        with self._connection as connection:
+            row = connection.execute(f"SELECT {ORIGIN} FROM origins WHERE id = ?", (number,)).fetchone()
+        return None if row is None else Origin(*row)
+
+    def put(self, record: Record, /, *, replace: bool = False) -> bool:
+        """See `Store`."""
+        return bool(self.put_many((record,), replace=replace))
+
+    @again_when_mended
+    def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
+        """See `Store`. The rows are written in one transaction."""
+        records = list({record.key: record for record in records}.values())
+        kept: set[Key] = set()
+        files: dict[Key, str] = {}
+        try:
+            for record in records:
+                if size_of(parts_of(record.payload)) >= _ROW_BELOW_BYTES:
+                    files[record.key] = self._write_file(record)
+            with self._connection:
+                connection = self._connection.in_place()
+                rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
+                with self._to_insert(connection, [record.key for record in records], replace=replace):
+                    for row in rows:
+                        if connection.execute(INSERT, row).rowcount == 1:
+                            kept.add(row[0])
+                        elif replace:
+                            raise damaged_index(row[0])
+        except BaseException:
+            kept.clear()
+            raise
+        finally:
+            for key, file in files.items():
+                if key not in kept:
+                    self._values.remove(file)
+        return kept
+
+    def _write_file(self, record: Record) -> str:
+        with self._connection:
+            self._connection.in_place()  # or the folder is made anew
+        with self._connection.translating():  # without the connection: it may take long
+            return self._values.write(record.key, parts_of(record.payload))
+
+    def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
+        payload = parts_of(record.payload)
+        content = None if file else payload[0] if len(payload) == 1 else b"".join(payload)
+        return (
+            record.key,
+            record.checksum,
+            self._origin_id(connection, record.origin),
+            record.duration_seconds,
+            content,
+            record.created_at_seconds,
+            file,
+            size_of(payload),
+            record.call_id,
+            record.details,
+        )
+
+    def _to_insert(
+        self, connection: sqlite3.Connection, keys: Sequence[Key], *, replace: bool
+    ) -> AbstractContextManager[object]:
+        """Return what surrounds the insertion of rows: a transaction, unless one row is one by itself."""
+        if replace:
+            return self._change(connection, keys)
+        return nullcontext() if len(keys) == 1 else _transaction(connection)
+
+    def _origin_id(self, connection: sqlite3.Connection, origin: Origin) -> int:
+        found = self._origin_ids.get(origin)
+        if found is None:
+            connection.execute(
+                f"INSERT INTO origins ({ORIGIN}) VALUES ({marks(origin)}) ON CONFLICT DO NOTHING", origin
+            )
+            query = f"SELECT id FROM origins WHERE ({ORIGIN}) = ({marks(origin)})"
+            row = connection.execute(query, origin).fetchone()
+            if row is None:
+                raise damaged_index(origin.function.encode())
+            found = self._origin_ids[origin] = int(row[0])
+            self._origins[found] = origin
+        return found
+
+    def delete(self, keys: Iterable[Key], /) -> int:
+        """See `Store`."""
+        deleted = 0
+        for some in chunks(list(keys)):
+            with self._connection, self._change(self._connection.in_place(), some) as removed:
+                pass
+            deleted += removed[0]
+        return deleted
+
+    @contextmanager
+    def _change(self, connection: sqlite3.Connection, keys: Sequence[Key]) -> Generator[list[int]]:
+        """Delete records, and tell everybody who has read them ahead, in one transaction with the body.
+
+        Yields a list of one number: how many there were.
+        """
+        files: list[str] = []
+        removed = 0
+        with _transaction(connection):
+            for some in chunks(keys):
+                where = f"FROM records WHERE key IN ({marks(some)})"
+                query = f"SELECT file {where} AND file IS NOT NULL"
+                files += [file for (file,) in connection.execute(query, some)]
+                removed += connection.execute(f"DELETE {where}", some).rowcount
+            connection.execute("UPDATE state SET value = value + 1 WHERE name = 'epoch'")
+            yield [removed]
+        self._ahead.discard(keys)
+        self._keys_ahead.discard(keys)
+        for file in files:
+            self._values.remove(file)
+
+    @property
+    def _listing(self) -> Listing:
+        return Listing(self._connection, lambda: self._origins)  # those of the database that there is then
+
+    def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
+        """See `Store`."""
+        return self._listing.all(function)
+
+    def sift(self, *, saved_before: float, encodings: Sequence[str], details: bytes) -> Iterator[RecordInfo]:
+        """See `Sifts`."""
+        return self._listing.sifted(saved_before, encodings, details)
+
+    def size_bytes(self) -> int:
+        """See `Sifts`."""
+        with self._connection as connection:
+            return int(connection.execute(SIZE).fetchone()[0])
+
+    @again_when_mended
+    def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
+        """See `Store`."""
+        return self._listing.of(keys)
+
+    def remove_leftovers(self, *, older_than_seconds: float, dry_run: bool) -> Leftovers:
+        """See `HasLeftovers`."""
+        with self._connection as connection:
+            named = {file for (file,) in connection.execute("SELECT file FROM records WHERE file IS NOT NULL")}
+        with self._connection.translating():
+            return self._values.remove_all_but(named, older_than_seconds=older_than_seconds, dry_run=dry_run)
+
+    def compact(self) -> None:
+        """See `HasLeftovers`."""
+        with self._connection:
+            connection = self._connection.in_place()
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    @again_when_mended
+    def claim(self, key: Key, /) -> Claim | None:
+        """See `Store`."""
+        with self._connection:
+            return self._connection.locks().claim(key)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:
+    return SqliteStore(folder, **settings)
