@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .._catalogue import Catalogue, RecordQuery, StepName
-from .._selection import Selection, remove, select
+from .._selection import Selection, remove, select, takes_runs
 from .._units import plain_text, size_text
 from ._bare import clear_all
 from ._output import Column, agreed, print_json, print_table, say, warn
@@ -91,7 +91,9 @@ def clear(
         _print(catalogue, found)
     if dry_run or not found:
         return
-    if not yes and not agreed("Remove this?", as_json=as_json):
+    with_runs = any(each.is_all for each in found) and takes_runs(catalogue)
+    question = "Remove this, and what is known of the runs of these steps?" if with_runs else "Remove this?"
+    if not yes and not agreed(question, as_json=as_json):
         warn("nothing was removed")
         raise typer.Exit(FAILED)
     for each in found:

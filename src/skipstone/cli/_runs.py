@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from .._books._runs import Run, RunningMap
-from .._books._stats import total
+from .._books._stats import number, total
 from .._catalogue import Catalogue, StepName
 from .._units import count_text, duration_text, moment_text, plain_text, size_text
 from ._output import Column, console, print_json, print_table, say
@@ -44,7 +44,7 @@ def stats(
     ] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List what runs did, the latest last: hits, misses, failures, and the time that was saved."""
+    """List what runs did, the latest last: hits, misses, failures, time and noted numbers that were spent and saved."""
     catalogue = place(store, artifacts_dir)
     told = _told(catalogue, steps(catalogue, index, step))[-limit:]
     if as_json:
@@ -63,8 +63,15 @@ def stats(
         *(Column(title, is_number=True) for title in ("hits", "misses", "failures")),
         *(Column(title, is_number=True, is_extra=True) for title in ("saved", "ran", "written")),
     ]
-    print_table(columns, [_row(name, run) for name, run in told])
-    say(plain_text(f"\n{count_text(len(told), 'run')}: {total(run.stats for _, run in told)}".lstrip()))
+    done = total(run.stats for _, run in told)
+    notes = sorted({**done.notes_spent, **done.notes_saved})
+    columns += [
+        Column(f"{name} {what}", is_number=True, is_extra=True) for name in notes for what in ("spent", "saved")
+    ]
+    if done.left_alone:
+        columns.append(Column("left alone", is_number=True, is_extra=True))
+    print_table(columns, [_row(name, run, notes)[: len(columns)] for name, run in told])
+    say(plain_text(f"\n{count_text(len(told), 'run')}: {done}".lstrip()))
 
 
 def _told(catalogue: Catalogue, names: Iterable[StepName]) -> list[_Told]:
@@ -76,7 +83,7 @@ def _told(catalogue: Catalogue, names: Iterable[StepName]) -> list[_Told]:
     return sorted(found, key=lambda told: told.run.started_at_seconds)
 
 
-def _row(name: StepName, run: Run) -> list[str | Text]:
+def _row(name: StepName, run: Run, notes: list[str]) -> list[str | Text]:
     failures = Text(f"{run.stats.failures:,}", "red") if run.stats.failures else Text("0", "dim")
     return [
         moment_text(run.started_at_seconds),
@@ -89,6 +96,8 @@ def _row(name: StepName, run: Run) -> list[str | Text]:
         duration_text(run.stats.seconds_saved),
         duration_text(run.stats.seconds_run),
         size_text(run.stats.bytes_saved),
+        *(number(told.get(each, 0)) for each in notes for told in (run.stats.notes_spent, run.stats.notes_saved)),
+        f"{run.stats.left_alone:,}",
     ]
 
 
