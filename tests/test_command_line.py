@@ -307,8 +307,10 @@ def test_clear_says_what_becomes_of_runs(place, skipstone, monkeypatch):
         return skipstone("clear", "-s", "load", *options, status=1)
 
     is_local = "file://" not in (place / "skipstone.toml").read_text()
-    assert ("and what is known of the runs of these steps?" in question()) == is_local
+    assert ("with what is known of the runs of these steps?" in question()) == is_local
     assert "Remove this?" in question("--id", "doc-1")
+    told = "would be removed, with what is known of the runs of these steps"
+    assert (told in skipstone("clear", "-s", "load", "--dry-run")) == is_local
     skipstone("clear", "-s", "load", "--yes")
     assert [run["step"] for run in skipstone("stats", "--json")].count("load") == (0 if is_local else 1)
 

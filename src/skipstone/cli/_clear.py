@@ -89,11 +89,15 @@ def clear(
         )
     else:
         _print(catalogue, found)
-    if dry_run or not found:
+    if not found:
         return
     with_runs = any(each.is_all for each in found) and takes_runs(catalogue)
-    question = "Remove this, and what is known of the runs of these steps?" if with_runs else "Remove this?"
-    if not yes and not agreed(question, as_json=as_json):
+    runs = ", with what is known of the runs of these steps" if with_runs else ""
+    if dry_run:
+        if not as_json:
+            say(f"would be removed{runs}")
+        return
+    if not yes and not agreed(f"Remove this{runs}?", as_json=as_json):
         warn("nothing was removed")
         raise typer.Exit(FAILED)
     for each in found:

@@ -55,22 +55,23 @@ def stats(
     if not told:
         say("no runs")
         return
+    done = total(run.stats for _, run in told)
+    notes = sorted({**done.notes_spent, **done.notes_saved})
+    numbers = [
+        *("saved", "ran"),
+        *(f"{name} {what}" for name in notes for what in ("saved", "spent")),
+        *(["left alone"] if done.left_alone else []),
+        "written",
+    ]
     columns = [
         Column("started", style="dim", is_extra=True),
         Column("index / step"),
-        Column("run", style="dim", is_extra=True),
         Column("state"),
         *(Column(title, is_number=True) for title in ("hits", "misses", "failures")),
-        *(Column(title, is_number=True, is_extra=True) for title in ("saved", "ran", "written")),
+        *(Column(title, is_number=True, is_extra=True) for title in numbers),
+        Column("run", style="dim", is_extra=True),
     ]
-    done = total(run.stats for _, run in told)
-    notes = sorted({**done.notes_spent, **done.notes_saved})
-    columns += [
-        Column(f"{name} {what}", is_number=True, is_extra=True) for name in notes for what in ("spent", "saved")
-    ]
-    if done.left_alone:
-        columns.append(Column("left alone", is_number=True, is_extra=True))
-    print_table(columns, [_row(name, run, notes)[: len(columns)] for name, run in told])
+    print_table(columns, [_row(name, run, numbers, notes) for name, run in told])
     say(plain_text(f"\n{count_text(len(told), 'run')}: {done}".lstrip()))
 
 
@@ -83,21 +84,26 @@ def _told(catalogue: Catalogue, names: Iterable[StepName]) -> list[_Told]:
     return sorted(found, key=lambda told: told.run.started_at_seconds)
 
 
-def _row(name: StepName, run: Run, notes: list[str]) -> list[str | Text]:
-    failures = Text(f"{run.stats.failures:,}", "red") if run.stats.failures else Text("0", "dim")
+def _row(name: StepName, run: Run, numbers: list[str], notes: list[str]) -> list[str | Text]:
+    stats = run.stats
+    told = {
+        "saved": duration_text(stats.seconds_saved),
+        "ran": duration_text(stats.seconds_run),
+        "left alone": f"{stats.left_alone:,}",
+        "written": size_text(stats.bytes_saved),
+    }
+    for each in notes:
+        told[f"{each} saved"] = number(stats.notes_saved.get(each, 0))
+        told[f"{each} spent"] = number(stats.notes_spent.get(each, 0))
     return [
         moment_text(run.started_at_seconds),
         f"{name.index_name} / {name.step}",
-        run.id,
         Text(run.state, _STATE_STYLES[run.state]),
-        f"{run.stats.hits:,}",
-        f"{run.stats.misses:,}",
-        failures,
-        duration_text(run.stats.seconds_saved),
-        duration_text(run.stats.seconds_run),
-        size_text(run.stats.bytes_saved),
-        *(number(told.get(each, 0)) for each in notes for told in (run.stats.notes_spent, run.stats.notes_saved)),
-        f"{run.stats.left_alone:,}",
+        f"{stats.hits:,}",
+        f"{stats.misses:,}",
+        Text(f"{stats.failures:,}", "red") if stats.failures else Text("0", "dim"),
+        *(told[each] for each in numbers),
+        run.id,
     ]
 
 
