@@ -18,8 +18,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .. import _log
 from .._books._runs import RunningMap
-from .._engine._batch import Outcome, Raised, alone
+from .._engine._batch import alone
 from .._engine._call import Call
+from .._engine._outcomes import Outcome, Raised
 from .._functions._function import KnownFunction
 from .._functions._unstable import check_ids
 from .._naming import shortened
