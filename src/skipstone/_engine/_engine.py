@@ -296,25 +296,33 @@ class Engine:
             return None
         return self._record(attempt, call.key, encoded.encoding, encoded.payload)
 
-    def put_new(self, records: Sequence[Record], failed_before: Sequence[Key]) -> set[Key]:
-        """Store results of calls with one request, and return the keys of those that were not there; none where it fails."""
+    def keep_new(self, finished: Sequence[tuple[Attempt, object, Record]]) -> set[Key]:
+        """Store results of one function with one request, and return the keys of those that are stored now.
+
+        Of the others, `keep` tells what is wrong, or what somebody else stored first.
+        """
         try:
-            stored = self._store.put_many(records)
-            if noted := [failure_key(key) for key in failed_before if key in stored]:
-                self._store.delete(noted)
+            stored = self._store.put_many([record for _, _, record in finished])
+            failed = [attempt.call.key for attempt, _, _ in finished if attempt.failures_before]
+            if failed:
+                self._store.delete([failure_key(key) for key in failed if key in stored])
         except StoreError:
-            return set()  # `keep` tries each by itself, and tells what is wrong
+            return set()
+        if stored:
+            attempt, _, record = finished[0]
+            self.code.keep(record.origin, attempt.call.function)
+            self.counters.saved(
+                sum(size_of(parts_of(record.payload)) for _, _, record in finished if record.key in stored)
+            )
         return stored
 
-    def keep(
-        self, attempt: Attempt, value: object, record: Record, *, replace: bool = False, is_stored: bool = False
-    ) -> object:
-        """Store a result, unless that is done; return it, or the one that somebody else stored first."""
+    def keep(self, attempt: Attempt, value: object, record: Record, *, replace: bool = False) -> object:
+        """Store a result; return it, or the one that somebody else stored first."""
         call = attempt.call
         try:
             if replace:
                 self._keep_history(call.key)
-            if not (is_stored or self._store.put(record, replace=replace)):
+            if not self._store.put(record, replace=replace):
                 theirs = self._store.get(call.key)
                 result = MISS if theirs is None else self.hit(theirs, call.function, call.id)
                 if result is not MISS:
@@ -327,7 +335,7 @@ class Engine:
                     return value
                 self._keep_history(call.key)
                 self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
-            if attempt.failures_before and not is_stored:
+            if attempt.failures_before:
                 self._store.delete([failure_key(call.key)])
         except StoreError as error:
             self._not_saved(call, value, str(error), error)

@@ -131,13 +131,16 @@ class Group:
                 self._write()
                 written, self._written = self._written, []
             for each, is_stored in written:
-                self._keep(each, is_stored=is_stored)
+                if is_stored:
+                    self.outcomes[each.record.key] = Returned(each.value)
+                else:
+                    self._keep(each)
         self._give_back([call.key for call in waiting])
 
-    def _keep(self, finished: _Finished, *, is_stored: bool) -> None:
+    def _keep(self, finished: _Finished) -> None:
         call = finished.attempt.call
         try:
-            value = self._engine.keep(*finished, replace=self._replace, is_stored=is_stored)
+            value = self._engine.keep(*finished, replace=self._replace)
         except Exception as error:  # noqa: BLE001 - with on_save_error="raise"
             self._failed(call, error)
         else:
@@ -167,9 +170,7 @@ class Group:
         stored: set[Key] = set()
         try:
             if finished and not self._replace:  # then each is tried by itself
-                records = [each.record for each in finished]
-                failed = [each.record.key for each in finished if each.attempt.failures_before]
-                stored = self._engine.put_new(records, failed)
+                stored = self._engine.keep_new(finished)
         finally:
             self._written += [(each, each.record.key in stored) for each in finished]
 
