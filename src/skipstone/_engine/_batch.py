@@ -5,6 +5,7 @@ Plain functions and coroutine functions share this code: of plain ones it awaits
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,10 @@ from ._outcomes import Outcome, Raised, outcome_of
 if TYPE_CHECKING:
     from ._engine import Engine
     from ._null_engine import NullEngine
+
+
+_LARGEST_GROUP = 64
+_GROUP_SECONDS = 0.005
 
 
 class Batching(NamedTuple):
@@ -62,19 +67,24 @@ async def run_batch(
 async def run_each(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_at_error: bool) -> list[Outcome]:
     """Run calls of one function one after the other; with `stops_at_error`, none after one that raised.
 
-    Several plain ones, which are handed out together where they are quick, are a group.
+    Plain ones that are quick are put into groups.
     """
-    done: dict[Key, Outcome] = {}
-    if len(calls) > 1 and engine.takes_groups and not calls[0].function.is_async:
-        done = _run_group(engine, calls, stops_at_error=stops_at_error)
     outcomes: list[Outcome] = []
-    for call in calls:
-        is_done = (
-            call.key in done
-        )  # of calls with one key, the first one: the second one gets an object of its own
-        outcomes.append(done.pop(call.key) if is_done else await outcome_of(engine, call))
-        if stops_at_error and isinstance(outcomes[-1], Raised):
-            break
+    at_once = _LARGEST_GROUP if engine.takes_groups and not calls[0].function.is_async else 0
+    while len(outcomes) < len(calls):
+        some = calls[len(outcomes) :][: at_once or None]
+        began = time.monotonic()
+        done = _run_group(engine, some, stops_at_error=stops_at_error) if at_once and len(some) > 1 else {}
+        for call in some:
+            is_done = (
+                call.key in done
+            )  # of calls with one key, the first one: the second one gets an object of its own
+            outcomes.append(done.pop(call.key) if is_done else await outcome_of(engine, call))
+            if stops_at_error and isinstance(outcomes[-1], Raised):
+                return outcomes
+        if at_once:
+            many = int(len(some) * _GROUP_SECONDS / (time.monotonic() - began))
+            at_once = max(1, min(_LARGEST_GROUP, many))
     return outcomes
 
 
