@@ -1,5 +1,6 @@
 """Quick calls of a map are saved together: what is given out is stored, and a kill costs some milliseconds at most."""
 
+import functools
 import os
 import random
 
@@ -28,6 +29,10 @@ class Runs:
             counts[int(number)] = counts.get(int(number), 0) + 1
         return counts
 
+    def are_more_than(self, number):
+        """Tell whether more calls than that have run."""
+        return len(self.counted()) > number
+
 
 def stored(folder):
     """Return the numbers of the calls that are stored, seen by another process than that which saves."""
@@ -42,7 +47,7 @@ def test_killed_among_quick_calls(folder, executor):
     given, before = set(), {}
     for _ in range(kills):
         with Child("map_them", folder=folder, log=runs.path, count=COUNT, executor=executor) as child:
-            until(lambda enough=len(before) + 300: len(runs.counted()) > enough)
+            until(functools.partial(runs.are_more_than, len(before) + 300))
             lines = child.kill_after(chance.uniform(0, 0.2))
         given.update(map(int, lines))
         assert given <= stored(folder)
