@@ -12,7 +12,7 @@ from test_once import until
 from skipstone import open_checkpoint
 
 COUNT = 30_000
-AT_ONCE = 64
+AT_ONCE = 128
 EXECUTORS = pytest.mark.parametrize("executor", ["threads", "processes"])
 
 

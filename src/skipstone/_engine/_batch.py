@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._null_engine import NullEngine
 
 
-_LARGEST_GROUP = 64
+_LARGEST_GROUP = 128
 _GROUP_SECONDS = 0.005
 
 

@@ -6,8 +6,8 @@ Sync and async calls differ in who sleeps and who awaits, and in nothing else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 from .. import _log
@@ -182,8 +182,12 @@ class Engine:
                 value = self.hit(record, call.function, call.id)
                 if value is not MISS:
                     return value
-            with self.traced("run", call), self._noted(attempt):
-                value = call.method(*call.args, **call.kwargs)
+            try:
+                with self.traced("run", call), attempt:
+                    value = call.method(*call.args, **call.kwargs)
+            except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
+                self.failed(attempt, error)
+                raise
             return self.succeeded(attempt, value, replace)
 
     async def run_async(self, call: Call, *, replace: bool = False) -> object:
@@ -271,15 +275,6 @@ class Engine:
         self.counters.miss(attempt.duration_seconds, attempt.notes)
         if _log.is_debugging():
             _log.debug("ran: %s", attempt.call, event="ran", **attempt.told(self.counters.step))
-
-    @contextmanager
-    def _noted(self, attempt: Attempt) -> Generator[None]:
-        try:
-            with attempt:
-                yield
-        except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
-            self.failed(attempt, error)
-            raise
 
     def record_of(self, attempt: Attempt, value: object) -> Record | None:
         """Return the record of a result, or None where it cannot be serialized, which is told.

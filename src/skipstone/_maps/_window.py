@@ -254,7 +254,7 @@ class Window:
             return self._options.batch_size
         if not self._seconds_per_call:
             return 1
-        most = max(1, len(self._ready) // self._options.workers)
+        most = max(1, len(self._ready) // min(self._options.workers, self._most_in_flight()))
         return min(self._crew.largest_chunk, most, int(self._crew.chunk_seconds / self._seconds_per_call) + 1)
 
     def take(self, ended: Ended) -> None:

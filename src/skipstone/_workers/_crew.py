@@ -56,7 +56,7 @@ class Crew:
 
     chunk_seconds = 0.005
     """How long a chunk should take: handing it out costs much less than that."""
-    largest_chunk = 64
+    largest_chunk = 128
     chunks_per_worker = 2
     takes_all = False
     """Whether the whole input is read, and then handed out at once."""
