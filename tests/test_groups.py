@@ -18,7 +18,7 @@ from skipstone import (
     open_checkpoint,
     use_checkpoint,
 )
-from skipstone.stores import MemoryStore
+from skipstone.stores import MemoryStore, SqliteStore
 
 COUNT = 2000
 SECONDS = 20
@@ -112,21 +112,23 @@ def test_results_come_back_and_stay(checkpoint):
     assert checkpoint.stats().misses == COUNT
 
 
-class Held(MemoryStore):
-    """A store in which saving several records waits until it may go on."""
+class Hold:
+    """A part of a store: saving several records waits until it may go on."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, *args):
+        super().__init__(*args)
         self.waits = threading.Event()
         self.may_go_on = threading.Event()
-        self.saved_together = []
 
     def put_many(self, records, /, *, replace=False):
         if len(records) > 1:
             self.waits.set()
             assert self.may_go_on.wait(SECONDS)
-            self.saved_together.append(len(records))
         return super().put_many(records, replace=replace)
+
+
+class Held(Hold, MemoryStore):
+    """A store in memory that does so."""
 
 
 def test_nothing_is_given_out_before_it_is_saved(in_thread):
@@ -439,17 +441,24 @@ def test_one_id_several_times(checkpoint):
     assert len(set(map(id, results))) == 3 * COUNT
 
 
+class HeldOnDisk(Hold, SqliteStore):
+    """The same, on the disk."""
+
+
 def test_a_fork_within_a_call(tmp_path):
-    """A child that a call forks neither saves nor gives back what is its parent's, and can use the checkpoint."""
-    with open_checkpoint("step", {"artifacts_dir": tmp_path}) as checkpoint, use_checkpoint(checkpoint):
+    """A child that a call forks, while what came before is saved, takes nothing from its parent and can use the checkpoint."""
+    store = HeldOnDisk(str(tmp_path / "index" / "step"))
+    with Checkpoint(store, name="step") as checkpoint, use_checkpoint(checkpoint):
 
         def fork(x):
+            assert store.waits.wait(SECONDS)
             pid = os.fork()
             if pid == 0:
                 try:
                     answers = [quick.call(number) for number in (x - 1, x + 1, COUNT + 1)]
                 finally:
                     os._exit(answers != [value(x - 1), value(x + 1), value(COUNT + 1)])
+            store.may_go_on.set()
             return value(x) if os.waitpid(pid, 0)[1] == 0 else b"the child failed"
 
         quick = Quick(checkpoint, fork)

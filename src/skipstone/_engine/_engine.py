@@ -294,14 +294,14 @@ class Engine:
     def keep_new(self, finished: Sequence[tuple[Attempt, object, Record]]) -> set[Key]:
         """Store results of one function with one request, and return the keys of those that are stored now.
 
-        Of the others, `keep` tells what is wrong, or what somebody else stored first.
+        Others were there before, or could not be stored: `keep` tries each of those by itself, and tells what is wrong.
         """
         try:
             stored = self._store.put_many([record for _, _, record in finished])
             failed = [attempt.call.key for attempt, _, _ in finished if attempt.failures_before]
             if failed:
                 self._store.delete([failure_key(key) for key in failed if key in stored])
-        except StoreError:
+        except Exception:  # noqa: BLE001 - whatever it is, `keep` meets it, too
             return set()
         if stored:
             attempt, _, record = finished[0]

@@ -203,10 +203,10 @@ def watched(group: Group) -> Generator[None]:
     with _watching:
         _watched.add(group)
         if _watcher is None or not _watcher.is_alive():
-            _watcher = threading.Thread(target=_watch, name="skipstone-groups", daemon=True)
             try:
+                _watcher = threading.Thread(target=_watch, name="skipstone-groups", daemon=True)
                 _watcher.start()
-            except RuntimeError:  # the interpreter is about to exit
+            except RuntimeError:  # the interpreter is about to exit, or has no such threads
                 group.dissolve()
     try:
         yield
