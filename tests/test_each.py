@@ -501,6 +501,23 @@ def test_switched_off():
     assert batches == [["doc-1", "doc-2"]] * 2 + [["doc-1"]]
 
 
+def test_coroutine_functions_switched_off():
+    """So they do of a coroutine function; an error passes."""
+
+    @cache_with_checkpoint(id="x", each="xs")
+    async def inverse(xs):
+        return [1 / x for x in xs]
+
+    async def main():
+        assert await inverse([1, 2]) == [1, 0.5]
+        with pytest.raises(ZeroDivisionError):
+            await inverse([1, 0])
+
+    with use_checkpoint(NullCheckpoint()) as off:
+        asyncio.run(main())
+        assert off.stats().misses == 2
+
+
 @pytest.mark.parametrize(
     ("each", "id", "what"),
     [
