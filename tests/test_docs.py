@@ -1,5 +1,6 @@
 """What the documentation shows runs, and says what it says."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -7,32 +8,51 @@ from pathlib import Path
 
 import pytest
 
+from tests import pages
+
 ROOT = Path(__file__).parent.parent
-PAGES = {
+PRINTS = {
     "README.md": "1 hit, 1 miss, 0 failures",
-    "docs/stores.md": "1 ['12']",
+    "docs/how-to/add-a-store.md": "1 ['12']",
     "docs/sharing.md": "Transfer(results=1",
     "docs/costs.md": "0 expired, 0 evicted, 0 orphans, 0 old runs: 0 bytes",
     "docs/right-results.md": "True True",
 }
+PLAIN = [page for page in pages.pages() if pages.snippets(page) and not pages.is_followed(page)]
+FOLLOWED = [page for page in pages.pages() if pages.is_followed(page)]
 
 
-def snippets(page):
-    return re.findall(
-        r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-
-
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", PLAIN)
 def test_snippets_run(page, tmp_path):
     """The snippets of a page run one after the other, as a reader would type them, and print what it says."""
     script = tmp_path / "snippets.py"
-    script.write_text("\n".join(snippets(page)), encoding="utf-8")
+    script.write_text(pages.snippets(page), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert PAGES[page] in done.stdout
+    assert PRINTS.get(page, "") in done.stdout
+
+
+@pytest.mark.parametrize("page", FOLLOWED)
+def test_a_page_can_be_followed(page, tmp_path):
+    """Whoever writes the files of a page and types its commands, one after the other, sees what it shows."""
+    assert pages.follow(page, tmp_path) == ""
+
+
+@pytest.mark.parametrize("page", filter(pages.elsewhere, pages.pages()))
+def test_pages_that_other_tests_run(page):
+    """A page that says which test runs it names one that reads it."""
+    assert Path(page).name in (ROOT / pages.elsewhere(page)).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["skipstone", "skipstone.stores", "skipstone.testing"])
+def test_every_public_name_is_in_the_reference(name):
+    """The reference has each public name of a package once."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs/reference").glob("*.md"))
+    shown = re.findall(rf"^::: {name}\.(\w+)$", text, re.MULTILINE)
+    told_elsewhere = {"RecordInfo"} if name == "skipstone.stores" else set()
+    assert sorted(shown) == sorted({*importlib.import_module(name).__all__} - told_elsewhere)
 
 
 def test_every_module_has_its_place_in_the_table():
