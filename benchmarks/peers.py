@@ -211,11 +211,11 @@ class Skipstone(Peer):
 
     def fill(self, records):
         """Save the first one, and copy its row for the others, in one transaction."""
-        import skipstone._function
+        import skipstone._functions._function
 
         documents = work.some_documents(records)
         self.hit(next(documents))
-        known, _ = skipstone._function.known(self.hit)
+        known, _ = skipstone._functions._function.known(self.hit)
         with self._checkpoint._engine._store._connection as connection:
             columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(records)")]
             others = ", ".join(set(columns) - {"sequence", "key", "call_id"})
@@ -230,7 +230,7 @@ class Skipstone(Peer):
         self._checkpoint.close()
 
     def digest(self, value):
-        from skipstone._function import KnownFunction
+        from skipstone._functions._function import KnownFunction
 
         return KnownFunction(work.summarize).key({"document": value})
 

@@ -10,8 +10,8 @@ import time
 
 import tables
 from skipstone._catalogue import Catalogue, RecordQuery
-from skipstone._codec import Codec
-from skipstone._serializers import PickleSerializer
+from skipstone._encoding._codec import Codec
+from skipstone._encoding._serializers import PickleSerializer
 from skipstone.stores import FAILURE, Origin, Record, SqliteStore
 from skipstone.stores._folder import step_folder
 

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from skipstone import _code
-from skipstone._code import code_of
+import skipstone
+from skipstone._functions._code import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -416,8 +416,8 @@ def test_edit_of_looks_does_not(
 WRITE_ALL = """
 import json, os, sys, types
 alone = sys.modules["alone"] = types.ModuleType("alone")  # other versions have no libraries
-alone.__path__ = [os.path.dirname(sys.argv[1])]
-from alone._code import code_of
+alone.__path__ = [sys.argv[1]]
+from alone._functions._code import code_of
 sys.path.insert(0, sys.argv[2])
 import app
 names = [name for name, value in sorted(vars(app).items()) if getattr(value, "__module__", "") == "app"]
@@ -427,7 +427,7 @@ print(json.dumps({name: code_of(getattr(app, name)).fingerprint.hex() for name i
 
 def fingerprints(folder: str, python: str = sys.executable, hash_seed: str = "0") -> dict[str, str]:
     """Fingerprints of everything in the project's `app`, made by another process."""
-    command = [python, "-c", WRITE_ALL, _code.__file__, folder]
+    command = [python, "-c", WRITE_ALL, os.path.dirname(skipstone.__file__), folder]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONDONTWRITEBYTECODE": "1"}
     output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     found: dict[str, str] = json.loads(output)
@@ -503,7 +503,7 @@ def test_script_and_module_agree(load: Callable[..., types.ModuleType]) -> None:
     folder = pathlib.Path(str(module.__file__)).parent
     text = (folder / "app.py").read_text(encoding="utf-8") + textwrap.dedent("""
         if __name__ == "__main__":
-            from skipstone._code import code_of
+            from skipstone._functions._code import code_of
             print(*[code_of(function).fingerprint.hex() for function in (helped, Worker.run, picks)])
         """)
     (folder / "app.py").write_text(text, encoding="utf-8")

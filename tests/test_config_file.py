@@ -5,7 +5,7 @@ import os
 import pytest
 
 from skipstone import CheckpointConfig, ConfigError, open_checkpoint
-from skipstone._config import resolve
+from skipstone._settings._config import resolve
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def test_encrypted_records_cannot_be_swapped(tmp_path):
 @pytest.mark.parametrize("at", [0, 3, 4, 15, 16, 40, -1])
 def test_every_byte_counts(tmp_path, at):
     """A changed byte is noticed, also by somebody who mends the checksum."""
-    from skipstone._codec import _checksum
+    from skipstone._encoding._codec import _checksum
 
     with step(tmp_path) as checkpoint:
         checkpoint.load_or_run(tell, 1, "k")

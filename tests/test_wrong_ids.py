@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from skipstone import IdExpressionError, UnstableIdError, cache_with_checkpoint, register_id
-from skipstone._canonical import canonical
+from skipstone._functions._canonical import canonical
 
 KINDS = {"a": "one"}
 

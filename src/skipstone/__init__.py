@@ -7,11 +7,16 @@ if _sys.platform == "win32":  # fcntl is not there, and its absence would be tol
     _message = "skipstone runs on Linux and macOS; on Windows, use it in WSL"
     raise ImportError(_message)
 
-from ._canonical import register_id
+from ._books._failures import Failures
+from ._books._records import Records
+from ._books._runs import Run, RunningMap
+from ._books._stats import Stats
+from ._books._upkeep import Cleanup
 from ._checkpoint import Checkpoint
-from ._config import CheckpointConfig
 from ._current import get_checkpoint, use_checkpoint
 from ._decorator import CheckpointedFunction, cache_with_checkpoint
+from ._encoding._serializers import Serializer
+from ._engine._notes import note
 from ._errors import (
     AuditWarning,
     BatchLengthError,
@@ -44,8 +49,7 @@ from ._errors import (
     UnsafeStoreWarning,
     UnstableIdError,
 )
-from ._failures import Failures
-from ._items import MapSummary, Plan
+from ._functions._canonical import register_id
 from ._kinds import (
     LocalStorageCheckpoint,
     NullCheckpoint,
@@ -53,19 +57,15 @@ from ._kinds import (
     PostgresCheckpoint,
     RedisCheckpoint,
 )
-from ._notes import note
+from ._maps._items import MapSummary, Plan
 from ._opening import init_checkpoint, open_checkpoint
 from ._record import Argument, Failure, RecordInfo
-from ._records import Records
-from ._runs import Run, RunningMap
-from ._serializers import Serializer
-from ._stats import Stats
-from ._upkeep import Cleanup
+from ._settings._config import CheckpointConfig
 
 if _typing.TYPE_CHECKING:
     from ._importing import Imported, import_diskcache, import_joblib, import_pickles
-    from ._map import MapResults
-    from ._map_async import AsyncMapResults
+    from ._maps._map import MapResults
+    from ._maps._map_async import AsyncMapResults
     from ._transfer import Transfer
 
 __version__ = "0.1.0"
@@ -138,9 +138,9 @@ __all__ = [
 ]
 
 _LATE = {
-    "AsyncMapResults": "_map_async",
+    "AsyncMapResults": "_maps._map_async",
     "Imported": "_importing",
-    "MapResults": "_map",
+    "MapResults": "_maps._map",
     "Transfer": "_transfer",
     "import_diskcache": "_importing",
     "import_joblib": "_importing",

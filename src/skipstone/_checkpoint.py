@@ -6,24 +6,24 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from . import _log
-from ._call import Call, check_takes_id
-from ._config import CheckpointConfig, ConfigLike, resolve
-from ._engine import Engine
-from ._function import KnownFunction, known
-from ._hits import MISS
+from ._books._stats import Stats
+from ._engine._call import Call, check_takes_id
+from ._engine._engine import Engine
+from ._engine._hits import MISS
+from ._engine._streams import stream
+from ._functions._function import KnownFunction, known
+from ._functions._unstable import check_id
 from ._holdings import Holdings
 from ._html import facts
-from ._items import MapSettings, Plan, batching_of, plan_of, source_of
-from ._stats import Stats
-from ._streams import stream
-from ._unstable import check_id
+from ._maps._items import MapSettings, Plan, batching_of, plan_of, source_of
+from ._settings._config import CheckpointConfig, ConfigLike, resolve
 from .stores import MemoryStore, Store
 
 if TYPE_CHECKING:
-    from ._crew import Retry
-    from ._map import MapResults
-    from ._map_async import AsyncMapResults  # they import much, and many never map
-    from ._workers import ExecutorLike
+    from ._maps._map import MapResults
+    from ._maps._map_async import AsyncMapResults  # they import much, and many never map
+    from ._workers._crew import Retry
+    from ._workers._workers import ExecutorLike
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -196,7 +196,7 @@ class Checkpoint(Holdings):
             ValueError: A setting has a wrong value.
             MissingExtraError: The executor needs a library that is not installed.
         """
-        from ._map import mapped
+        from ._maps._map import mapped
 
         batching = batching_of(known(method)[0], batch_size, on_batch_error)
         settings = MapSettings(
@@ -246,7 +246,7 @@ class Checkpoint(Holdings):
             TypeError: `method` is no coroutine function.
             ValueError: A setting has a wrong value.
         """
-        from ._map_async import mapped_async
+        from ._maps._map_async import mapped_async
 
         batching = batching_of(known(method)[0], batch_size, on_batch_error)
         settings = MapSettings(
@@ -260,7 +260,7 @@ class Checkpoint(Holdings):
         For engines that call it in other processes: Ray Data, Dask collections, Spark. What it calls that is decorated
         is looked up here. It can be pickled where `function` can.
         """
-        from ._elsewhere import wrapped
+        from ._workers._elsewhere import wrapped
 
         return cast("Callable[P, R]", wrapped(self, function))
 
@@ -301,6 +301,6 @@ class Checkpoint(Holdings):
 def _engine_for(store: Store, config: CheckpointConfig) -> Engine:
     if not config.check_calls and not config.audit:
         return Engine(store, config)
-    from ._checked_engine import CheckedEngine
+    from ._engine._checked_engine import CheckedEngine
 
     return CheckedEngine(store, config)

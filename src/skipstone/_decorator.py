@@ -7,12 +7,12 @@ import types
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from ._call import Call
-from ._call_id import compile_id
 from ._current import get_checkpoint
-from ._function import KnownFunction
-from ._streams import stream
-from ._unstable import check_id_function, check_repeats
+from ._engine._call import Call
+from ._engine._streams import stream
+from ._functions._call_id import compile_id
+from ._functions._function import KnownFunction
+from ._functions._unstable import check_id_function, check_repeats
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -166,7 +166,7 @@ def cache_with_checkpoint(
         if known.is_generator:
             message = f"{known.name} is a generator function: each={each!r} is for one that returns a list"
             raise TypeError(message)
-        from ._each import decorated_each  # it imports much
+        from ._maps._each import decorated_each  # it imports much
 
         return decorated_each(function, known, each, id_of)
 

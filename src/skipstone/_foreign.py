@@ -15,9 +15,9 @@ from types import FunctionType
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
-from ._call_id import compile_id
 from ._errors import MissingExtraError, SkipstoneError
-from ._function import KnownFunction
+from ._functions._call_id import compile_id
+from ._functions._function import KnownFunction
 
 _RAW, _BINARY, _TEXT, _PICKLE = 1, 2, 3, 4  # modes of diskcache.core
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
-from ._engine import Engine
-from ._failures import Failures
-from ._function import known
+from ._books._failures import Failures
+from ._books._records import Records
+from ._books._runs import Run
+from ._books._upkeep import Cleanup
+from ._engine._engine import Engine
+from ._engine._null_engine import NullEngine
+from ._functions._function import known
 from ._naming import storable
-from ._null_engine import NullEngine
 from ._record import RecordInfo
-from ._records import Records
-from ._runs import Run
-from ._upkeep import Cleanup
 
 if TYPE_CHECKING:
     from ._transfer import Transfer, Where  # it imports much

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from ._checkpoint import Checkpoint
 from ._current import get_checkpoint
-from ._engine import _CALL_ID_CHARACTERS, Engine
+from ._engine._engine import _CALL_ID_CHARACTERS, Engine
 from ._errors import SkipstoneError
 from ._foreign import Found, in_diskcache, in_joblib
-from ._function import KnownFunction, known
+from ._functions._function import KnownFunction, known
 from ._naming import shortened
 from ._record import Key, Record
 

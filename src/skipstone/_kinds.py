@@ -8,10 +8,10 @@ from functools import partial
 from typing import ClassVar
 
 from ._checkpoint import Checkpoint
-from ._config import CheckpointConfig, ConfigLike, resolve, serializer_of
+from ._engine._null_engine import NullEngine
 from ._errors import ConfigError, NetworkFileSystemWarning, StoreUnavailableError, UnsafeStoreWarning, warn
-from ._null_engine import NullEngine
-from ._places import LOCAL, local_folder, local_store, places_of, runs_store, scheme_of, store_of
+from ._settings._config import CheckpointConfig, ConfigLike, resolve, serializer_of
+from ._settings._places import LOCAL, local_folder, local_store, places_of, runs_store, scheme_of, store_of
 from .stores import SqliteStore
 from .stores._file_system import network_file_system
 from .stores._urls import shown

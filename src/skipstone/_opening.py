@@ -6,8 +6,8 @@ import atexit
 
 from . import _current
 from ._checkpoint import Checkpoint
-from ._config import ConfigLike, resolve
 from ._kinds import check_name, kind_for
+from ._settings._config import ConfigLike, resolve
 
 
 def open_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoint:

@@ -9,8 +9,8 @@ from ._checkpoint import Checkpoint
 from ._clearing import clear_step
 from ._errors import StoreError
 from ._opening import open_checkpoint
-from ._places import LOCAL, checkpoint_folder, places_of
 from ._record import Key
+from ._settings._places import LOCAL, checkpoint_folder, places_of
 from .stores._folder import folder_name
 
 

@@ -13,14 +13,14 @@ from itertools import islice
 from typing import NamedTuple, Protocol, TypeAlias
 
 from . import _log
-from ._codec import damage_of
-from ._engine import Engine
+from ._books._failures import failure_key
+from ._books._stream_items import Items, head_key, item_key, items_of, remove_items, token_of
+from ._encoding._codec import damage_of
+from ._engine._engine import Engine
+from ._engine._null_engine import NullEngine
 from ._errors import DamagedRecordWarning, warn
-from ._failures import failure_key
 from ._naming import shortened
-from ._null_engine import NullEngine
 from ._record import ITEMS, Key, Record, RecordInfo, info_of, is_failure, is_result, parts_of, size_of
-from ._stream_items import Items, head_key, item_key, items_of, remove_items, token_of
 from .stores._export import ExportFile
 from .stores._tiers import missing_nothing
 

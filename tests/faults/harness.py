@@ -420,8 +420,8 @@ def import_everything():
     import ast  # noqa: F401
     import urllib.parse  # noqa: F401
 
-    import skipstone._blame
-    import skipstone._code
+    import skipstone._encoding._blame
+    import skipstone._functions._code
     import skipstone.stores
     import skipstone.stores._recovery  # noqa: F401
 

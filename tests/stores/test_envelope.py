@@ -4,8 +4,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from skipstone import DamagedRecordWarning, _serializers
-from skipstone._codec import Codec
+from skipstone import DamagedRecordWarning
+from skipstone._encoding import _serializers
+from skipstone._encoding._codec import Codec
 from skipstone.stores import Origin, Record, info_of
 from skipstone.stores._envelope import HEAD_BYTES, head_bytes, packed, read_head, unpacked
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .._config import CheckpointConfig, ConfigLike, codec_of, resolve
+from .._books._runs import Runs
+from .._books._stats import Counters
+from .._books._upkeep import Cleanup, Upkeep
 from .._errors import StoreError
-from .._places import LOCAL, checkpoint_folder, places_of, scopes_at, shared_store
-from .._runs import Runs
-from .._stats import Counters
-from .._upkeep import Cleanup, Upkeep
+from .._settings._config import CheckpointConfig, ConfigLike, codec_of, resolve
+from .._settings._places import LOCAL, checkpoint_folder, places_of, scopes_at, shared_store
 from ..stores import MemoryStore, Store
 from ..stores._folder import RUNS, has_files_of_records, name_in
 from ..stores._looking import LookedAtStore

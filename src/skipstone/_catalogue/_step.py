@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
-from .._codec import Codec
-from .._failures import failure_of
+from .._books._failures import failure_of
+from .._books._runs import Run, runs_in
+from .._encoding._codec import Codec
 from .._record import Key, Origin, Record, RecordInfo, is_failure, is_result
-from .._runs import Run, runs_in
 from ..stores import Store
 from ..stores._looking import LookedAtStore
 from . import _queries

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .._codec import Codec, DamagedPayloadError, UnreadableResultError
+from .._encoding._codec import Codec, DamagedPayloadError, UnreadableResultError
 from .._record import ITEMS, Record
 from ..stores import Store
 from ..stores._looking import LookedAtStore

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .._codec import Codec, damage_of
+from .._encoding._codec import Codec, damage_of
 from .._record import Key, Record, parts_of, size_of
 from ..stores import Store
 from ..stores._looking import LookedAtStore

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from .._books._runs import Run
+from .._books._stats import Stats, total
 from .._catalogue import Catalogue, FailureGroup, FunctionSummary, Growth, StepName, StepSummary, Totals
 from .._errors import StoreError
-from .._runs import Run
-from .._stats import Stats, total
 
 MOST_RUNS = 40
 """The latest ones are shown."""

@@ -7,8 +7,8 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
+from .._books._stats import Stats, number
 from .._catalogue import FailureGroup, Totals
-from .._stats import Stats, number
 from .._units import count_text, duration_text, moment_text, plain_text, size_text
 from ._facts import MOST_RUNS, Report, StepReport
 from ._pictures import KINDS, growth_chart, legend, runs_chart, runs_span

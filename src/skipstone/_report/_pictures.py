@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from .._books._stats import Stats
 from .._catalogue import Bin, Growth
-from .._stats import Stats
 from .._units import count_text, duration_text, moment_text, plain_text
 from ._charts import Bar, bars
 from ._facts import StepRun

@@ -17,10 +17,10 @@ from rich.text import Text
 from .. import __version__
 from .._catalogue import Catalogue
 from .._clearing import clear_step
-from .._config_file import config_file
 from .._errors import SkipstoneError
-from .._places import LOCAL, checkpoint_folder, local_store, shared_store
 from .._record import Origin, Record
+from .._settings._config_file import config_file
+from .._settings._places import LOCAL, checkpoint_folder, local_store, shared_store
 from .._units import count_text, duration_text, plain_text, size_text
 from ..stores import SqliteStore, Store
 from ..stores._file_system import network_file_system

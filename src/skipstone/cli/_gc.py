@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from .._books._upkeep import Cleanup
 from .._catalogue import StepName
 from .._selection import opened
 from .._units import plain_text, size_text
-from .._upkeep import Cleanup
 from ._output import Column, agreed, print_json, print_table, say, warn
 from ._status import FAILED
 from ._where import ArtifactsOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps

@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from .._books._runs import Run, RunningMap
+from .._books._stats import total
 from .._catalogue import Catalogue, StepName
-from .._runs import Run, RunningMap
-from .._stats import total
 from .._units import count_text, duration_text, moment_text, plain_text, size_text
 from ._output import Column, console, print_json, print_table, say
 from ._where import ArtifactsOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps

@@ -6,9 +6,9 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from .._books._stats import number
 from .._catalogue import FailedCall, RecordQuery, StepCatalogue, StepName, Value
 from .._record import Key, RecordInfo
-from .._stats import number
 from .._units import count_text, duration_text, moment_text, plain_lines, plain_text, size_text
 from ._output import Column, print_json, print_table, say, warn
 from ._status import NOT_FOUND

@@ -10,8 +10,8 @@ from typing import Annotated, TypeAlias
 import typer
 
 from .._catalogue import Catalogue, StepCatalogue, StepName
-from .._config import ENVIRONMENT_PREFIX, resolve
 from .._errors import ConfigError
+from .._settings._config import ENVIRONMENT_PREFIX, resolve
 from ._output import warn
 from ._status import NOT_FOUND
 

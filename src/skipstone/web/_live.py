@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from .._books._runs import Run
 from .._catalogue import StepName
 from .._errors import StoreError
-from .._places import LOCAL
-from .._runs import Run
+from .._settings._places import LOCAL
 from ._site import Site
 
 _EVERY_SECONDS, _EVERY_SECONDS_FAR = 1, 5

@@ -7,12 +7,12 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from .._books._runs import Run
+from .._books._stats import Stats, total
 from .._catalogue import StepCatalogue, StepSummary, Totals
 from .._errors import StoreError
 from .._report._facts import StepRun, latest
 from .._report._pictures import legend, runs_chart, runs_span
-from .._runs import Run
-from .._stats import Stats, total
 from ._site import Site
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pprint import pformat
 from typing import Any, Literal, NamedTuple
 
+from .._books._stats import number
 from .._catalogue import Bin, Value
 from .._report._pictures import distribution_chart
-from .._stats import number
 from .._units import size_text
 
 _MOST_CHARACTERS = 50_000

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
+from .._books._stats import number
 from .._catalogue import Catalogue, StepCatalogue, StepName
-from .._stats import number
 from .._units import count_text, duration_text, moment_text, plain_text, size_text
 
 T = TypeVar("T")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .._books._stats import total
 from .._catalogue import RecordQuery
 from .._report._facts import StepRun, latest
 from .._report._pictures import distribution_chart, growth_chart, legend, runs_chart, runs_span
-from .._stats import total
 from .._units import duration_text, size_text
 from ._site import Site
 

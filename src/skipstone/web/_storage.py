@@ -13,8 +13,8 @@ from starlette.responses import RedirectResponse, Response
 
 from .._catalogue import FunctionSummary, Space, StepCatalogue, StepSummary, Totals
 from .._errors import StoreError
-from .._places import LOCAL
 from .._selection import opened
+from .._settings._places import LOCAL
 from .._units import size_text
 from ._guard import FORM
 from ._site import Site, link

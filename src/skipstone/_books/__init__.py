@@ -1,0 +1,1 @@
+"""What is written down beside results: failures, runs, origins, uses."""

@@ -1,0 +1,123 @@
+"""What else a record tells of its call: the arguments, each as a digest and, where it is small, as text."""
+
+from __future__ import annotations
+
+import functools
+import types
+from reprlib import Repr
+from typing import Any
+
+from xxhash import xxh3_64_digest
+
+from .._errors import UnstableIdError
+from .._functions._canonical import canonical
+from .._naming import qualified_name, shortened
+from .._record import ARGUMENTS
+
+_MOST_PARTS = 1000  # of an argument, for its digest: about a millisecond
+_TEXT_CHARACTERS = 60
+_MOST_ARGUMENTS = 32
+_VARARGS = 0x04  # inspect.CO_VARARGS: importing inspect costs 10 ms
+_SECRETS = {"password", "passwd", "secret", "secrets", "token", "credential", "credentials", "apikey"}
+_PLAIN = (str, bytes, int, float, bool, type(None))
+
+
+def details_of(call: Any) -> dict[str, Any]:
+    """Return what is known of a call that is about to run, and is to stand in its record."""
+    arguments = arguments_of(call)
+    return {ARGUMENTS: told(arguments, most=_MOST_PARTS)} if arguments else {}
+
+
+def arguments_of(call: Any) -> dict[str, object]:
+    """Return the arguments of a call by the names of the parameters, but for those that do not matter."""
+    function, method, args, kwargs = call.function, call.method, call.args, call.kwargs
+    while isinstance(method, (functools.partial, types.MethodType)):
+        if isinstance(method, functools.partial):
+            args, kwargs, method = (*method.args, *args), {**method.keywords, **kwargs}, method.func
+        else:
+            args, method = (method.__self__, *args), method.__func__
+    if method is function.call and isinstance(method, types.FunctionType):
+        found = _by_name(method, args, kwargs)
+    else:  # no Python function; or one that takes a list, of which this call is an item
+        names = [function.each] if function.each else map(str, range(len(args)))
+        found = {**dict(zip(names, args, strict=False)), **kwargs}
+    ignored = function.ignore
+    return {name: value for name, value in found.items() if name not in ignored} if ignored else found
+
+
+def _by_name(function: types.FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, object]:
+    """Return all arguments, defaults included, as far as they fit: else the call says what is wrong."""
+    code = function.__code__
+    positional, names = code.co_argcount, code.co_varnames
+    found: dict[str, object] = {**dict(zip(names[:positional], args, strict=False)), **kwargs}
+    defaults = function.__defaults__ or ()
+    for name, default in zip(names[positional - len(defaults) : positional], defaults, strict=True):
+        found.setdefault(name, default)
+    for name, default in (function.__kwdefaults__ or {}).items():
+        found.setdefault(name, default)
+    if len(args) > positional and code.co_flags & _VARARGS:
+        found[names[positional + code.co_kwonlyargcount]] = args[positional:]
+    return found
+
+
+def told(arguments: dict[str, object], *, most: int | None = None) -> dict[str, list[object]]:
+    """Return what a record is to tell of arguments.
+
+    Args:
+        arguments: By name. Of those that are secret by their name, nothing is told.
+        most: How much of each is looked at for its digest, in parts; None: all.
+    """
+    return {
+        name: [digest_of(value, most), _text_of(value)]
+        for name, value in list(arguments.items())[:_MOST_ARGUMENTS]
+        if not _is_secret(name.lower())
+    }
+
+
+def _is_secret(name: str) -> bool:
+    return name.endswith("_key") or not _SECRETS.isdisjoint(name.split("_"))
+
+
+def digest_of(value: object, most: int | None = None) -> bytes | None:
+    """Return 8 bytes that differ where two values do, or None.
+
+    An object without canonical form is known by its type and its public texts, such as a name.
+    """
+    try:
+        return xxh3_64_digest(canonical(value, most=most))
+    except UnstableIdError:
+        texts = _public_texts(value)
+        return xxh3_64_digest(canonical((qualified_name(type(value)), texts))) if texts else None
+    except Exception:  # noqa: BLE001 - too large; or a method of the user's raised, and this is not the place to
+        return None
+
+
+def _public_texts(value: object) -> dict[str, str]:
+    try:
+        attributes: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return {name: text for name, text in attributes.items() if name[:1] != "_" and type(text) is str}
+
+
+class _Short(Repr):
+    """Spells plain values out, and calls nothing of the user's for others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = _TEXT_CHARACTERS
+
+    def repr1(self, x: Any, level: int) -> str:
+        if type(x) in _REPRS:
+            return super().repr1(x, level)
+        return f"<{qualified_name(type(x)).removeprefix('builtins.')}>"
+
+
+_REPRS = {*_PLAIN, list, tuple, dict, set, frozenset}
+_short = _Short()
+
+
+def _text_of(value: object) -> str:
+    if type(value) is str:
+        return shortened(repr(value[: _TEXT_CHARACTERS + 1]), _TEXT_CHARACTERS)
+    return shortened(_short.repr1(value, _short.maxlevel), _TEXT_CHARACTERS)

@@ -1,0 +1,120 @@
+"""Failures as records: under a key of their own beside the call's, so that stores need not know them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from types import TracebackType
+from typing import Any
+
+from .._digest import blake2b
+from .._functions._function import KnownFunction
+from .._html import folded, table, text
+from .._naming import shortened
+from .._record import FAILURE, Failure, Key, Payload, Record, RecordInfo, parts_of
+
+_SHOWN = 20
+
+
+class Failures(Iterator[Failure]):
+    """The calls that raised and have not succeeded since, one after the other; read as they are asked for.
+
+    In a notebook, it shows the first of them.
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[Failure]]) -> None:
+        self._begin = begin
+        self._failures: Iterator[Failure] | None = None
+
+    def __next__(self) -> Failure:
+        """Return the next one."""
+        if self._failures is None:
+            self._failures = self._begin()
+        return next(self._failures)
+
+    def _repr_html_(self) -> str:
+        failures = list(islice(self._begin(), _SHOWN + 1))
+        rows = [
+            (text(each.function), text(each.call_id), f"{each.attempts:,}", folded(each.error, each.traceback))
+            for each in failures[:_SHOWN]
+        ]
+        title = f"the first {_SHOWN} failures" if len(failures) > _SHOWN else f"failures: {len(failures)}"
+        return table(title, ("function", "id", "attempts", "error"), rows)
+
+
+_HERE = f"{os.path.dirname(__file__)}{os.sep}"
+
+
+def failure_key(key: Key) -> Key:
+    """Return the key under which the failure of a call is kept."""
+    return blake2b(key, digest_size=len(key), person=FAILURE.encode()).digest()
+
+
+def failure_payload(error: Exception, attempts: int) -> Payload:
+    """Return what a failure's record holds: the error and its traceback as texts, and the count of attempts."""
+    import json
+
+    text, traceback = _texts(error)
+    return (json.dumps({"error": text, "traceback": traceback, "attempts": attempts}).encode(),)
+
+
+def failure_now(function: KnownFunction, call_id: object, error: Exception, run: str) -> Failure:
+    """Return the failure of a call that raised just now, for the first time."""
+    text, traceback = _texts(error)
+    host, process = os.uname().nodename, os.getpid()
+    return Failure(
+        function.name, function.version, shortened(call_id), text, traceback, 1, time.time(), run, host, process
+    )
+
+
+def _texts(error: Exception) -> tuple[str, str]:
+    from traceback import format_exception
+
+    traceback = _from_the_function_on(error.__traceback__)
+    return f"{type(error).__qualname__}: {_text(error)}", "".join(format_exception(type(error), error, traceback))
+
+
+def _from_the_function_on(traceback: TracebackType | None) -> TracebackType | None:
+    """Leave out how this package came to call it."""
+    below = traceback
+    while below is not None and below.tb_frame.f_code.co_filename.startswith(_HERE):
+        below = below.tb_next
+    return below or traceback
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - an error that cannot be shown is noted all the same
+        return f"<its text raised {type(another).__qualname__}>"
+
+
+def attempts_of(record: Record) -> int:
+    """Return how often a call failed, from the intact record of its failure."""
+    return int(_told(record)["attempts"])
+
+
+def failure_of(info: RecordInfo, record: Record) -> Failure:
+    """Return a failure from its intact record."""
+    told = _told(record)
+    return Failure(
+        info.function,
+        info.version,
+        info.call_id,
+        told["error"],
+        told["traceback"],
+        told["attempts"],
+        info.created_at_seconds,
+        info.run,
+        info.host,
+        info.process,
+    )
+
+
+def _told(record: Record) -> dict[str, Any]:
+    import json
+
+    told: dict[str, Any] = json.loads(b"".join(parts_of(record.payload)))
+    return told

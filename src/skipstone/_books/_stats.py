@@ -1,0 +1,215 @@
+"""What a checkpoint did since it was opened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from .._encoding._trailer import Notes
+from .._html import facts
+
+_NONE: Notes = {}
+
+
+class Stats(NamedTuple):
+    """Counts of one checkpoint in one process, since it was opened."""
+
+    hits: int = 0
+    """Calls whose stored result was returned."""
+    misses: int = 0
+    """Calls that ran, and returned."""
+    failures: int = 0
+    """Calls that ran, and raised."""
+    seconds_saved: float = 0.0
+    """How long the calls that were hits took when they ran."""
+    seconds_run: float = 0.0
+    """How long the misses and failures ran."""
+    bytes_loaded: int = 0
+    bytes_saved: int = 0
+    not_saved: int = 0
+    """Misses whose result was returned, but could not be kept."""
+    notes_spent: Notes = _NONE
+    """Sums of the numbers that calls noted when they ran, by name; see `note`."""
+    notes_saved: Notes = _NONE
+    """Sums of those that hits had noted when they ran."""
+    seconds_waited: float = 0.0
+    """How long calls waited for somebody else who computed the same."""
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        lost = f", {self.not_saved:,} NOT SAVED" if self.not_saved else ""
+        between = ";" if self.notes_spent or self.notes_saved else ","
+        return (
+            f"{_counted(self.hits, 'hit')}, {_counted(self.misses, 'miss', 'misses')}, "
+            f"{_counted(self.failures, 'failure')}{lost}; ran {_cost(self.seconds_run, self.notes_spent)}{between} "
+            f"saved {_cost(self.seconds_saved, self.notes_saved)}"
+        )
+
+    def as_dict(self) -> dict[str, float | dict[str, float]]:
+        """Return what was counted as plain data, for JSON and for other tools: the unit stands at the end of a name."""
+        return {
+            "hits": self.hits,
+            "misses": self.misses,
+            "failures": self.failures,
+            "not_saved": self.not_saved,
+            "saved_seconds": self.seconds_saved,
+            "run_seconds": self.seconds_run,
+            "waited_seconds": self.seconds_waited,
+            "loaded_bytes": self.bytes_loaded,
+            "saved_bytes": self.bytes_saved,
+            "notes_spent": dict(self.notes_spent),
+            "notes_saved": dict(self.notes_saved),
+        }
+
+    def rows(self) -> list[tuple[str, object]]:
+        """Return what there is to tell, for a table."""
+        counts = {"hits": self.hits, "misses": self.misses, "failures": self.failures, "not saved": self.not_saved}
+        told: list[tuple[str, object]] = [
+            (name, f"{count:,}") for name, count in counts.items() if count or name != "not saved"
+        ]
+        told.append(("ran", _cost(self.seconds_run, self.notes_spent)))
+        told.append(("saved", _cost(self.seconds_saved, self.notes_saved)))
+        told.append(("bytes loaded, saved", f"{self.bytes_loaded:,}, {self.bytes_saved:,}"))
+        return told
+
+    def _repr_html_(self) -> str:
+        return facts("done so far", self.rows())
+
+
+def total(several: Iterable[Stats]) -> Stats:
+    """Return what was done together."""
+    done = Stats()
+    for each in several:
+        done = Stats(*[_plus(one, other) for one, other in zip(done, each, strict=True)])
+    return done
+
+
+def _plus(one: Any, other: Any, *, sign: int = 1) -> Any:
+    if not isinstance(one, Mapping):
+        return one + sign * other
+    return {name: one.get(name, 0) + sign * other.get(name, 0) for name in {**one, **other}}
+
+
+def _counted(count: int, one: str, more: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
+
+
+def _cost(seconds: float, notes: Notes) -> str:
+    return ", ".join([duration(seconds), *(f"{number(each)} {name}" for name, each in notes.items())])
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def number(value: float) -> str:
+    """Return a number for people: whole, with cents, or, where it is small, with two digits that count."""
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.2g}"
+
+
+_FOLD_AFTER_HITS = 4096
+
+
+class Counters:
+    """Counts from many threads."""
+
+    __slots__ = ("_counts", "_hits", "_lock", "_told", "on_count", "step")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: list[Any] = [*Stats()]
+        self._hits: list[tuple[float, int]] = []
+        self._told = Stats()
+        self.on_count: Callable[[], object] = lambda: None
+        """Called when something was counted; of hits, now and then."""
+        self.step = ""
+        """What they are counts of."""
+
+    def hit(self, seconds: float, size_bytes: int) -> None:
+        """Count a hit."""
+        # Appending is atomic, and takes a quarter of the time of a lock.
+        self._hits.append((seconds, size_bytes))
+        if len(self._hits) >= _FOLD_AFTER_HITS:
+            self._fold()
+            self.on_count()
+
+    def hits(self, count: int, seconds: float, size_bytes: int) -> None:
+        """Count hits that were made together."""
+        with self._lock:
+            self._counts[0] += count
+            self._counts[3] += seconds
+            self._counts[5] += size_bytes
+        self.on_count()
+
+    def _fold(self) -> None:
+        counts, hits = self._counts, self._hits
+        with self._lock:
+            count = len(hits)
+            counts[0] += count
+            counts[3] += sum(seconds for seconds, _ in hits[:count])
+            counts[5] += sum(size_bytes for _, size_bytes in hits[:count])
+            del hits[:count]
+
+    def miss(self, seconds: float, notes: Notes = _NONE) -> None:
+        """Count a call that returned."""
+        self._ran(1, seconds, notes)
+
+    def failure(self, seconds: float, notes: Notes = _NONE) -> None:
+        """Count a call that raised."""
+        self._ran(2, seconds, notes)
+
+    def _ran(self, which: int, seconds: float, notes: Notes) -> None:
+        with self._lock:
+            self._counts[which] += 1
+            self._counts[4] += seconds
+            if notes:
+                self._counts[8] = _plus(self._counts[8], notes)
+        self.on_count()
+
+    def saved(self, size_bytes: int) -> None:
+        """Count bytes that were saved."""
+        with self._lock:
+            self._counts[6] += size_bytes
+
+    def not_saved(self) -> None:
+        """Count a result that could not be kept."""
+        with self._lock:
+            self._counts[7] += 1
+
+    def notes_saved(self, notes: Notes) -> None:
+        """Count the numbers that a hit had noted when it ran."""
+        if notes:
+            with self._lock:
+                self._counts[9] = _plus(self._counts[9], notes)
+
+    def waited(self, seconds: float) -> None:
+        """Count that a call waited for somebody else."""
+        with self._lock:
+            self._counts[10] += seconds
+
+    def add(self, stats: Stats) -> None:
+        """Count what another process did."""
+        with self._lock:
+            self._counts = [*total([Stats(*self._counts), stats])]
+        self.on_count()
+
+    def stats(self) -> Stats:
+        """Return the counts of this moment."""
+        self._fold()
+        with self._lock:
+            return Stats(*self._counts)
+
+    def news(self) -> Stats:
+        """Return what was counted since this was asked last: each count is told once, whichever thread asks."""
+        self._fold()
+        with self._lock:
+            before, self._told = self._told, Stats(*self._counts)
+            return Stats(*[_plus(now, then, sign=-1) for now, then in zip(self._counts, before, strict=True)])

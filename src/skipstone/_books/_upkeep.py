@@ -1,0 +1,206 @@
+"""What is of no use any more, removed: results that expired, those used least recently, and what nobody owns.
+
+Nothing is removed because somebody looks or loads. What is removed was found in one pass over the listing, and is looked at
+once more right before it goes: what was replaced meanwhile stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from .._encoding._codec import Codec
+from .._encoding._encryption import MARK_OF_TEXTS
+from .._html import facts
+from .._packing import map_in
+from .._record import EXPIRES, ITEM, ITEMS, Key, RecordInfo, is_result
+from ..stores import Store
+from ..stores._leftovers import HasLeftovers, Leftovers
+from ._contents import Contents
+from ._runs import Runs, prune, runs_in
+from ._stream_items import head_key, item_key, items_of
+from ._uses import Uses
+
+T = TypeVar("T")
+
+_GRACE_SECONDS = 3600.0
+_KEYS_AT_ONCE = 500
+
+
+class Cleanup(NamedTuple):
+    """What `Checkpoint.gc` has removed, or would remove."""
+
+    expired: int
+    """Results that were older than `expires_seconds`."""
+    evicted: int
+    """Results that were used least recently, over `max_bytes`."""
+    orphans: int
+    """Items of generators that no call owns, and files that no record names: what killed processes left behind."""
+    runs: int
+    """Runs that ended long ago."""
+    size_bytes: int
+    """What all of these took, without the runs."""
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        return (
+            f"{self.expired:,} expired, {self.evicted:,} evicted, {self.orphans:,} orphans, {self.runs:,} old runs: "
+            f"{self.size_bytes:,} bytes"
+        )
+
+    def _repr_html_(self) -> str:
+        return facts("removed", [(name.replace("_", " "), f"{count:,}") for name, count in self._asdict().items()])
+
+
+class _Result(NamedTuple):
+    created_at_seconds: float
+    size_bytes: int
+    key: Key
+
+
+class _Found:
+    """What a pass over the listing has found."""
+
+    def __init__(self) -> None:
+        self.kept: list[_Result] = []
+        self.expired: list[_Result] = []
+        self.items: dict[Key, _Result] = {}
+        self.runs: dict[str, list[Key]] = {}
+        """The keys of items, by the run that made them."""
+        self.generators: list[Key] = []
+
+
+class Upkeep:
+    """Removes what is of no use from the store of a step."""
+
+    def __init__(self, store: Store, codec: Codec, runs: Runs, uses: Uses | None) -> None:
+        self._store = store
+        self._codec = codec
+        self._contents = Contents(store, codec)
+        self._runs = runs
+        self._uses = uses or Uses()
+
+    def clean(
+        self,
+        expires_seconds: float | None,
+        max_bytes: float | None,
+        *,
+        compact: bool = False,
+        dry_run: bool = False,
+    ) -> Cleanup:
+        """Remove what is of no use, or tell what would be removed.
+
+        Raises:
+            StoreError: The store does not work.
+        """
+        found = self._find(expires_seconds)
+        owned = self._look_into_generators(found)
+        runs, evicted = self._runs.store(), []
+        if max_bytes is not None:
+            keys = {result.key for result in found.kept}
+            uses = self._uses.told(runs) if dry_run else self._uses.tell(runs, keys)
+            evicted = _least_used(found.kept, uses, max_bytes)
+        orphans = self._orphans(
+            found, owned, {run.id for run in runs_in(runs) if run.state in ("running", "silent")}
+        )
+        files = Leftovers(0, 0)
+        if isinstance(self._store, HasLeftovers):
+            files = self._store.remove_leftovers(older_than_seconds=_GRACE_SECONDS, dry_run=dry_run)
+        expired = found.expired
+        if not dry_run:
+            expired, evicted = self._forget(expired), self._forget(evicted)
+            self._store.delete([each.key for each in orphans])
+            if compact and isinstance(self._store, HasLeftovers):
+                self._store.compact()
+        size_bytes = sum(each.size_bytes for each in (*expired, *evicted, *orphans)) + files.size_bytes
+        old_runs = prune(runs, dry_run=dry_run)
+        return Cleanup(len(expired), len(evicted), len(orphans) + files.number, old_runs, size_bytes)
+
+    def _find(self, expires_seconds: float | None) -> _Found:
+        found, now = _Found(), time.time()
+        for info in self._store.scan():
+            result = _Result(info.created_at_seconds, info.size_bytes, info.key)
+            if info.encoding.startswith(ITEM):
+                found.items[info.key] = result
+                found.runs.setdefault(info.run, []).append(info.key)
+            elif is_result(info.encoding):
+                seconds = self._expires_seconds(info, expires_seconds)
+                is_old = seconds is not None and now - info.created_at_seconds > seconds
+                (found.expired if is_old else found.kept).append(result)
+                if info.encoding == ITEMS:
+                    found.generators.append(info.key)
+        return found
+
+    def _expires_seconds(self, info: RecordInfo, expires_seconds: float | None) -> float | None:
+        """Return how old a record may be: as its function's decorator said when it was made, or else as the config says."""
+        shown = self._codec.shown(info)
+        if shown.call_id.startswith(MARK_OF_TEXTS):
+            return None  # without the key, nobody knows
+        if EXPIRES.encode() not in shown.details:
+            return expires_seconds
+        told: float | None = map_in(shown.details).get(EXPIRES)
+        return expires_seconds if told is None else told
+
+    def _look_into_generators(self, found: _Found) -> set[Key]:
+        """Return the keys of all that belongs to exhausted calls, and count it with them."""
+        owned: set[Key] = set()
+        sizes: dict[Key, int] = {}
+        for keys in _chunks(found.generators):
+            for key, record in self._store.get_many(keys).items():
+                if not self._codec.is_intact(record):  # or signed with a key that is not here
+                    found.runs.clear()  # whose the items are cannot be known
+                else:
+                    items = items_of(record)
+                    sizes[key] = items.size_bytes
+                    owned.add(head_key(key))
+                    owned.update(
+                        item_key(key, items.token, number) for number in range(items.number + items.has_value)
+                    )
+        for results in (found.kept, found.expired) if sizes else ():
+            results[:] = [each._replace(size_bytes=sizes.get(each.key, each.size_bytes)) for each in results]
+        return owned
+
+    @staticmethod
+    def _orphans(found: _Found, owned: set[Key], running: set[str]) -> list[_Result]:
+        """Return the items that belong to no exhausted call, and to no run that may go on."""
+        young = time.time() - _GRACE_SECONDS
+        return [
+            found.items[key]
+            for run, keys in found.runs.items()
+            if run not in running and all(found.items[key].created_at_seconds < young for key in keys)
+            for key in keys
+            if key not in owned
+        ]
+
+    def _forget(self, results: Sequence[_Result]) -> list[_Result]:
+        """Remove results, but for those that were replaced meanwhile; return those that were removed."""
+        removed: list[_Result] = []
+        for some in _chunks(results):
+            now = self._store.infos([result.key for result in some])
+            old = [
+                result
+                for result in some
+                if result.key in now and now[result.key].created_at_seconds == result.created_at_seconds
+            ]
+            self._contents.forget([result.key for result in old])
+            removed += old
+        return removed
+
+
+def _least_used(results: Sequence[_Result], uses: Mapping[Key, float], max_bytes: float) -> list[_Result]:
+    """Return the results that have to go, those that were used least recently, so that the others take no more."""
+    excess = sum(result.size_bytes for result in results) - max_bytes
+    if excess <= 0:
+        return []
+    going: list[_Result] = []
+    for result in sorted(results, key=lambda each: max(each.created_at_seconds, uses.get(each.key, 0.0))):
+        going.append(result)
+        excess -= result.size_bytes
+        if excess <= 0:
+            break
+    return going
+
+
+def _chunks(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (things[start : start + _KEYS_AT_ONCE] for start in range(0, len(things), _KEYS_AT_ONCE))

@@ -1,0 +1,172 @@
+"""Results to bytes and back."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from typing import Any, Protocol, cast, runtime_checkable
+
+from .._record import Buffer, Payload, size_of
+
+
+@runtime_checkable
+class Serializer(Protocol):
+    """Turns results into bytes and back. Its name is written into each record."""
+
+    name: str
+
+    def dumps(self, value: Any, result_type: Any, /) -> Payload:
+        """Return a result as one or more parts.
+
+        Args:
+            value: What the function returned.
+            result_type: The function's return annotation, or `typing.Any`.
+
+        Raises:
+            Exception: Of any kind, where the value cannot be serialized so that `loads` gives it back.
+        """
+        ...
+
+    def loads(self, payload: Buffer, result_type: Any, /) -> Any:
+        """Return a fresh result.
+
+        Args:
+            payload: The parts of `dumps`, joined.
+            result_type: The function's return annotation, or `typing.Any`.
+
+        Raises:
+            Exception: Of any kind, where that is not possible; the call then runs again.
+        """
+        ...
+
+
+class PickleSerializer:
+    """Any picklable result. Loading runs code that the pickle names: only for stores that you trust.
+
+    Large bytes and texts are written without a copy. So are large arrays, which travel outside the pickle
+    (protocol 5, PEP 574), aligned to 64 bytes, and are loaded in place from a copy-on-write memory map. The payload
+    is then: the length of the pickle and of each buffer as unsigned 64-bit little-endian integers after their
+    count, the pickle, the buffers, each padded to a multiple of 64 bytes.
+    """
+
+    name = "pickle"
+
+    def dumps(self, value: object, _result_type: object, /) -> Payload:
+        pickled = _Parts()
+        outside: list[pickle.PickleBuffer] = []
+        # Into a file, or what looks like one: then bytes and texts of some size are handed on as they are.
+        pickle.Pickler(pickled, protocol=5, buffer_callback=outside.append).dump(value)
+        if not outside:
+            return pickled
+        blocks: list[Payload] = [pickled, *([buffer.raw()] for buffer in outside)]
+        lengths = [size_of(block) for block in blocks]
+        header = _MAGIC + struct.pack(f"<{1 + len(blocks)}Q", len(blocks), *lengths)
+        parts: list[Buffer] = [header, _padding(len(header))]
+        for block, length in zip(blocks, lengths, strict=True):
+            parts += [*block, _padding(length)]
+        return [part for part in parts if part]
+
+    def loads(self, payload: Buffer, _result_type: object, /) -> Any:
+        if payload[0] != _MAGIC[0]:
+            return pickle.loads(payload)
+        view = memoryview(payload)
+        if view.readonly:  # arrays must be writable
+            view = memoryview(bytearray(view))
+        count = struct.unpack_from("<Q", view, 8)[0]
+        lengths = struct.unpack_from(f"<{count}Q", view, 16)
+        start = _padded(16 + 8 * count)
+        blocks = []
+        for length in lengths:
+            blocks.append(view[start : start + length])
+            start += _padded(length)
+        return pickle.loads(blocks[0], buffers=blocks[1:])
+
+
+class _Parts(list[Buffer]):
+    """What a pickler writes, uncopied."""
+
+    write = list.append
+
+
+_MAGIC = b"OUTSIDE5"  # pickles of protocol 5 begin with 0x80
+_ALIGNMENT = 64
+
+
+def _padded(length: int) -> int:
+    return -length % _ALIGNMENT + length
+
+
+def _padding(length: int) -> bytes:
+    return bytes(-length % _ALIGNMENT)
+
+
+class _MsgspecSerializer:
+    """A result of plain data or of an annotated type, in a format that runs no code when it is loaded."""
+
+    name: str
+
+    def dumps(self, value: object, result_type: object, /) -> Payload:
+        encoded: bytes = self._format().encode(value)
+        decoded = self.loads(encoded, result_type)
+        if not _same(value, decoded):
+            message = (
+                f"it would come back from {self.name} as {type(decoded).__name__} instead of {type(value).__name__}, "
+                f"or with other content: annotate the function's return type, or use the pickle serializer"
+            )
+            raise TypeError(message)
+        return (encoded,)
+
+    def loads(self, payload: Buffer, result_type: object, /) -> Any:
+        return self._format().decode(payload, type=result_type)
+
+    def _format(self) -> Any:
+        raise NotImplementedError
+
+
+class MsgpackSerializer(_MsgspecSerializer):
+    """MessagePack, decoded to the function's return annotation."""
+
+    name = "msgpack"
+
+    def _format(self) -> Any:
+        import msgspec.msgpack
+
+        return msgspec.msgpack
+
+
+class JsonSerializer(_MsgspecSerializer):
+    """JSON, decoded to the function's return annotation."""
+
+    name = "json"
+
+    def _format(self) -> Any:
+        import msgspec.json
+
+        return msgspec.json
+
+
+def _same(value: Any, decoded: Any) -> bool:
+    """Tell whether a value came back as it was, in its type and in those of its parts."""
+    if isinstance(value, int) and type(decoded) is float:  # annotated as float
+        return not isinstance(value, bool) and value == decoded
+    if type(value) is not type(decoded):
+        return False
+    if isinstance(value, (list, tuple)):
+        return len(value) == len(decoded) and all(map(_same, value, decoded))
+    if isinstance(value, dict):
+        return _same(list(value), list(decoded)) and _same(list(value.values()), list(decoded.values()))
+    if type(value) in (str, bytes, int, bool):
+        return bool(value == decoded)
+    # Equality is too strict for NaN, and not strict enough for times of one instant in two zones.
+    has_repr = cast("object", type(value).__repr__) is not object.__repr__
+    return repr(value) == repr(decoded) or (not has_repr and bool(value == decoded))
+
+
+_built_in: dict[str, Serializer] = {
+    serializer.name: serializer for serializer in (PickleSerializer(), MsgpackSerializer(), JsonSerializer())
+}
+
+
+def serializer_named(name: str) -> Serializer | None:
+    """Return one of the built-in serializers, or None where there is none of that name."""
+    return _built_in.get(name)

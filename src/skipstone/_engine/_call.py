@@ -1,0 +1,217 @@
+"""One call: whose turn it is to run it, and that it is under way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any, NamedTuple, TypeVar
+
+from .._errors import ClaimTimeoutError, ReentrantCallError, StoreError
+from .._functions._function import KnownFunction
+from .._naming import shortened
+from .._packing import packed
+from .._record import EXPIRES, NOTES, Key
+from ..stores import Claim, Store
+
+R = TypeVar("R")
+
+
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.03
+_LONGEST_REMOTE_PAUSE_SECONDS = 0.5  # each try is a request
+
+
+def check_takes_id(function: KnownFunction) -> None:
+    """Refuse one id for a call whose items have ids of their own.
+
+    Raises:
+        TypeError: The function was decorated with `each`.
+    """
+    if function.each is not None:
+        message = (
+            f"{function.name} takes many {function.each}, each with an id of its own: call it, or map over the items, "
+            f"in place of load_or_run"
+        )
+        raise TypeError(message)
+
+
+class Call(NamedTuple):
+    """One call of a function whose results are kept."""
+
+    function: KnownFunction
+    key: Key
+    id: object
+    method: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def told(self, step: str) -> dict[str, object]:
+        """Return what log records have as attributes."""
+        return {"step": step, "function": self.function.name, "call_id": shortened(self.id)}
+
+    def __str__(self) -> str:
+        """Name the function and the id, for messages."""
+        return f"{self.function.name} for id {shortened(self.id)!r}"
+
+
+class Attempt:
+    """One run of a function. While it lasts, the same call in the same context is a call of itself."""
+
+    def __init__(
+        self,
+        call: Call,
+        store: Store | None,
+        failures_before: int,
+        details_of: Callable[[Call], dict[str, Any]] | None = None,
+    ) -> None:
+        self.call = call
+        self.store = store
+        self.failures_before = failures_before
+        self.is_over = False
+        self.duration_seconds = 0.0
+        self.notes: dict[str, float] = {}
+        """Numbers that the call adds to its own record."""
+        self.together: Sequence[Attempt] = ()
+        """Those that are one run of a function, where there are several."""
+        self.details: dict[str, Any] = {}
+        """What else is known of the call, and is to stand in its record."""
+        self._details_of = details_of
+
+    @property
+    def packed_details(self) -> bytes:
+        """The details, as a record has them."""
+        expires = self.call.function.expires_seconds
+        notes = {NOTES: self.notes} if self.notes else {}
+        details = self.details | notes | ({} if expires is None else {EXPIRES: expires})
+        return packed(details) if details else b""
+
+    def told(self, step: str) -> dict[str, object]:
+        """Return what log records have as attributes."""
+        return {**self.call.told(step), "duration_seconds": self.duration_seconds}
+
+    def again(self) -> Attempt:
+        """Return another attempt of the same call."""
+        other = Attempt(self.call, self.store, self.failures_before, self._details_of)
+        other.details = self.details
+        return other
+
+    def begin(self) -> None:
+        """Take down what is known of the call before it runs, which may change its arguments."""
+        if self._details_of is not None:
+            self.details, self._details_of = self._details_of(self.call), None
+
+    def __enter__(self) -> Attempt:
+        self.begin()
+        self._token = _under_way.set((*_under_way.get(), self))
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.duration_seconds = time.perf_counter() - self._started
+        self.is_over = True  # a task that was started meanwhile has inherited the context, and may live on
+        _under_way.reset(self._token)
+
+
+@contextmanager
+def all_under_way(attempts: Sequence[Attempt]) -> Generator[None]:
+    """Attempts that are one run of a function: each takes its part of the time."""
+    for attempt in attempts:
+        attempt.together = attempts
+        attempt.begin()
+    token = _under_way.set((*_under_way.get(), *attempts))
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds = (time.perf_counter() - started) / len(attempts)
+        for attempt in attempts:
+            attempt.duration_seconds, attempt.is_over, attempt.together = seconds, True, ()
+        _under_way.reset(token)
+
+
+_NO_CLAIM: Claim = nullcontext()
+_under_way: ContextVar[tuple[Attempt, ...]] = ContextVar("skipstone_attempts", default=())
+
+
+def under_way() -> Sequence[Attempt]:
+    """Return the innermost call that is under way in this context, or all that are one run with it; none elsewhere."""
+    return next(
+        (attempt.together or (attempt,) for attempt in reversed(_under_way.get()) if not attempt.is_over), ()
+    )
+
+
+class Turn:
+    """Waits for the claim of a call. Who asks does the waiting: it sleeps, or awaits."""
+
+    def __init__(
+        self,
+        call: Call,
+        store: Store,
+        timeout_seconds: float | None,
+        store_failed: Callable[[StoreError], None],
+        waited: Callable[[float], None],
+    ) -> None:
+        self.claim: Claim = _NO_CLAIM
+        """To be entered when `pauses` has ended."""
+        self._call = call
+        self._store = store
+        self._timeout_seconds = timeout_seconds
+        self._store_failed = store_failed
+        self._waited = waited
+
+    def pauses(self) -> Iterator[float]:
+        """Yield seconds to wait before the next try, until the claim is held; first 0, where somebody else has it.
+
+        Raises:
+            ReentrantCallError: It is held by a call that this one is part of.
+            ClaimTimeoutError: It took longer than the timeout.
+        """
+        if self._try_to_claim():
+            return
+        yield 0
+        self._refuse_reentry()
+        longest = _LONGEST_REMOTE_PAUSE_SECONDS if self._store.is_remote else _LONGEST_PAUSE_SECONDS
+        pause_seconds, waiting_since = _SHORTEST_PAUSE_SECONDS, time.monotonic()
+        while not self._try_to_claim():
+            if self._timeout_seconds is not None and time.monotonic() - waiting_since >= self._timeout_seconds:
+                message = (
+                    f"somebody else has been computing {self._call} for more than {self._timeout_seconds} s "
+                    f"(wait_timeout): wait longer, or see whether that process hangs"
+                )
+                raise ClaimTimeoutError(message)
+            yield pause_seconds
+            pause_seconds = min(2 * pause_seconds, longest)
+        self._waited(time.monotonic() - waiting_since)
+
+    def _try_to_claim(self) -> bool:
+        try:
+            claim = self._store.claim(self._call.key)
+        except StoreError as error:
+            self._store_failed(error)  # without claims, the first `put` wins: right, if not once
+            self._refuse_reentry()
+            return True
+        if claim is None:
+            return False
+        self.claim = claim
+        return True
+
+    def _refuse_reentry(self) -> None:
+        for attempt in _under_way.get():
+            if attempt.call.key == self._call.key and attempt.store is self._store and not attempt.is_over:
+                message = (
+                    f"the call of {self._call} asked for its own result: leave the inner call undecorated "
+                    f"(__wrapped__), or give it another id"
+                )
+                raise ReentrantCallError(message)
+
+
+def at_once(coroutine: Coroutine[Any, Any, R]) -> R:
+    """Run to its end what awaits nothing: the code that plain functions share with coroutine functions."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    message = f"{coroutine!r} awaits something"
+    raise RuntimeError(message)

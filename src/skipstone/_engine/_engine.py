@@ -1,0 +1,398 @@
+"""What happens to a call: hit, miss, claim, failure and save. The only place that knows.
+
+Sync and async calls differ in who sleeps and who awaits, and in nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, cast
+
+from .. import _log
+from .._books._contents import Contents
+from .._books._details import details_of
+from .._books._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
+from .._books._history import keep_in_history
+from .._books._origins import Origins
+from .._books._runs import Runs
+from .._books._stats import Counters
+from .._books._stream_items import Items
+from .._books._upkeep import Cleanup, Upkeep
+from .._books._uses import Uses
+from .._encoding._blame import blame
+from .._encoding._codec import RefusedResultError
+from .._errors import (
+    SaveError,
+    SaveWarning,
+    SkipstoneWarning,
+    StoreError,
+    StoreUnavailableWarning,
+    warn,
+)
+from .._functions._function import KnownFunction
+from .._naming import shortened
+from .._record import (
+    FAILURE,
+    ITEM,
+    Buffer,
+    Failure,
+    Key,
+    Payload,
+    Record,
+    RecordInfo,
+    info_of,
+    parts_of,
+    size_of,
+)
+from .._settings._config import CheckpointConfig, codec_of
+from ..stores import Claim, Store
+from ..stores._tiers import renewed
+from ._beside import in_thread
+from ._call import Attempt, Call, Turn
+from ._code_changes import CodeChanges
+from ._hits import MISS, Hits
+from ._telemetry import traced_for
+
+_LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
+_CALL_ID_CHARACTERS = 200
+
+
+class Engine:
+    """Runs calls whose result is not stored, and stores it."""
+
+    checks_all = False  # whether nothing is to be looked up without the call
+    _details_of = staticmethod(details_of)
+
+    def __init__(self, store: Store, config: CheckpointConfig) -> None:
+        """Keep results in `store`, as the config says.
+
+        Raises:
+            MissingExtraError: The config needs a library that is not installed.
+        """
+        self.counters = Counters()
+        self._store = store
+        self._config = config
+        self._codec = codec_of(config)
+        self.contents = Contents(store, self._codec)
+        self.runs = Runs(self.counters)
+        self._warned: set[object] = set()
+        self._just_missed: KnownFunction | None = None
+        self._saves_quickly: KnownFunction | None = None
+        self._origins = Origins(self.runs)
+        self.code = CodeChanges(store, self._codec, config.on_code_change, self._origins, self._warn)
+        self.uses = None if config.max_bytes is None else Uses()
+        self._hits = Hits(
+            self._codec, self.code, self.counters, self._warn, config.expires_seconds, uses=self.uses
+        )
+        self.hit, self.hits, self.results = self._hits.hit, self._hits.hits, self._hits.results
+        self.accepts = self._hits.accepts
+        self.traced = traced_for(self, self.counters)
+
+    def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
+        """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
+        record = self._get(function, key)
+        return MISS if record is None else self.hit(record, function, call_id)
+
+    async def load_async(self, function: KnownFunction, key: Key, call_id: object) -> object:
+        """Return a fresh copy of the stored result, or MISS; large ones are loaded beside the event loop."""
+        record = await self._beside(self._get, function, key)
+        return MISS if record is None else await self._hit_async(record, function, call_id)
+
+    def _get(self, function: KnownFunction, key: Key) -> Record | None:
+        if function is self._just_missed:
+            return None  # the next call is likely to be missing, too: one look, with the claim held, will do
+        try:
+            record = self._store.get(key)
+        except StoreError as error:
+            self._store_failed(error)
+            return None
+        if record is None:
+            self._just_missed = function
+        return record
+
+    def replays(self, call: Call, items: Items, duration_seconds: float) -> None:
+        """Count the replay of a generator."""
+        self.counters.hit(duration_seconds, items.size_bytes)
+        self.counters.notes_saved(items.notes)
+        if self.uses is not None:
+            self.uses.note(call.key)
+
+    async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
+        if len(record.payload) < _LARGE_BYTES:
+            return self.hit(record, function, call_id)
+        return cast("object", await in_thread(self.hit, record, function, call_id))
+
+    def is_done(self, function: KnownFunction, key: Key, call_id: object) -> bool:
+        """Tell whether a stored result would be returned, without loading it."""
+        try:
+            record = self._store.get(key)
+        except StoreError as error:
+            self._store_failed(error)
+            return False
+        if record is None or not self._codec.is_intact(record) or self._codec.refusal(record):
+            return False
+        return self.accepts(record.origin, record.created_at_seconds, function, call_id)
+
+    def done(self, function: KnownFunction, keys: Sequence[Key]) -> set[Key]:
+        """Return those of these keys whose stored results would be returned, as far as one can tell unread."""
+        try:
+            if not self._hits.chooses(function):
+                return self._store.present(keys)
+            infos = self._store.infos(keys)
+        except StoreError as error:
+            self._store_failed(error)
+            return set()
+        return {key for key, info in infos.items() if self._accepts_unread(info, function)}
+
+    def _accepts_unread(self, info: RecordInfo, function: KnownFunction) -> bool:
+        # Only a message about other code tells the id.
+        call_id = "" if info.code == function.code else self._codec.shown(info).call_id
+        return self.accepts(info.origin, info.created_at_seconds, function, call_id)
+
+    def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
+        """Return those records of these keys that there are."""
+        try:
+            return self._store.get_many(keys)
+        except StoreError as error:
+            self._store_failed(error)
+            return {}
+
+    def failure(self, call: Call, error: Exception) -> Failure:
+        """Return the failure of a call that raised just now."""
+        noted = self.failures_of({call.key: call.id}).get(call.key)
+        return noted or failure_now(call.function, call.id, error, self.runs.id)
+
+    def failures_of(self, ids: Mapping[Key, object]) -> dict[Key, Failure]:
+        """Return the failures that are noted of these calls, given their ids by key."""
+        by_failure_key = {failure_key(key): key for key in ids}
+        return {
+            key: failure_of(info_of(record._replace(call_id=shortened(ids[key]))), record)
+            for record in map(self._codec.opened, self.fetch(list(by_failure_key)).values())
+            if record is not None
+            for key in (by_failure_key[record.key],)
+        }
+
+    def turn(self, call: Call) -> Turn:
+        """Return what waits for the claim of a call."""
+        return Turn(call, self._store, self._config.wait_timeout, self._store_failed, self.counters.waited)
+
+    def run(self, call: Call, *, replace: bool = False) -> object:
+        """Run a call that has no stored result, once among all who ask, and store it.
+
+        Args:
+            call: Whoever else computes it is waited for, and its result returned.
+            replace: Run it even if there is a stored result, and replace that one.
+        """
+        turn = self.turn(call)
+        for pause_seconds in turn.pauses():
+            if pause_seconds == 0 and not replace and (value := self.load(*self._looked_for(call))) is not MISS:
+                return value
+            time.sleep(pause_seconds)
+        with turn.claim:
+            [(record, attempt)] = self.look_again(call)
+            if record is not None and not replace:
+                value = self.hit(record, call.function, call.id)
+                if value is not MISS:
+                    return value
+            with self.traced("run", call), self._noted(attempt):
+                value = call.method(*call.args, **call.kwargs)
+            return self.succeeded(attempt, value, replace)
+
+    async def run_async(self, call: Call, *, replace: bool = False) -> object:
+        """Run a call of a coroutine function; see `run`."""
+        from asyncio import sleep
+
+        turn = self.turn(call)
+        try:
+            pauses = turn.pauses()
+            while (pause_seconds := await self._beside(next, pauses, None)) is not None:
+                if pause_seconds == 0 and not replace:
+                    value = await self.load_async(*self._looked_for(call))
+                    if value is not MISS:
+                        return value
+                await sleep(pause_seconds)
+            [(record, attempt)] = await self._beside(self.look_again, call)
+            if record is not None and not replace:
+                value = await self._hit_async(record, call.function, call.id)
+                if value is not MISS:
+                    return value
+            try:
+                with self.traced("run", call), attempt:
+                    value = await call.method(*call.args, **call.kwargs)
+            except Exception as error:
+                await self._beside(self.failed, attempt, error)
+                raise
+            if call.function is self._saves_quickly:
+                return await self._beside(self.succeeded, attempt, value, replace)
+            return cast("object", await in_thread(self.succeeded, attempt, value, replace))
+        finally:
+            await self._beside(turn.claim.__exit__, None, None, None)
+
+    async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
+        """Ask the store, in a thread if it may take long."""
+        return await in_thread(function, *args, is_remote=True) if self._store.is_remote else function(*args)
+
+    def _looked_for(self, call: Call) -> tuple[KnownFunction, Key, object]:
+        """Somebody else has the claim: what was stored before is to be looked for all the same."""
+        self._just_missed = None
+        return call.function, call.key, call.id
+
+    def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
+        """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""
+        self.runs.tick()
+        keys = [(call.key, failure_key(call.key)) for call in calls]
+        try:
+            there = self._store.present([key for both in keys for key in both])
+            found = self._store.get_many([*there]) if there else {}
+            old = [
+                each.key
+                for each in calls
+                if each.key in found and self._hits.is_past(found[each.key], each.function)
+            ]
+            found |= renewed(self._store, old) if old else {}
+        except StoreError as error:
+            self._store_failed(error)
+            found = {}
+        if any(call.key in found for call in calls):
+            self._just_missed = None
+        return [
+            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed)), self._details_of))
+            for call, (key, failed) in zip(calls, keys, strict=True)
+        ]
+
+    def _failures_in(self, record: Record | None) -> int:
+        opened = None if record is None else self._codec.opened(record)
+        return 0 if opened is None else attempts_of(opened)
+
+    def claim(self, call: Call) -> Claim | None:
+        """Claim a call without waiting; None where somebody else computes it."""
+        try:
+            return self._store.claim(call.key)
+        except StoreError as error:
+            self._store_failed(error)
+            return nullcontext()
+
+    def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
+        """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
+        self.counters.miss(attempt.duration_seconds, attempt.notes)
+        _log.debug("ran: %s", attempt.call, event="ran", **attempt.told(self.counters.step))
+        with self.traced("save", attempt.call):
+            return self._save(attempt, value, replace)
+
+    def failed(self, attempt: Attempt, error: Exception) -> None:
+        """Count and note the failure of an attempt that is over."""
+        self.counters.failure(attempt.duration_seconds, attempt.notes)
+        self._note_failure(attempt, error)
+        _log.debug(
+            "raised %s: %s", type(error).__name__, attempt.call, event="raised", **attempt.told(self.counters.step)
+        )
+
+    @contextmanager
+    def _noted(self, attempt: Attempt) -> Generator[None]:
+        try:
+            with attempt:
+                yield
+        except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
+            self.failed(attempt, error)
+            raise
+
+    def _save(self, attempt: Attempt, value: object, replace: bool) -> object:
+        """Store a result, and return it, or the one that somebody else stored first."""
+        call = attempt.call
+        try:
+            encoded = self._codec.encode(value, call.function, attempt.notes)
+        except Exception as error:  # noqa: BLE001 - a serializer raises what it likes
+            reason = blame(value, error, self._codec.serializer)
+            self._not_saved(call, value, f"{reason}; return plain data to have it kept", error)
+            return value
+        record = self._record(attempt, call.key, encoded.encoding, encoded.payload)
+        try:
+            if replace:
+                self._keep_history(call.key)
+            if not self._store.put(record, replace=replace):
+                theirs = self._store.get(call.key)
+                result = MISS if theirs is None else self.hit(theirs, call.function, call.id)
+                if result is not MISS:
+                    return result
+                if theirs is not None and (refusal := self._codec.refusal(theirs)):
+                    reason = (
+                        f"there is one that may not be loaded, {refusal}; clear it or rerun the call to replace it"
+                    )
+                    self._not_saved(call, value, reason, RefusedResultError(refusal))
+                    return value
+                self._keep_history(call.key)
+                self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
+            if attempt.failures_before:
+                self._store.delete([failure_key(call.key)])
+        except StoreError as error:
+            self._not_saved(call, value, str(error), error)
+        else:
+            self.code.keep(record.origin, call.function)
+            size_bytes = size_of(parts_of(encoded.payload))
+            self.counters.saved(size_bytes)
+            is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
+            self._saves_quickly = call.function if is_quick else None
+        return value
+
+    def _keep_history(self, key: Key) -> None:
+        if self._config.keep_history:
+            keep_in_history(self._store, self._codec, key)
+
+    def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
+        self.counters.not_saved()
+        message = f"cannot keep the result of {call}: {reason}"
+        if self._config.on_save_error == "raise":
+            save_error = SaveError(f"{message}. The result is in this error's `result`")
+            save_error.result = value
+            raise save_error from error
+        self._warn(SaveWarning, f"{message}. The result was returned", once=call.function.name)
+
+    def _note_failure(self, attempt: Attempt, error: Exception) -> None:
+        payload = failure_payload(error, attempt.failures_before + 1)
+        key = failure_key(attempt.call.key)
+        record = self._record(attempt, key, self._codec.sealed(FAILURE), payload)
+        try:
+            self._store.put(record, replace=True)
+        except StoreError as store_error:
+            self._store_failed(store_error)
+
+    def _record(self, attempt: Attempt, key: Key, encoding: str, payload: Buffer | Payload) -> Record:
+        function = attempt.call.function
+        origin = self._origins.of(function, encoding)
+        details = b"" if encoding.startswith(ITEM) else attempt.packed_details
+        call_id = shortened(attempt.call.id, _CALL_ID_CHARACTERS)
+        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), details)
+        return self._codec.seal(record)
+
+    def clean(self, max_bytes: float | None, *, compact: bool = False, dry_run: bool = False) -> Cleanup:
+        """Remove what is of no use; see `Upkeep`."""
+        upkeep = Upkeep(self._store, self._codec, self.runs, self.uses)
+        most = self._config.max_bytes if max_bytes is None else max_bytes
+        return upkeep.clean(self._config.expires_seconds, most, compact=compact, dry_run=dry_run)
+
+    def close(self) -> None:
+        """Keep to `max_bytes`, tell the end of the run, and close the store."""
+        if self.uses is not None:
+            try:
+                if self.counters.stats().bytes_saved:
+                    _log.info("to keep to max_bytes: %s", self.clean(None))
+                else:
+                    self.uses.tell(self.runs.store())
+            except StoreError as error:
+                self._store_failed(error)
+        self.runs.close()
+        self._store.close()
+
+    def _store_failed(self, error: StoreError) -> None:
+        self._warn(
+            StoreUnavailableWarning,
+            f"{error}. Calls run and their results are returned, but not kept until it works again",
+            once=StoreUnavailableWarning,
+        )
+
+    def _warn(self, category: type[SkipstoneWarning], message: str | Callable[[], str], *, once: object) -> None:
+        if (category, once) not in self._warned:
+            self._warned.add((category, once))
+            warn(message if isinstance(message, str) else message(), category)

@@ -1,0 +1,149 @@
+"""What a stored result is worth: whether it may be returned, and that it was a hit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from .. import _log
+from .._books._stats import Counters
+from .._books._uses import Uses
+from .._encoding._codec import Codec, DamagedPayloadError, RefusedResultError, UnreadableResultError
+from .._encoding._trailer import Notes
+from .._errors import DamagedRecordWarning, LoadWarning
+from .._functions._function import KnownFunction, is_comparable
+from .._naming import shortened
+from .._record import Origin, Record
+from ._code_changes import CodeChanges
+
+MISS: Final = object()
+"""No stored result. Not None: that is a result like any other."""
+
+
+class Hits:
+    """Turns records into results, where they may be returned, and counts them."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        code: CodeChanges,
+        counters: Counters,
+        warn: Callable[..., None],
+        expires_seconds: float | None,
+        *,
+        uses: Uses | None,
+    ) -> None:
+        """Decide about records.
+
+        Args:
+            codec: Makes results of them.
+            code: Decides about those that were made by other code.
+            counters: Count hits.
+            warn: Tells each thing once.
+            expires_seconds: The config's.
+            uses: Is told what was used, if it is there.
+        """
+        self._codec = codec
+        self._code = code
+        self._counters = counters
+        self._warn = warn
+        self._expires_seconds = expires_seconds
+        self._expires = expires_seconds is not None
+        self._uses = uses
+        self._decode = codec.decode if uses is None else self._decode_used
+
+    def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
+        """Return the result that a record holds, or MISS where it cannot or may not be returned."""
+        value = self._result_in(record, function, call_id, self._counters.notes_saved)
+        if value is not MISS:
+            self._counters.hit(record.duration_seconds, len(record.payload))
+            if _log.is_debugging():
+                self._log(function, call_id)
+        return value
+
+    def hits(
+        self, records: Sequence[Record | None], function: KnownFunction, ids: Sequence[object]
+    ) -> list[object]:
+        """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
+        values = self.results(records, function, ids, self._counters.notes_saved)
+        hits = [record for record, value in zip(records, values, strict=True) if value is not MISS and record]
+        seconds = sum([record.duration_seconds for record in hits])
+        self._counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
+        if _log.is_debugging():
+            for call_id, value in zip(ids, values, strict=True):
+                if value is not MISS:
+                    self._log(function, call_id)
+        return values
+
+    def results(
+        self,
+        records: Sequence[Record | None],
+        function: KnownFunction,
+        ids: Sequence[object],
+        tell: Callable[[Notes], object] | None = None,
+    ) -> list[object]:
+        """Return the same, of calls that are no hits: they ran just now, elsewhere."""
+        return [
+            MISS if record is None else self._result_in(record, function, call_id, tell)
+            for record, call_id in zip(records, ids, strict=True)
+        ]
+
+    def _result_in(
+        self,
+        record: Record,
+        function: KnownFunction,
+        call_id: object,
+        tell: Callable[[Notes], object] | None,
+    ) -> object:
+        may_differ = record.origin.code != function.code or self._expires or function.expires_seconds is not None
+        if may_differ and not self.accepts(record.origin, record.created_at_seconds, function, call_id):
+            return MISS
+        try:
+            return self._decode(record, function, tell)
+        except (DamagedPayloadError, UnreadableResultError) as error:
+            damaged, refused = isinstance(error, DamagedPayloadError), isinstance(error, RefusedResultError)
+            self._warn(
+                DamagedRecordWarning if damaged else LoadWarning,
+                f"the stored result of {function.name} for id {shortened(call_id)!r} "
+                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): the call runs again and "
+                f"{'what is stored stays as it is' if refused else 'its result replaces it'}",
+                once=(function.name, str(error)) if refused else record.key,
+            )
+            return MISS
+
+    def _log(self, function: KnownFunction, call_id: object) -> None:
+        told = shortened(call_id)
+        about = {"step": self._counters.step, "function": function.name, "call_id": told}
+        _log.debug("hit: %s for id %r", function.name, told, event="hit", **about)
+
+    def _decode_used(
+        self, record: Record, function: KnownFunction, tell: Callable[[Notes], object] | None
+    ) -> object:
+        assert self._uses is not None
+        self._uses.note(record.key)
+        return self._codec.decode(record, function, tell)
+
+    def chooses(self, function: KnownFunction) -> bool:
+        """Tell whether `accepts` may say no to some of a function's results."""
+        return self._code.policy_of(function) == "rerun" or self._expires_after(function) is not None
+
+    def accepts(self, origin: Origin, created_at_seconds: float, function: KnownFunction, call_id: object) -> bool:
+        """Decide whether a result may be returned: it is not too old, and was made by the same code, or that is all right."""
+        if self._has_expired(created_at_seconds, function):
+            return False
+        return origin.code == function.code or self._code.accepts(origin, function, call_id)
+
+    def is_past(self, record: Record, function: KnownFunction) -> bool:
+        """Tell whether a record is too old, or made by other code and to be run again for that. Nobody is warned."""
+        if self._has_expired(record.created_at_seconds, function):
+            return True
+        codes = record.origin.code, function.code
+        return codes[0] != codes[1] and is_comparable(*codes) and self._code.policy_of(function) == "rerun"
+
+    def _has_expired(self, created_at_seconds: float, function: KnownFunction) -> bool:
+        seconds = self._expires_after(function)
+        return seconds is not None and time.time() - created_at_seconds > seconds
+
+    def _expires_after(self, function: KnownFunction) -> float | None:
+        return self._expires_seconds if function.expires_seconds is None else function.expires_seconds

@@ -1,0 +1,124 @@
+"""An engine that runs every call and stores nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from .._books._contents import Contents
+from .._books._failures import failure_now
+from .._books._runs import Runs
+from .._books._stats import Counters
+from .._books._upkeep import Cleanup
+from .._encoding._codec import Codec
+from .._encoding._serializers import PickleSerializer
+from .._functions._function import KnownFunction
+from .._record import Failure, Key, Record
+from ..stores import Claim, MemoryStore
+from ._call import Attempt, Call
+from ._hits import MISS
+from ._telemetry import untraced
+
+
+class NullEngine:
+    """Runs every call and stores nothing."""
+
+    checks_all = False
+
+    def __init__(self) -> None:
+        """Count calls, and that is all."""
+        self.counters = Counters()
+        self.runs = Runs(self.counters)
+        self.contents = Contents(MemoryStore(), Codec(PickleSerializer()))
+
+    def load(self, _function: KnownFunction, _key: Key, _call_id: object) -> object:
+        """Return MISS."""
+        return MISS
+
+    async def load_async(self, _function: KnownFunction, _key: Key, _call_id: object) -> object:
+        """Return MISS."""
+        return MISS
+
+    def is_done(self, _function: KnownFunction, _key: Key, _call_id: object) -> bool:
+        """Return False."""
+        return False
+
+    def run(self, call: Call, *, replace: bool = False) -> object:  # noqa: ARG002
+        """Run the call."""
+        with self._counted(call):
+            return call.method(*call.args, **call.kwargs)
+
+    async def run_async(self, call: Call, *, replace: bool = False) -> object:  # noqa: ARG002
+        """Run the call."""
+        with self._counted(call):
+            return await call.method(*call.args, **call.kwargs)
+
+    traced = staticmethod(untraced)
+
+    async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
+        return function(*args)
+
+    def claim(self, _call: Call) -> Claim:
+        """Return a claim that keeps nobody out."""
+        return nullcontext()
+
+    def look_again(self, *calls: Call) -> list[tuple[None, Attempt]]:
+        """Return, of each call, the attempt to run it."""
+        return [(None, Attempt(call, None, 0)) for call in calls]
+
+    def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:  # noqa: ARG002
+        """Count it."""
+        self.counters.miss(attempt.duration_seconds, attempt.notes)
+        return value
+
+    def failed(self, attempt: Attempt, _error: Exception) -> None:
+        """Count it."""
+        self.counters.failure(attempt.duration_seconds, attempt.notes)
+
+    @contextmanager
+    def _counted(self, call: Call) -> Generator[None]:
+        attempt = Attempt(call, None, 0)
+        try:
+            with attempt:
+                yield
+        except Exception as error:
+            self.failed(attempt, error)
+            raise
+        self.succeeded(attempt, None)
+
+    def done(self, _function: KnownFunction, _keys: Sequence[Key]) -> set[Key]:
+        """Return an empty set."""
+        return set()
+
+    def hit(self, _record: Record, _function: KnownFunction, _call_id: object) -> object:
+        """Return MISS."""
+        return MISS
+
+    def hits(
+        self, records: Sequence[Record | None], _function: KnownFunction, _ids: Sequence[object]
+    ) -> list[object]:
+        """Return MISS for each."""
+        return [MISS] * len(records)
+
+    results = hits
+
+    def fetch(self, _keys: Sequence[Key]) -> dict[Key, Record]:
+        """Return an empty dictionary."""
+        return {}
+
+    def failure(self, call: Call, error: Exception) -> Failure:
+        """Return the failure of a call that raised just now."""
+        return failure_now(call.function, call.id, error, "")
+
+    def failures_of(self, _ids: Mapping[Key, object]) -> dict[Key, Failure]:
+        """Return an empty dictionary."""
+        return {}
+
+    def clean(self, _max_bytes: float | None, *, compact: bool = False, dry_run: bool = False) -> Cleanup:  # noqa: ARG002
+        """Remove nothing."""
+        return Cleanup(0, 0, 0, 0, 0)
+
+    def close(self) -> None:
+        """Tell the end of the run."""
+        self.runs.close()

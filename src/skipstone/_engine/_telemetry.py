@@ -1,0 +1,129 @@
+"""Spans and metrics for OpenTelemetry, in programs that use it; in others, nothing is imported and nothing is done.
+
+Hits are not measured one by one: metrics are what has been counted when somebody asks. Calls that run have spans.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .._books._stats import Counters, Stats, total
+from .._naming import shortened
+from ._call import Call
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import CallbackOptions, Observation
+
+Traced: TypeAlias = Callable[..., AbstractContextManager[object]]
+"""Returns what surrounds a part of a call: its name, the call, and how many run together with it."""
+
+_STEP = "skipstone.step"
+_METRICS = (
+    ("hits", "hits", "{call}", "calls whose stored result was returned"),
+    ("misses", "misses", "{call}", "calls that ran, and returned"),
+    ("failures", "failures", "{call}", "calls that ran, and raised"),
+    ("not_saved", "not_saved", "{call}", "results that could not be kept"),
+    ("time.saved", "seconds_saved", "s", "how long the calls that were hits took when they ran"),
+    ("time.run", "seconds_run", "s", "how long calls ran"),
+    ("time.waited", "seconds_waited", "s", "how long calls waited for somebody else who computed the same"),
+    ("io.loaded", "bytes_loaded", "By", "results that were loaded"),
+    ("io.saved", "bytes_saved", "By", "results that were saved"),
+)
+_NOTES = (
+    ("notes.spent", "notes_spent", "that calls noted"),
+    ("notes.saved", "notes_saved", "that hits had noted"),
+)
+
+
+def untraced(_part: str, _call: Call, _together: int = 1) -> AbstractContextManager[object]:
+    """Return what does nothing."""
+    return nullcontext()
+
+
+def traced_for(engine: object, counters: Counters) -> Traced:
+    """Measure what an engine counts, if this program uses OpenTelemetry; return what surrounds parts of its calls."""
+    if "opentelemetry" not in sys.modules:  # nobody has set a provider
+        return untraced
+    try:
+        from opentelemetry.trace import StatusCode, get_tracer
+
+        watched = _watched()
+    except ImportError:  # another part of it
+        return untraced
+    watched.add(engine, counters)
+    tracer = get_tracer("skipstone")
+
+    @contextmanager
+    def traced(part: str, call: Call, together: int = 1) -> Generator[None]:
+        attributes: dict[str, Any] = {_STEP: counters.step, "skipstone.function": call.function.name}
+        if together == 1:
+            attributes["skipstone.call_id"] = shortened(call.id)
+        else:
+            attributes["skipstone.batch_size"] = together
+        name = f"skipstone.{part}"
+        with tracer.start_as_current_span(
+            name, attributes=attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield
+            except Exception as error:
+                with suppress(Exception):  # an error whose text raises another one must not be replaced by that
+                    span.set_status(StatusCode.ERROR, type(error).__name__)
+                    span.record_exception(error)
+                raise
+
+    return traced
+
+
+class _Watched:
+    """The counters of this process, by step: of engines that there are, and sums of those that there were."""
+
+    def __init__(self) -> None:
+        self._counters: dict[int, Counters] = {}
+        self._before: dict[str, Stats] = {}
+        self._lock = threading.Lock()
+
+    def add(self, engine: object, counters: Counters) -> None:
+        with self._lock:
+            self._counters[id(counters)] = counters
+        weakref.finalize(engine, self._end, id(counters))
+
+    def _end(self, number: int) -> None:
+        with self._lock:
+            counters = self._counters.pop(number)
+            self._before[counters.step] = total([self._before.get(counters.step, Stats()), counters.stats()])
+
+    def stats(self) -> dict[str, Stats]:
+        with self._lock:
+            found = {step: [stats] for step, stats in self._before.items()}
+            for counters in self._counters.values():
+                found.setdefault(counters.step, []).append(counters.stats())
+        return {step: total(each) for step, each in found.items()}
+
+
+@lru_cache(maxsize=1)
+def _watched() -> _Watched:
+    from opentelemetry.metrics import Observation, get_meter
+
+    watched, meter = _Watched(), get_meter("skipstone")
+
+    def counted(field: str, _options: CallbackOptions) -> Iterable[Observation]:
+        for step, stats in watched.stats().items():
+            yield Observation(getattr(stats, field), {_STEP: step})
+
+    def noted(field: str, _options: CallbackOptions) -> Iterator[Observation]:
+        for step, stats in watched.stats().items():
+            for name, value in getattr(stats, field).items():
+                yield Observation(value, {_STEP: step, "skipstone.note": name})
+
+    for name, field, unit, description in _METRICS:
+        meter.create_observable_counter(f"skipstone.{name}", [partial(counted, field)], unit, description)
+    for name, field, description in _NOTES:
+        meter.create_observable_counter(f"skipstone.{name}", [partial(noted, field)], "1", f"sums {description}")
+    return watched

@@ -1,0 +1,319 @@
+"""A value's canonical bytes: equal for equal values in every process, different for different ones.
+
+Every value is written as a tag for its type, a length or count, and its content, so that no two values have
+the same bytes: `1`, `"1"`, `1.0`, `True`, `b"1"` and `("1",)` all differ. "Equal" means of one type and not to
+be told apart: `0.0` and `-0.0` differ, and so do `Decimal("1.0")` and `Decimal("1.00")`, for a function may
+tell them apart; all NaNs are one. Dictionaries and sets are equal in whatever order they were filled.
+Texts are compared by code points, unchanged: NFC and NFD spellings differ.
+
+Large buffers (arrays) are represented by their 128-bit XXH3 digest, which is made at memory speed. It guards
+against accident, not against somebody who constructs colliding arrays on purpose.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import types
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+from xxhash import xxh3_128_digest
+
+from .._errors import UnstableIdError
+from .._naming import qualified_name
+from ._arrays import STAND_INS
+
+_length = struct.Struct("<Q").pack
+_head = struct.Struct("<cQ").pack  # tag and length
+_double = struct.Struct("<d").pack
+_NAN = b"f" + _double(float("nan"))
+_DIGEST_FROM_BYTES = 4096
+_BUFFERS = ("numpy.", "torch.")  # digested as a whole, at memory speed
+
+_Writer: TypeAlias = Callable[[Any, "_Budget | None"], bytes]
+T = TypeVar("T")
+
+_registered: dict[type, Callable[[Any], object]] = {}
+
+
+class TooLargeError(Exception):
+    """A value has more parts than were to be looked at."""
+
+
+class _Budget:
+    """So many parts may be looked at."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise TooLargeError
+
+
+def canonical(value: object, /, *, most: int | None = None) -> bytes:
+    """Return the canonical bytes of a value.
+
+    Args:
+        value: Anything.
+        most: How many parts of it are looked at; None: all.
+
+    Raises:
+        UnstableIdError: The value, or something in it, has no canonical form; the message says what to do.
+        TooLargeError: It has more than `most` parts.
+    """
+    try:
+        return _written(value, None if most is None else _Budget(most))
+    except RecursionError:
+        message = f"{type(value).__qualname__} contains itself or is nested too deeply to be an id"
+        raise UnstableIdError(message) from None
+
+
+def _written(value: object, budget: _Budget | None) -> bytes:
+    return _writers[type(value)](value, budget)
+
+
+def _framed(tag: bytes, content: bytes) -> bytes:
+    return _head(tag, len(content)) + content
+
+
+def _text(tag: bytes, text: str) -> bytes:
+    return _framed(tag, text.encode("utf-8", "surrogatepass"))
+
+
+def _str(
+    text: str, _: object
+) -> bytes:  # without calls of others: most of what ids consist of is texts and numbers
+    content = text.encode("utf-8", "surrogatepass")
+    return _head(b"s", len(content)) + content
+
+
+def _int(number: int, _: object) -> bytes:
+    content = b"%x" % number
+    return _head(b"d", len(content)) + content
+
+
+def _float(number: float, _: object) -> bytes:
+    return _NAN if number != number else b"f" + _double(number)  # noqa: PLR0124 - NaN is what differs from itself
+
+
+def _bytes(tag: bytes, content: bytes | bytearray, _: object) -> bytes:
+    return _framed(tag, bytes(content))
+
+
+def _buffer(view: memoryview, _: object) -> bytes:
+    if not view.contiguous:
+        view = memoryview(view.tobytes())
+    view = view.cast("B")
+    if view.nbytes < _DIGEST_FROM_BYTES:
+        return _framed(b"v", bytes(view))
+    return _head(b"V", view.nbytes) + xxh3_128_digest(view)
+
+
+def _joined(tag: bytes, items: Sequence[bytes]) -> bytes:
+    return _head(tag, len(items)) + b"".join(items)
+
+
+def _sequence(tag: bytes, items: Sequence[Any], budget: _Budget | None) -> bytes:
+    if budget is not None:
+        budget.take(len(items))
+    parts, writers = [_head(tag, len(items))], _writers
+    for item in items:  # a comprehension takes half as long again for few items, up to Python 3.11
+        parts.append(writers[type(item)](item, budget))  # noqa: PERF401
+    return b"".join(parts)
+
+
+def _set(tag: bytes, value: Collection[object], budget: _Budget | None) -> bytes:
+    if budget is not None:
+        budget.take(len(value))
+    return _joined(tag, sorted([_written(item, budget) for item in value]))
+
+
+def _mapping(tag: bytes, value: Mapping[Any, Any], budget: _Budget | None) -> bytes:
+    if budget is not None:
+        budget.take(2 * len(value))
+    pairs: list[bytes] = []
+    writers = _writers
+    for key, item in value.items():
+        pairs.append(writers[type(key)](key, budget) + writers[type(item)](item, budget))
+    pairs.sort()
+    return _joined(tag, pairs)
+
+
+def _attributes(tag: bytes, names: Sequence[str], value: object, budget: _Budget | None) -> bytes:
+    return _sequence(tag, [getattr(value, name) for name in names], budget)
+
+
+def _plain(tag: bytes, as_text: Callable[[Any], str], value: object, _: object) -> bytes:
+    return _text(tag, as_text(value))
+
+
+def _fields(cls: type, names: Sequence[str], value: object, budget: _Budget | None) -> bytes:
+    fields = [_text(b"n", name) + _written(getattr(value, name), budget) for name in names]
+    return _text(b"o", qualified_name(cls)) + _length(len(names)) + b"".join(fields)
+
+
+def register_id(cls: type[T], id_of: Callable[[T], object], /) -> None:
+    """Say what identifies the objects of a class that is not yours, where they are part of an id.
+
+    It is what a method `__skipstone_id__` of the class would return, and holds for its subclasses, too. Register it
+    where the class is imported, so that every process does.
+
+    Args:
+        cls: The class.
+        id_of: Given such an object, returns what can be an id, such as its name.
+    """
+    _registered[cls] = id_of
+    for made in [made for made in _writers if issubclass(made, cls)]:
+        del _writers[made]  # it was made without this
+
+
+def _declared(cls: type, id_of: Callable[[Any], object], value: object, budget: _Budget | None) -> bytes:
+    return _text(b"i", qualified_name(cls)) + _written(id_of(value), budget)
+
+
+def _enum(cls: type, value: Any, budget: _Budget | None) -> bytes:
+    name = _text(b"e", qualified_name(cls)) + _written(value.name, budget)
+    return name if value.name is not None else name + _written(value.value, budget)
+
+
+def _subclass(cls: type, write_base: _Writer, value: object, budget: _Budget | None) -> bytes:
+    """Write a subclass of a built-in container or scalar: its name, its content and its attributes."""
+    attributes = getattr(value, "__dict__", None)
+    return _text(b"u", qualified_name(cls)) + write_base(value, budget) + _written(attributes, budget)
+
+
+def _named(thing: object, _: object) -> bytes:
+    name = qualified_name(thing)
+    bound = getattr(thing, "__self__", None)
+    if "<" in name or not (bound is None or isinstance(bound, (type, types.ModuleType))):
+        # <lambda> and <locals>: many can have this name; a bound method: its object has a content, too
+        message = f"the function or class {name} has no name of its own, so it cannot be part of an id"
+        raise UnstableIdError(message)
+    return _text(b"q", name)
+
+
+def _stand_in(name: str, value: object, budget: _Budget | None) -> bytes:
+    if budget is not None:  # what stands in is made as a whole
+        count = math.prod(getattr(value, "shape", ()))
+        budget.take(count >> 10 if name.startswith(_BUFFERS) else count)
+    return _text(b"a", _library(name)) + _written(STAND_INS[name](value), budget)
+
+
+def _library(name: str) -> str:
+    """Return the library's and the class's name: where in the library the class is defined changes."""
+    return f"{name.partition('.')[0]}.{name.rpartition('.')[2]}"
+
+
+class _Writers(dict[type, _Writer]):
+    """Writers by type, made when a type is first met."""
+
+    def __missing__(self, cls: type) -> _Writer:
+        writer = self[cls] = _writer_for(cls)
+        return writer
+
+
+_writers = _Writers(
+    {
+        type(None): lambda *_: b"N",
+        bool: lambda value, _: b"1" if value else b"0",
+        int: _int,
+        float: _float,
+        complex: partial(_attributes, b"c", ("real", "imag")),
+        str: _str,
+        bytes: partial(_bytes, b"b"),
+        bytearray: partial(_bytes, b"y"),
+        memoryview: _buffer,
+        tuple: partial(_sequence, b"("),
+        list: partial(_sequence, b"["),
+        set: partial(_set, b"{"),
+        frozenset: partial(_set, b"z"),
+        dict: partial(_mapping, b":"),
+        range: partial(_attributes, b"r", ("start", "stop", "step")),
+        slice: partial(_attributes, b"/", ("start", "stop", "step")),
+        type(...): lambda *_: b".",
+        types.FunctionType: _named,
+        types.BuiltinFunctionType: _named,
+    }
+)
+
+# By name, so that nothing is imported merely to know its types.
+_by_name: dict[str, _Writer] = {
+    "builtins.type": _named,
+    "datetime.datetime": partial(_plain, b"D", lambda value: f"{value.isoformat()}/{value.fold}/{value.tzinfo!r}"),
+    "datetime.date": partial(_plain, b"Y", lambda value: value.isoformat()),
+    "datetime.time": partial(_plain, b"H", lambda value: f"{value.isoformat()}/{value.fold}/{value.tzinfo!r}"),
+    "datetime.timedelta": partial(
+        _plain, b"E", lambda value: f"{value.days}/{value.seconds}/{value.microseconds}"
+    ),
+    "datetime.timezone": partial(_plain, b"Z", repr),
+    "zoneinfo.ZoneInfo": partial(_plain, b"O", repr),
+    "collections.OrderedDict": lambda value, budget: _sequence(b"|", list(value.items()), budget),
+    "decimal.Decimal": partial(_plain, b"M", str),
+    "fractions.Fraction": partial(_plain, b"F", str),
+    "uuid.UUID": partial(_plain, b"U", str),
+    "re.Pattern": partial(_attributes, b"R", ("pattern", "flags")),
+    "pathlib.PurePosixPath": partial(_plain, b"h", str),
+    "pathlib.PureWindowsPath": partial(_plain, b"w", str),
+    "pathlib._local.PurePosixPath": partial(_plain, b"h", str),
+    "pathlib._local.PureWindowsPath": partial(_plain, b"w", str),
+    "numpy.dtype": partial(_plain, b"t", str),
+    **{name: partial(_stand_in, name) for name in STAND_INS},
+}
+
+_by_name["numpy.memmap"] = _by_name["numpy.ndarray"]  # where an array lies does not count
+
+# Their subclasses differ in nothing that the writer does not write.
+_families = {
+    "builtins.type",
+    "numpy.generic",
+    "numpy.dtype",
+    "pandas.Index",
+    "pandas.core.indexes.base.Index",
+    *(name for name in _by_name if name.startswith("pathlib.")),
+}
+
+
+def _writer_for(cls: type) -> _Writer:
+    for base in cls.__mro__:
+        if base in _registered:
+            return partial(_declared, cls, _registered[base])
+        if "__skipstone_id__" in vars(base):
+            return partial(_declared, cls, lambda value: value.__skipstone_id__())
+    if any(f"{base.__module__}.{base.__qualname__}" == "enum.Enum" for base in cls.__mro__):
+        return partial(_enum, cls)
+    names = _field_names(cls)
+    if names is not None:
+        return partial(_fields, cls, names)
+    for base in cls.__mro__:
+        base_name = f"{base.__module__}.{base.__qualname__}"
+        writer = _by_name.get(base_name) or _writers.get(base)
+        if writer is not None:
+            return writer if base is cls or base_name in _families else partial(_subclass, cls, writer)
+    name = qualified_name(cls)
+    message = (
+        f"a {name} has no canonical form, so it cannot be part of an id: use an attribute of it that "
+        f"identifies the call, such as its name, or give {cls.__qualname__} a method `__skipstone_id__(self)` "
+        f"that returns one, or, where it is not yours, call skipstone.register_id({cls.__qualname__}, ...)"
+    )
+    raise UnstableIdError(message)
+
+
+def _field_names(cls: type) -> Sequence[str] | None:
+    """Return the names of the fields that make two objects of a class equal, if it declares them."""
+    fields = getattr(cls, "__dataclass_fields__", None)
+    if fields is not None:
+        return [name for name, field in fields.items() if field.compare and field._field_type.name == "_FIELD"]
+    fields = getattr(cls, "__attrs_attrs__", None)
+    if fields is not None:
+        return [field.name for field in fields if field.eq]
+    fields = getattr(cls, "_fields", None)
+    if fields is not None and issubclass(cls, tuple):
+        return list(fields)
+    fields = getattr(cls, "__pydantic_fields__", None)
+    if fields is not None:
+        return [*fields, "__pydantic_extra__"]
+    return getattr(cls, "__struct_fields__", None)

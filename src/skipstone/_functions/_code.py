@@ -1,0 +1,282 @@
+"""The code that a function runs: its syntax tree, and those of what it refers to.
+
+Its fingerprint is the digest of one text. Each definition that is found, the function itself first, is
+written down as what counts of its tree, followed by what the free names in it stand for: a value, the
+name of something foreign, or the number of another definition, which is written down in its turn.
+Nothing of the user's runs on the way: names are looked up in the dictionaries of modules and classes.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache, cached_property, partial
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+from .._digest import blake2b
+from .._naming import module_name
+from ._syntax import SELF, SUPER, Chain, assigned_elsewhere, read, source_of, text_of
+
+_SIMPLE = {type(None), bool, int, float, complex, str, bytes, type(...)}
+_METHODS = {FunctionType, staticmethod, classmethod, property, cached_property}
+_CODE = {*_METHODS, MethodType, BuiltinFunctionType, partial, re.Pattern}
+_CONTAINERS = {list, tuple, dict, set, frozenset}
+_WRAPPED = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel", "args", "keywords")
+_NESTING = 50  # containers in containers that are looked into
+_MISSING = object()
+_STANDARD_LIBRARY = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
+_SCHEME = b"\x01"  # to be counted up when the same code gets another digest: then nobody's code has changed
+_PART_BYTES = 6
+_NUMBER = re.compile(r"#(\d+)")
+
+VALUE = ": "
+"""In the name of a part: between a definition and a name in it, of whose value the part is."""
+PACKAGE = "package "
+"""What the name of a part begins with that is a version of a package."""
+
+
+class Read(NamedTuple):
+    """A global variable that a function reads, and whose value is no part of its code."""
+
+    name: str
+    """With its module: `app.MODEL`."""
+    namespace: Mapping[str, Any]
+    variable: str
+
+
+class Code(NamedTuple):
+    """The code that a function runs."""
+
+    fingerprint: bytes
+    """8 bytes that change when the code does; the first one says how they are made."""
+    parts: dict[str, bytes]
+    """A digest of each definition by its name, and of what each name in it stands for; versions as they are."""
+    reads: tuple[Read, ...] = ()
+
+
+def code_of(function: Callable[..., object], packages: Mapping[str, str] | None = None) -> Code:
+    """Return the code that a function runs, the same in every process and Python version.
+
+    Comments, docstrings, formatting and the annotations of functions do not count, nor does code outside the
+    user's project, except by name.
+
+    Args:
+        function: Anything that can be called.
+        packages: Versions by name, of those that count.
+    """
+    return _Walk().code(function, packages or {})
+
+
+class _Walk:
+    """One fingerprint in the making: the definitions found so far, numbered in the order of discovery."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+        self._found: list[Any] = []  # functions and classes; kept alive, so that an id stays theirs
+        self._inside: set[int] = set()
+        self._reads: dict[str, Read] = {}
+        self._filled: set[tuple[int, str]] = set()
+
+    def code(self, function: object, packages: Mapping[str, str]) -> Code:
+        lines = [self._describe(function)]
+        written = {"": [lines[0]]}
+        for thing in self._found:  # grows meanwhile
+            name = _full_name(thing)
+            for chain, line in self._write(thing):
+                lines.append(line)
+                written.setdefault(name + VALUE + chain if chain else name, []).append(line)
+        lines += [f"{PACKAGE}{name} {version}" for name, version in sorted(packages.items())]
+        parts: dict[str, bytes] = {}
+        # Numbers change where something is found before: here, names stand for them.
+        names = {str(number): _full_name(thing) for number, thing in enumerate(self._found)}
+        for name, texts in written.items():
+            text = _NUMBER.sub(lambda match: names.get(match[1], match[0]), "\n".join(texts))
+            parts[name] = _digest(text, _PART_BYTES)
+        parts |= {PACKAGE + name: version.encode() for name, version in packages.items()}
+        reads = (read for read in self._reads.values() if (id(read.namespace), read.variable) not in self._filled)
+        return Code(_SCHEME + _digest("\n".join(lines), 7), parts, tuple(reads))
+
+    def _write(self, thing: Any) -> Iterator[tuple[str, str]]:
+        """Write down one definition, and what the free names in it stand for, each after its name."""
+        place = _Place(thing)
+        for definition in place.definitions:
+            text, chains = read(definition)
+            yield "", text
+            for chain in chains:
+                name = ".".join(chain)
+                yield name, f"{name} = {self._refer(chain, place)}"
+            for node in ast.walk(definition):
+                self._filled.update((id(place.namespace), name) for name in assigned_elsewhere(node))
+        if not place.definitions:
+            items = [*_dictionary(thing).items()]  # of a class, its methods, constants and annotations
+            kept = {name: v for name, v in items if name[:2] != "__" or type(v) is FunctionType or "annot" in name}
+            yield "", f"{thing.__qualname__} {self._describe(getattr(thing, '__code__', kept))}"
+
+    def _refer(self, chain: Chain, place: _Place) -> str:
+        """Say what a dotted name stands for, as seen from one definition."""
+        name, *rest = chain
+        source, value, namespace = place.source, place.owner, place.namespace
+        if name in place.cells:
+            value = place.cells[name]
+            if name in source.variables or _kind(value) in {list, dict, set}:
+                return "variable"
+        elif name not in (SELF, SUPER):
+            value = namespace.get(name, _MISSING)
+            while rest and issubclass(_kind(value), ModuleType) and _is_own(_dictionary(value)):
+                namespace, name = _dictionary(value), rest.pop(0)
+                source, value = source_of(namespace.get("__file__"), namespace), namespace.get(name, _MISSING)
+            if value is _MISSING:
+                return ""  # a builtin, or nothing
+            self._note_read(namespace, name, value)
+            if name in source.variables and not (_kind(value) in _METHODS or issubclass(_kind(value), type)):
+                return "variable"
+        if rest and issubclass(_kind(value), type) and _is_own(_namespace(value)):
+            attribute = _attribute(value, rest[0], above=name == SUPER)
+            if attribute is _MISSING and name in (SELF, SUPER):
+                return ""  # it belongs to the instance
+            if type(attribute) in {*_SIMPLE, *_METHODS, *_CONTAINERS}:
+                value = attribute
+        return self._describe(value)
+
+    def _note_read(self, namespace: Mapping[str, Any], variable: str, value: object) -> None:
+        kind = _kind(value)
+        if kind not in _CODE and not issubclass(kind, (type, ModuleType)) and _is_own(namespace):
+            name = f"{module_name(str(namespace.get('__name__')))}.{variable}"
+            self._reads[name] = Read(name, namespace, variable)
+
+    def _describe(self, value: Any) -> str:
+        """Say what a value is; functions and classes of the project are followed."""
+        kind = _kind(value)
+        if kind in _SIMPLE:
+            return text_of(value)
+        if id(value) in self._inside or len(self._inside) > _NESTING:
+            return str(kind.__name__)  # contains itself
+        self._inside.add(id(value))
+        thing = value if kind is FunctionType or issubclass(kind, type) else kind
+        parts = ", ".join(map(self._describe, _parts(value)))
+        if _is_own(_namespace(thing)):
+            if id(thing) not in self._numbers:
+                self._numbers[id(thing)] = len(self._found)
+                self._found.append(thing)
+            text = f"#{self._numbers[id(thing)]}({parts})"
+        else:  # a foreign wrapper adds nothing: as a decorator it is in the tree of what it wraps
+            text = parts if kind is FunctionType and parts else f"{_name(value)}({parts})"
+        self._inside.discard(id(value))
+        return text
+
+
+class _Place:
+    """Where the names in a function or class are looked up."""
+
+    def __init__(self, thing: Any) -> None:
+        self.namespace = _namespace(thing)
+        self.cells: dict[str, Any] = {}
+        self.owner: Any = None  # the class whose method this is
+        if type(thing) is not FunctionType:
+            self.source = source_of(self.namespace.get("__file__"), self.namespace)
+            self.definitions = self.source.definitions.get(thing.__qualname__, [])
+            return
+        code = thing.__code__
+        self.source = source_of(code.co_filename, self.namespace)
+        self.definitions = self.source.definitions_of(code)
+        for name, cell in zip(code.co_freevars, thing.__closure__ or (), strict=False):
+            with suppress(ValueError):  # not assigned yet
+                self.cells[name] = cell.cell_contents
+        first, *rest = code.co_qualname.split(".")
+        owner = self.namespace.get(first)
+        for name in rest[:-1]:
+            owner = _attribute(owner, name)
+        if rest and issubclass(type(owner), type) and type(_dictionary(owner).get(rest[-1])) is not staticmethod:
+            self.owner = owner
+
+
+def _digest(text: str, size_bytes: int) -> bytes:
+    return blake2b(text.encode("utf-8", "backslashreplace"), digest_size=size_bytes).digest()
+
+
+def _full_name(thing: Any) -> str:
+    """Return `module.qualname` of a function or class, however its module was started."""
+    return f"{module_name(str(_namespace(thing).get('__name__')))}.{thing.__qualname__}"
+
+
+def _is_own(namespace: Any) -> bool:
+    """Whether a module is part of the user's project, so that its code counts."""
+    package, file = str(namespace.get("__name__")).partition(".")[0], namespace.get("__file__")
+    if package == "skipstone" or not file:  # without a file: `__main__` in a notebook is the user's own
+        return package not in {"skipstone", *sys.stdlib_module_names}
+    return _is_own_file(str(file))
+
+
+@cache
+def _is_own_file(file: str) -> bool:
+    path = os.path.realpath(file)
+    installed = {"site-packages", "dist-packages"}.intersection(path.split(os.sep))
+    return not installed and not path.startswith(_STANDARD_LIBRARY)
+
+
+def _namespace(thing: Any) -> Any:
+    """Return the dictionary of the module in which a function or class was defined."""
+    if type(thing) is FunctionType:
+        return thing.__globals__
+    module = getattr(thing, "__module__", None)
+    return _dictionary(sys.modules.get(str(module))) or {"__name__": module}
+
+
+def _kind(value: object) -> type[Any]:
+    """Return a value's type. `isinstance` would ask for `value.__class__`, and a proxy run code to answer."""
+    return type(value)
+
+
+def _dictionary(value: object) -> Any:
+    """Return `value.__dict__`, without what a lazy module or a proxy does when it is asked."""
+    try:
+        return object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+
+
+def _attribute(cls: Any, name: str, *, above: bool = False) -> Any:
+    """Look a name up in a class and its bases, or like `super()` only in these."""
+    if name.startswith("__") and not name.endswith("__"):
+        name = f"_{cls.__name__.lstrip('_')}{name}"
+    bases: list[Any] = list(cls.__mro__[above:]) if issubclass(type(cls), type) else []
+    return next((_dictionary(base)[name] for base in bases if name in _dictionary(base)), _MISSING)
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return what is inside a container or a wrapper, in an order that is always the same."""
+    kind = _kind(value)
+    if kind in {tuple, list}:
+        return [*value]
+    if kind in (set, frozenset):
+        return sorted(value, key=_order)
+    if kind is dict:
+        return [part for item in sorted(value.items(), key=lambda item: _order(item[0])) for part in item]
+    if kind is CodeType:
+        return [value.co_names, tuple(constant for constant in value.co_consts if constant is not None)]
+    if (kind.__module__, kind.__name__) == ("re", "Pattern"):
+        return [value.pattern, value.flags]
+    if kind in (MethodType, partial, *_METHODS - {FunctionType}):
+        return [getattr(value, name) for name in _WRAPPED if hasattr(kind, name)]
+    return [_dictionary(value)["__wrapped__"]] if "__wrapped__" in _dictionary(value) else []
+
+
+def _order(value: Any) -> str:
+    if _kind(value) in (tuple, frozenset):
+        return f"({' '.join(sorted(map(_order, value)))})"
+    return text_of(value) if _kind(value) in _SIMPLE else _name(value)
+
+
+def _name(value: Any) -> str:
+    kind = _kind(value)
+    if issubclass(kind, ModuleType):
+        return str(_dictionary(value).get("__name__"))
+    builtin = kind.__module__ == "builtins" or issubclass(kind, type)
+    thing: Any = value if builtin and hasattr(value, "__qualname__") else kind
+    package = str(getattr(thing, "__module__", None)).partition(".")[0]  # what is below differs by version
+    return f"{package}.{thing.__qualname__}"

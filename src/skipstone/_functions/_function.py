@@ -1,0 +1,250 @@
+"""What is known of a function: its name, the keys of its calls, its result type and its code."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+from .._digest import blake2b
+from .._errors import UnstableIdError
+from .._naming import qualified_name, storable
+from .._record import Key
+from ._canonical import canonical
+
+if TYPE_CHECKING:
+    from ._code import Code
+
+_KEY_BYTES = 16
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # inspect.CO_...: importing inspect costs 10 ms
+
+
+def is_comparable(code: bytes, other: bytes) -> bool:
+    """Tell whether two fingerprints were made in the same way (their first byte), so that they can be compared."""
+    return bool(code) and code[:1] == other[:1]
+
+
+class KnownFunction:
+    """A function whose results are kept."""
+
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        on_code_change: str | None = None,
+        ignore: Collection[str] = (),
+        packages: Mapping[str, str] | None = None,
+    ) -> None:
+        """Describe a function.
+
+        Args:
+            call: The function itself, undecorated.
+            name: Its name in keys and listings; by default `module.qualname`.
+            version: Results of different versions do not mix.
+            on_code_change: Overrides the config's setting.
+            ignore: Parameters that do not matter.
+            packages: Versions by name, of those that count as code.
+
+        Raises:
+            UnstableIdError: It has no name of its own (a lambda), and none was given.
+        """
+        self._call = self._method = _weakly(call)
+        name, version = name or _name_of(call), version or ""
+        self.name = storable(name)
+        self.version = storable(version)
+        self.on_code_change = on_code_change
+        self.ignore = frozenset(ignore)
+        self._packages = packages
+        self._spec = getattr(call, "__globals__", {}).get("__spec__")  # another one after a reload
+        self.id_of: Callable[..., object] | None = None
+        """Returns the call id, given the arguments; None where the function is not decorated."""
+        self.each: str | None = None
+        """The parameter that takes a list of items, where each of them has an id and a result of its own."""
+        self.expires_seconds: float | None = None
+        """How old a result may be; None: as the config says."""
+        flags = _flags(call)
+        self.is_async = bool(flags & _COROUTINE)
+        self.is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR))
+        self.is_async_generator = bool(flags & _ASYNC_GENERATOR)
+        self._digest = blake2b(canonical((name, version)), digest_size=_KEY_BYTES)
+        self._text_digest = self._digest.copy()
+        self._text_digest.update(b"\0")  # no canonical form begins with it
+
+    def __reduce__(self) -> tuple[Callable[..., KnownFunction], tuple[object, ...], dict[str, object]]:
+        """Pickle what cannot be found out where there is no source, or where `__main__` is another program.
+
+        Only a function that is pickled by value, as cloudpickle does it, has this pickled with it.
+        """
+        settings = {
+            "name": self.name,
+            "version": self.version,
+            "on_code_change": self.on_code_change,
+            "ignore": self.ignore,
+        }
+        described = self.described._replace(reads=())
+        found = {"described": described, "result_type": self.result_type, "each": self.each}
+        found["expires_seconds"] = self.expires_seconds
+        return _restored, (self.call, self.method, settings, self.id_of), found
+
+    @property
+    def call(self) -> Callable[..., Any]:
+        """The function itself, undecorated."""
+        return self._call()
+
+    @property
+    def method(self) -> Callable[..., Any]:
+        """The function as it is called: the decorated one, if it is decorated."""
+        return self._method()
+
+    def stands_behind(self, decorated: Callable[..., Any], id_of: Callable[..., object]) -> None:
+        """Say that a decorated function stands for this one."""
+        self._method, self.id_of = _weakly(decorated), id_of
+        decorated.__dict__[_ATTRIBUTE] = self
+
+    def is_beside(self, other: KnownFunction) -> bool:
+        """Tell whether another function of the same name was made beside this one, rather than in its place."""
+        one, two = self._call(), other._call()
+        if one is None or one is two:
+            return False
+        code, other_code = getattr(one, "__code__", None), getattr(two, "__code__", None)
+        if code is other_code or qualified_name(one) != qualified_name(two):
+            return True  # made with other values; or elsewhere, and given this name
+        files = {getattr(code, "co_filename", "<"), getattr(other_code, "co_filename", "<")}
+        # A module that was reloaded has another spec, and a notebook's cell that ran again another file.
+        return len(files) == 1 and not files.pop().startswith("<") and self._spec is other._spec
+
+    def key(self, call_id: object, /) -> Key:
+        """Return the 16-byte key of the call with this id.
+
+        Raises:
+            UnstableIdError: The id has no canonical form.
+        """
+        if type(call_id) is str:  # by far the most common
+            digest = self._text_digest.copy()
+            try:
+                digest.update(call_id.encode())
+            except UnicodeEncodeError:
+                digest.update(call_id.encode("utf-8", "surrogatepass"))
+            return digest.digest()
+        digest = self._digest.copy()
+        try:
+            digest.update(canonical(call_id))
+        except UnstableIdError as error:
+            message = f"cannot make the id of a call of {self.name}: {error}"
+            raise UnstableIdError(message) from None
+        return digest.digest()
+
+    @functools.cached_property
+    def code(self) -> bytes:
+        """The fingerprint of the code that runs, 8 bytes."""
+        return self.described.fingerprint
+
+    @functools.cached_property
+    def described(self) -> Code:
+        """The code that runs."""
+        from ._code import code_of
+
+        return code_of(self.call, self._packages)
+
+    @functools.cached_property
+    def result_type(self) -> object:
+        """The annotated type of the result, or `typing.Any`."""
+        from typing import get_type_hints
+
+        try:
+            return get_type_hints(self.call).get("return", Any)
+        except Exception:  # noqa: BLE001 - an annotation that cannot be resolved is none
+            return Any
+
+    @functools.cached_property
+    def of_items(self) -> KnownFunction:
+        """The same function, as one whose results belong to the items of a list: the same keys, another type."""
+        same = object.__new__(KnownFunction)
+        same.__dict__.update(self.__dict__, result_type=_item_type(self.result_type))
+        return same
+
+
+def _item_type(list_type: object) -> object:
+    from typing import get_args, get_origin
+
+    origin = get_origin(list_type)
+    match get_args(list_type):
+        case (item,) | (item, types.EllipsisType()) if isinstance(origin, type) and issubclass(origin, Iterable):
+            return item
+        case _:
+            return Any
+
+
+def _restored(
+    call: Callable[..., Any],
+    method: Callable[..., Any],
+    settings: dict[str, Any],
+    id_of: Callable[..., object] | None,
+) -> KnownFunction:
+    function = KnownFunction(call, **settings)
+    function._method, function.id_of = _weakly(method), id_of
+    return function
+
+
+def _weakly(call: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:
+    """Return a function that returns `call`, without keeping it alive where that is possible."""
+    try:
+        return ref(call)  # type: ignore[return-value]  # asked while it lives
+    except TypeError:
+        return lambda: call
+
+
+_ATTRIBUTE = "__skipstone__"
+"""Of a function: what is known of it. So it travels with functions that are pickled by value."""
+
+# What is known of a class stands for the class itself in one, and for calls of its instances in the other.
+_known: WeakKeyDictionary[type, KnownFunction] = WeakKeyDictionary()
+_known_of_instances: WeakKeyDictionary[type, KnownFunction] = WeakKeyDictionary()
+
+
+def known(method: Callable[..., Any]) -> tuple[KnownFunction, Callable[..., Any]]:
+    """Return what is known of whatever can be called, and what to call: the undecorated function."""
+    if not callable(method):
+        message = (
+            f"{method!r} is not callable: give a function, decorated or not (its id and arguments come behind it)"
+        )
+        raise TypeError(message)
+    if isinstance(method, functools.partial):
+        function, call = known(method.func)
+        return function, functools.partial(call, *method.args, **method.keywords)
+    if isinstance(method, types.MethodType):
+        function, call = known(method.__func__)
+        return function, types.MethodType(call, method.__self__)
+    if isinstance(method, types.FunctionType):
+        found: KnownFunction | None = method.__dict__.get(_ATTRIBUTE)
+        if found is None or found._method() is not method:  # `functools.wraps` copies it to what it decorates
+            found = method.__dict__[_ATTRIBUTE] = KnownFunction(method)
+        return found, found._call()
+    if isinstance(method, type):
+        return _known.get(method) or _known.setdefault(method, KnownFunction(method)), method
+    if isinstance(method, (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)):
+        return KnownFunction(method), method
+    cls = type(method)
+    function = _known_of_instances.get(cls) or _known_of_instances.setdefault(
+        cls, KnownFunction(cls.__call__, name=qualified_name(cls))
+    )
+    return function, method
+
+
+def _flags(call: Callable[..., Any]) -> int:
+    return int(getattr(getattr(call, "__code__", None), "co_flags", 0))
+
+
+def _name_of(call: Callable[..., Any]) -> str:
+    name = qualified_name(call)
+    if name.endswith("<lambda>"):
+        message = (
+            f"{name} has no name of its own, so its results could not be told from those of another lambda: "
+            f"write it as a function with def, or decorate it with cache_with_checkpoint(name=...)"
+        )
+        raise UnstableIdError(message)
+    return name

@@ -1,0 +1,146 @@
+"""A call of a function with `each`: its items are looked up, and those that are missing run together."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from .._current import get_checkpoint
+from .._engine._batch import Outcome, Raised, Returned, run_batch
+from .._engine._beside import in_thread
+from .._engine._call import Call, at_once
+from .._engine._hits import MISS
+from .._functions._call_id import compile_id, position_of
+from .._functions._function import KnownFunction
+from .._functions._unstable import check_ids, check_repeats
+from ._loading import Loader
+from ._pieces import Found
+
+
+def decorated_each(
+    function: types.FunctionType, known: KnownFunction, each: str, id_of: Callable[..., object]
+) -> Any:
+    """Return what stands for a function that takes a list of items, each with an id and a result of its own.
+
+    Args:
+        function: Undecorated.
+        known: What is known of it.
+        each: The parameter that takes the list.
+        id_of: Returns the id of an item, given the same arguments with the item in the list's place.
+    """
+    known.each = each
+    calls_of = Calls(function, known, id_of)
+    if known.is_async:
+
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            return _results(await _outcomes(calls_of(args, kwargs)))
+
+        async def rerun_async(*args: Any, **kwargs: Any) -> Any:
+            return _results(await _outcomes(calls_of(args, kwargs), replace=True))
+
+        decorated: Any = functools.wraps(function)(run_async)
+        decorated.rerun = rerun_async
+    else:
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return _results(at_once(_outcomes(calls_of(args, kwargs))))
+
+        def rerun(*args: Any, **kwargs: Any) -> Any:
+            return _results(at_once(_outcomes(calls_of(args, kwargs), replace=True)))
+
+        decorated = functools.wraps(function)(run)
+        decorated.rerun = rerun
+
+    def is_done(*args: Any, **kwargs: Any) -> bool:
+        engine = get_checkpoint()._engine
+        return all(engine.is_done(call.function, call.key, call.id) for call in calls_of(args, kwargs))
+
+    def forget(*args: Any, **kwargs: Any) -> bool:
+        return get_checkpoint()._engine.contents.forget([call.key for call in calls_of(args, kwargs)]) > 0
+
+    decorated.is_done, decorated.forget = is_done, forget
+    known.stands_behind(decorated, id_of)
+    return decorated
+
+
+class Calls:
+    """Takes a call apart: into one for each item, whose method takes a list of items."""
+
+    def __init__(self, function: types.FunctionType, known: KnownFunction, id_of: Callable[..., object]) -> None:
+        assert known.each is not None
+        self._function = function
+        self._known = known
+        self._each = known.each
+        self._id_of = id_of
+        self._items_of = compile_id(function, self._each)
+        self._position = position_of(function, self._each)
+        self._is_first = True
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Call]:
+        """Return a call for each item.
+
+        Raises:
+            TypeError: The arguments do not fit the function, or a text stands where a list is expected.
+        """
+        items: Any = self._items_of(*args, **kwargs)
+        function = self._known.of_items
+        if isinstance(items, (str, bytes)):
+            message = f"{function.name} takes many {self._each}: give it a list, not {items!r:.50}"
+            raise TypeError(message)
+
+        def method(some: list[Any]) -> Any:
+            given, named = self._with(some, args, kwargs)
+            return self._function(*given, **named)
+
+        calls: list[Call] = []
+        for item in items:
+            given, named = self._with(item, args, kwargs)
+            call_id = self._id(given, named)
+            calls.append(Call(function, function.key(call_id), call_id, method, (item,), {}))
+        return calls
+
+    def _id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        if self._is_first:
+            self._is_first = False
+            return check_repeats(self._known, self._id_of, args, kwargs)
+        return self._id_of(*args, **kwargs)
+
+    def _with(
+        self, value: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Put a value in the place of the list."""
+        at = self._position
+        if at is not None and at < len(args):
+            return (*args[:at], value, *args[at + 1 :]), kwargs
+        return args, {**kwargs, self._each: value}
+
+
+async def _outcomes(calls: Sequence[Call], *, replace: bool = False) -> list[Outcome]:
+    if not calls:
+        return []
+    engine, function = get_checkpoint()._engine, calls[0].function
+    values = [MISS] * len(calls) if replace or engine.checks_all else await _loaded(engine, calls)
+    missing = [call for call, value in zip(calls, values, strict=True) if value is MISS]
+    check_ids(function, [call.id for call in missing], [call.args for call in missing])
+    ran = iter(await run_batch(engine, missing, splits=False, replace=replace) if missing else ())
+    return [next(ran) if value is MISS else Returned(value) for value in values]
+
+
+async def _loaded(engine: Any, calls: Sequence[Call]) -> list[object]:
+    """Return the stored results, or MISS."""
+    function = calls[0].function
+    found = Found([call.args for call in calls], [call.id for call in calls], [call.key for call in calls])
+    parts = Loader(engine, function).load(found)
+    values: list[object] = []
+    while part := cast("Any", await in_thread(next, parts, None) if function.is_async else next(parts, None)):
+        values.extend(part[1])
+    return values
+
+
+def _results(outcomes: Sequence[Any]) -> list[Any]:
+    for outcome in outcomes:
+        if isinstance(outcome, Raised):
+            raise outcome.error
+    return [outcome.value for outcome in outcomes]

@@ -1,0 +1,68 @@
+"""The calls of a map that are held: one by one, or, where their results are stored, many as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias, overload
+
+from .._engine._batch import Outcome, Stored
+from .._record import Key
+
+_STORED = Stored()
+
+
+class Item:
+    """One call of a map. Its outcome is None until it ran; where it need not run, it is `Stored` at once."""
+
+    __slots__ = ("args", "id", "key", "outcome")
+
+    def __init__(self, args: tuple[Any, ...], call_id: object, key: Key, outcome: Outcome | None = None) -> None:
+        self.args = args
+        self.id = call_id
+        self.key = key
+        self.outcome = outcome
+
+
+class Found(Sequence[Item]):
+    """Calls whose results are stored, one behind the other: there may be millions, so they are items only if asked for."""
+
+    __slots__ = ("_args", "ids", "keys")
+
+    def __init__(self, args: Sequence[tuple[Any, ...]], ids: Sequence[object], keys: Sequence[Key]) -> None:
+        self._args = args
+        self.ids = ids
+        self.keys = keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Found: ...
+    def __getitem__(self, index: int | slice) -> Item | Found:
+        if isinstance(index, slice):
+            return Found(self._args[index], self.ids[index], self.keys[index])
+        return Item(self._args[index], self.ids[index], self.keys[index], _STORED)
+
+
+Piece: TypeAlias = "Found | list[Item]"
+"""Calls with an outcome, one behind the other."""
+
+
+def runs_of(
+    args: Sequence[tuple[Any, ...]], ids: Sequence[object], keys: Sequence[Key], stored: set[Key]
+) -> Iterator[Found | Item]:
+    """Yield calls in order: those that are stored together, as far as they follow each other, and each other one."""
+    if len(stored) == len(keys):  # by far the most common: all that there is was done before
+        yield Found(args, ids, keys)
+        return
+    first = 0
+    for number, key in enumerate(keys):
+        if key not in stored:
+            if first < number:
+                yield Found(args[first:number], ids[first:number], keys[first:number])
+            yield Item(args[number], ids[number], key)
+            first = number + 1
+    if first < len(keys):
+        yield Found(args[first:], ids[first:], keys[first:])

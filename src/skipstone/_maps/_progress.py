@@ -1,0 +1,76 @@
+"""How far a map is: a bar on a terminal and in a notebook, else a line in the log now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from .. import _log
+from ._items import MapSummary
+
+_LOG_EVERY_SECONDS = 30.0
+
+
+class Progress:
+    """Counts what was done before, what is done now, and what failed, and shows it."""
+
+    def __init__(self, name: str, total: int | None, *, shown: bool | None) -> None:
+        """Show a bar if `shown`, or, where it is None, if standard error is a terminal or this is a notebook."""
+        self.before = self.now = self.failed = 0
+        self.total = total
+        self._name = name
+        self._log_at = time.monotonic() + _LOG_EVERY_SECONDS
+        self._bar: Any = None
+        if shown or (shown is None and _is_watched()):
+            from tqdm.auto import tqdm
+
+            # The rate is that of calls that run: what was done before does not count.
+            self._bar = tqdm(total=total, desc=name.rpartition(".")[2], smoothing=0, dynamic_ncols=True)
+
+    def found(self, count: int) -> None:
+        """Count calls that were done before."""
+        self.before += count
+        if self._bar is not None:
+            self._bar.initial += count
+            self._advance(count)
+
+    def ran(self, *, failed: bool) -> None:
+        """Count a call that ran."""
+        if failed:
+            self.failed += 1
+        else:
+            self.now += 1
+        if self._bar is not None:
+            self._advance(1)
+        elif time.monotonic() > self._log_at:
+            self._log_at = time.monotonic() + _LOG_EVERY_SECONDS
+            _log.info("%s: %s", self._name, self)
+
+    def _advance(self, count: int) -> None:
+        self._bar.set_postfix_str(f"{self.before:,} done before, {self.failed:,} failed", refresh=False)
+        self._bar.update(count)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def summary(self) -> MapSummary:
+        """Return the counts."""
+        return MapSummary(self.before, self.now, self.failed)
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        of = "" if self.total is None else f" of {self.total:,}"
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        return f"{self.before + self.now:,}{of} done ({self.before:,} before){failed}"
+
+
+def _is_watched() -> bool:
+    return _is_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _is_notebook() -> bool:
+    ipython = sys.modules.get("IPython")  # some libraries import it, or ipykernel, outside of notebooks, too
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -1,0 +1,331 @@
+"""A window over the calls of a map: read, looked up, handed to workers, and given out.
+
+What is done is found many at a time, and costs no trip through the workers. At most `window` items are held, whatever
+their number. Whoever drives it asks for the next item, and waits in its own way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from itertools import islice, starmap
+from queue import Empty, SimpleQueue
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from .. import _log
+from .._books._runs import RunningMap
+from .._engine._batch import Outcome, Raised, alone
+from .._engine._call import Call
+from .._functions._function import KnownFunction
+from .._functions._unstable import check_ids
+from .._naming import shortened
+from .._workers._crew import Crew
+from ._items import MapSettings, Source
+from ._pieces import Found, Item, Piece, runs_of
+from ._progress import Progress
+
+_FIRST_BLOCK, _LARGEST_BLOCK = 16, 500
+_LONGEST_READ_SECONDS = 0.05
+_ENOUGH_CALLS = 64
+_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER = 1000, 16
+_QUICK_CALL_SECONDS = 20e-6
+MOMENT_SECONDS = 1.0
+"""How long a map waits until it tells how far it is."""
+
+
+Ended: TypeAlias = tuple[Future[list[Outcome]], list[Item]]
+"""A chunk that has ended: its future, and its items."""
+
+
+class Options(NamedTuple):
+    """How a map is done."""
+
+    ordered: bool
+    raises: bool
+    window: int
+    workers: int
+    skip_failed_after: int | None
+    batch_size: int | None
+
+
+def options_of(told: MapSettings, workers: int) -> Options:
+    """Check the settings of a map.
+
+    Raises:
+        ValueError: One of them has a wrong value.
+    """
+    ordered, on_error, skip_failed_after, batching = (
+        told.ordered,
+        told.on_error,
+        told.skip_failed_after,
+        told.batching,
+    )
+    if on_error not in ("raise", "return"):
+        message = f"on_error is {on_error!r}, expected 'raise' or 'return'"
+        raise ValueError(message)
+    settings = {"window": told.window, "workers": workers, "skip_failed_after": skip_failed_after}
+    for name, value in settings.items():
+        if value is not None and value < 1:
+            message = f"{name} is {value}, expected at least 1"
+            raise ValueError(message)
+    batch_size = None if batching is None else batching.size
+    window = told.window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * (batch_size or 1))
+    return Options(ordered, on_error == "raise", window, workers, skip_failed_after, batch_size)
+
+
+class Window:
+    """The items of one map that are held, from being read to being given out."""
+
+    def __init__(
+        self,
+        engine: Any,
+        function: KnownFunction,
+        method: Callable[..., Any],
+        source: Source,
+        crew: Crew,
+        *,
+        options: Options,
+        progress: Progress,
+    ) -> None:
+        self.engine = engine
+        self.function = function
+        self._method = method
+        self._source = source
+        self._crew = crew
+        self._options = options
+        self.progress = progress
+        self._items: deque[Found | Item] = deque()  # in the order of input, or else only those with an outcome
+        self._held = 0
+        self._ready: deque[Item] = deque()
+        self._in_flight: dict[Future[list[Outcome]], tuple[list[Item], float]] = {}
+        self.ended: SimpleQueue[Ended] = SimpleQueue()
+        self._lock = threading.RLock()
+        self.is_over = self._is_begun = self._is_exhausted = self._is_stopping = False
+        self._drops_results = False
+        self.on_end: Callable[[], object] = lambda: None
+        """Called when a chunk has ended, maybe in another thread."""
+        self._block = min(_FIRST_BLOCK, options.window)
+        self._seconds_per_call = 0.0
+        self._before = engine.counters.stats()
+        self._started_at_seconds = time.time()
+
+    def drop_results(self) -> None:
+        """Nobody wants the results, if none were asked for before: there is no need to keep what is done."""
+        self._drops_results = not self._is_begun
+
+    def poll(self, most: int) -> Piece | Literal["wait", "end"]:
+        """Go on, and return the next items with an outcome, or what else there is to do.
+
+        Returns:
+            Up to `most` items; none where it is to be asked again at once.
+
+        Raises:
+            Exception: What a call raised, where the map is to end then.
+        """
+        if self._can_read():
+            self._read()
+        self._hand_out()
+        while not self.ended.empty():
+            self.take(self.ended.get())
+        piece = self._next(most)
+        self._held -= len(piece)
+        if piece or self._can_read():
+            return piece
+        return "wait" if self._held else "end"
+
+    def _next(self, most: int) -> Piece:
+        items = self._items
+        if items and isinstance(items[0], Found):
+            found = items[0]
+            items.popleft()
+            if len(found) > most:
+                items.appendleft(found[most:])
+            return found[:most]
+        ready: list[Item] = []
+        while items and len(ready) < most and isinstance(item := items[0], Item) and item.outcome is not None:
+            ready.append(item)
+            items.popleft()
+        return ready
+
+    def _can_read(self) -> bool:
+        has_room = self._crew.takes_all or self._held + self._block <= self._options.window
+        return has_room and not self._is_exhausted
+
+    def _read(self) -> None:
+        """Read a block of input, and find out what of it is done."""
+        if not self._is_begun:
+            self._is_begun = True
+            self.engine.runs.begin(self.running)
+        args, ids, is_last = self._read_block()
+        check_ids(self.function, ids, args)
+        keys = list(map(self.function.key, ids))
+        stored = self.engine.done(self.function, keys)
+        held = list(runs_of(args, ids, keys, stored))
+        missing = [each for each in held if isinstance(each, Item)]
+        self.progress.found(len(keys) - len(missing))
+        for item, outcome in self._left_alone(missing):
+            item.outcome = outcome
+            self.progress.ran(failed=True)
+        to_run = [item for item in missing if item.outcome is None]
+        if not self._drops_results:
+            waits = self._options.ordered
+            self._items.extend(
+                each for each in held if waits or isinstance(each, Found) or each.outcome is not None
+            )
+        with self._lock:  # at once, or else a worker that asks for a batch would think that this was all
+            self._is_exhausted = is_last
+            self._held += len(to_run if self._drops_results else keys)
+            self._block = min(2 * self._block, _LARGEST_BLOCK, self._options.window)
+            self._ready.extend(to_run)
+
+    def _read_block(self) -> tuple[list[tuple[Any, ...]], list[object], bool]:
+        """Read some input: arguments and ids; tell whether that was the last of it."""
+        block: list[tuple[Any, ...]] = []
+        ids: list[object] = []
+        until, at_once = time.monotonic() + _LONGEST_READ_SECONDS, 1
+        while len(block) < self._block and time.monotonic() < until:
+            at_once = min(2 * at_once, self._block - len(block))
+            some = list(islice(self._source.args, at_once))
+            ids.extend(starmap(self._source.id_of, some))
+            block.extend(some)
+            if len(some) < at_once:
+                return block, ids, True
+        return block, ids, False
+
+    def _left_alone(self, items: list[Item]) -> Iterator[tuple[Item, Raised]]:
+        """Yield those items that have failed too often to be tried again, and their failures."""
+        most = self._options.skip_failed_after
+        if most is None or not items:
+            return
+        failures = self.engine.failures_of({item.key: item.id for item in items})
+        for item in items:
+            failure = failures.get(item.key)
+            if failure is not None and failure.attempts >= most:
+                yield item, Raised(failure, RuntimeError(failure.error))
+
+    def _hand_out(self) -> None:
+        """Give the workers what is missing, as far as they can take it. Also called when a chunk has ended."""
+        with self._lock:
+            while self._has_chunk() and not self._is_stopping and len(self._in_flight) < self._most_in_flight():
+                if not threading.main_thread().is_alive():
+                    return  # the interpreter is about to exit, and waits for calls in flight
+                chunk = [self._ready.popleft() for _ in range(min(self._chunk_size(), len(self._ready)))]
+                try:
+                    future = self._crew.submit([(item.id, item.key, item.args) for item in chunk])
+                except Exception as error:  # noqa: BLE001 - an executor that was shut down, or is broken
+                    future = Future()
+                    future.set_exception(error)
+                self._in_flight[future] = (chunk, time.monotonic())
+                future.add_done_callback(self._on_end)
+            self._crew.begin()
+
+    def _on_end(self, future: Future[list[Outcome]]) -> None:
+        with self._lock:
+            chunk, began = self._in_flight.pop(future)
+            # It may have waited for a worker: an upper bound, that falls as chunks grow.
+            self._seconds_per_call = (time.monotonic() - began) / len(chunk)
+        self.ended.put((future, chunk))
+        self._hand_out()
+        self.on_end()
+
+    def _has_chunk(self) -> bool:
+        """Tell whether there is something to hand out; a batch that is not full waits for more input."""
+        if self._crew.takes_all and not self._is_exhausted:
+            return False
+        return len(self._ready) >= ((self._options.batch_size or 1) if self._can_read() else 1)
+
+    def _most_in_flight(self) -> int:
+        # Where saving takes longer than running, workers would only stand in each other's way.
+        return 1 if self._are_calls_quick() else self._options.workers * self._crew.chunks_per_worker
+
+    def _are_calls_quick(self) -> bool:
+        now = self.engine.counters.stats()
+        runs = now.misses - self._before.misses
+        seconds_run: float = now.seconds_run - self._before.seconds_run
+        return bool(runs >= _ENOUGH_CALLS and seconds_run / runs < _QUICK_CALL_SECONDS)
+
+    def _chunk_size(self) -> int:
+        if self._options.batch_size is not None:
+            return self._options.batch_size
+        if not self._seconds_per_call:
+            return 1
+        most = max(1, len(self._ready) // self._options.workers)
+        return min(self._crew.largest_chunk, most, int(self._crew.chunk_seconds / self._seconds_per_call) + 1)
+
+    def take(self, ended: Ended) -> None:
+        """Note the outcomes of a chunk that has ended."""
+        future, chunk = ended
+        for item, outcome in zip(chunk, future.result(), strict=False):
+            item.outcome = outcome
+            self.progress.ran(failed=isinstance(outcome, Raised))
+            if self._drops_results:
+                self._held -= 1
+            elif not self._options.ordered:
+                self._items.append(item)
+            if isinstance(outcome, Raised) and self._options.raises and not self._is_stopping:
+                raise self._noted(outcome.error, item)
+
+    def _noted(self, error: Exception, item: Item) -> Exception:
+        error.add_note(f"raised by {self.function.name} for id {shortened(item.id)!r}")
+        return error
+
+    def call_of(self, item: Item) -> Call:
+        """Return the call of an item, to be run by whoever wants its result."""
+        call = Call(self.function, item.key, item.id, self._method, item.args, {})
+        return call if self._options.batch_size is None else alone(call)
+
+    def failed(self, item: Item, error: Exception) -> object:
+        """Return the failure of a call that raised just now, or raise its error, as the map was asked to."""
+        if self._options.raises:
+            raise self._noted(error, item) from None
+        return self.engine.failure(self.call_of(item), error)
+
+    def wait(self) -> None:
+        """Wait for a chunk to end, or for a moment."""
+        try:
+            self.take(self.ended.get(timeout=MOMENT_SECONDS))
+        except Empty:
+            self.engine.runs.tick()
+
+    def running(self) -> RunningMap:
+        """Return how far it is."""
+        told = self.progress
+        return RunningMap(
+            self.function.name,
+            told.total,
+            told.before,
+            told.now,
+            told.failed,
+            self._options.workers,
+            self._started_at_seconds,
+        )
+
+    def stop(self) -> list[Future[list[Outcome]]]:
+        """Hand nothing out any more; return what is in flight."""
+        with self._lock:
+            self._is_stopping = True
+            self._ready.clear()
+            futures = list(self._in_flight)
+        self._crew.cancel(futures)
+        return futures
+
+    def take_what_ended(self) -> None:
+        """Note the outcomes of what ended after the map was stopped."""
+        while not self.ended.empty():
+            with suppress(BaseException):
+                self.take(self.ended.get())
+
+    def close(self, *, is_over: bool, is_late: bool = False) -> None:
+        """Let the workers go, and tell how far it came."""
+        self._crew.end(at_once=is_late)
+        self.progress.close()
+        self.engine.runs.end(self.running)
+        self.is_over = True
+        if is_over:
+            _log.info("%s: %s", self.function.name, self.progress)
+        else:
+            _log.warning("%s: stopped, %s. Run it again to go on.", self.function.name, self.progress)

@@ -1,0 +1,1 @@
+"""Where the missing calls of a map run: threads, processes, clusters."""

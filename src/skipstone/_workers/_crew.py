@@ -1,0 +1,104 @@
+"""What a map asks of its workers: to run calls, some at a time; and threads that do it."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from .._engine._batch import Batching, Outcome, Raised, outcome_of, run_batch
+from .._engine._call import Call, at_once
+from .._functions._function import KnownFunction, known
+from .._record import Key
+
+if TYPE_CHECKING:
+    from .._checkpoint import Checkpoint
+
+Retry: TypeAlias = Callable[..., Any]
+
+Task: TypeAlias = tuple[object, Key, tuple[Any, ...]]
+"""Call id, key, arguments."""
+
+
+class Job(NamedTuple):
+    """What all tasks of one map have in common."""
+
+    checkpoint: Checkpoint
+    method: Callable[..., Any]
+    retry: Retry | None
+    stops_at_error: bool
+    batching: Batching | None
+
+    def call(self) -> tuple[KnownFunction, Callable[..., Any]]:
+        """Return what is known of the function, and how it is called."""
+        function, call = known(self.method)
+        if self.retry is not None:
+            call = functools.partial(self.retry, call)
+        return (function if self.batching is None else function.of_items), call
+
+
+async def run_tasks(
+    job: Job, function: KnownFunction, call: Callable[..., Any], tasks: Sequence[Task]
+) -> list[Outcome]:
+    """Run calls one after the other; where the job stops at an error, there may be fewer outcomes than tasks."""
+    engine = job.checkpoint._engine
+    calls = [Call(function, key, call_id, call, args, {}) for call_id, key, args in tasks]
+    if job.batching is not None:
+        return await run_batch(engine, calls, splits=job.batching.splits)
+    outcomes: list[Outcome] = []
+    for each in calls:
+        outcomes.append(await outcome_of(engine, each))
+        if job.stops_at_error and isinstance(outcomes[-1], Raised):
+            break
+    return outcomes
+
+
+class Crew:
+    """Workers of one map. Tasks are handed out in chunks."""
+
+    chunk_seconds = 0.005
+    """How long a chunk should take: handing it out costs much less than that."""
+    largest_chunk = 64
+    chunks_per_worker = 2
+    takes_all = False
+    """Whether the whole input is read, and then handed out at once."""
+
+    def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
+        """Run these tasks, one after the other, in one worker."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Nothing more is handed out for now: what was, has to begin."""
+
+    def cancel(self, futures: Sequence[Future[list[Outcome]]]) -> None:
+        """Take back what was handed out and has not begun."""
+        for future in futures:
+            future.cancel()
+
+    def end(self, *, at_once: bool) -> None:
+        """Let the workers go; with `at_once`, without waiting for calls in flight."""
+
+
+class ThreadCrew(Crew):
+    """Threads of this process."""
+
+    def __init__(self, job: Job, pool: Executor | None, workers: int) -> None:
+        self._owned = None if pool else ThreadPoolExecutor(workers, thread_name_prefix="skipstone")
+        self._pool = pool or self._owned
+        self._job = job
+        self._function, self._call = job.call()
+        self._context = contextvars.copy_context()
+
+    def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
+        assert self._pool is not None
+        # A context can be entered by one thread at a time.
+        return self._pool.submit(self._context.copy().run, self._run, tasks)
+
+    def _run(self, tasks: Sequence[Task]) -> list[Outcome]:
+        return at_once(run_tasks(self._job, self._function, self._call, tasks))
+
+    def end(self, *, at_once: bool) -> None:
+        if self._owned is not None:
+            self._owned.shutdown(wait=not at_once, cancel_futures=True)

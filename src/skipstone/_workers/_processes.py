@@ -1,0 +1,141 @@
+"""Workers in other processes: they take pickled calls, save the results themselves, and answer what came of them."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from functools import partial
+from queue import SimpleQueue
+from typing import TypeAlias
+
+from .._engine._batch import Outcome
+from ..stores._urls import known_urls, received
+from ._crew import Crew, Job, Task
+from ._elsewhere import Answer, current_or, keep, packed, run_in_worker
+
+_Told: TypeAlias = Future[list[Outcome]]
+
+
+class RemoteCrew(Crew):
+    """Workers that somebody else schedules: what is handed out cannot be told from what runs, nor taken back."""
+
+    chunk_seconds = 0.2
+    largest_chunk = 500
+    chunks_per_worker = 1  # so what is in flight has begun, and is finished when the map is stopped
+
+    def __init__(self, job: Job, *, by_value: bool = True) -> None:
+        self._checkpoint = job.checkpoint
+        self._current = current_or(job.checkpoint)
+        self._parcel, self._dumps = packed(job, self._current, by_value=by_value)
+        self._in_flight: dict[_Told, Future[bytes]] = {}
+        self._steps: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._take_steps, name="skipstone-workers", daemon=True)
+        self._lock = threading.Lock()
+
+    def send(self, tasks: bytes) -> Future[bytes]:
+        """Have `run_in_worker` called with the parcel and these tasks."""
+        raise NotImplementedError
+
+    def submit(self, tasks: Sequence[Task]) -> _Told:
+        told: _Told = Future()
+        self._do(partial(self._send, told, tasks))
+        return told
+
+    def _do(self, step: Callable[[], object]) -> None:
+        """Do something in a thread of ours, which no signal interrupts, and where no engine waits for it."""
+        with self._lock:
+            if self._thread.ident is None:
+                self._thread.start()
+        self._steps.put(step)
+
+    def _take_steps(self) -> None:
+        while (step := self._steps.get()) is not None:
+            step()
+
+    def _send(self, told: _Told, tasks: Sequence[Task]) -> None:
+        try:
+            done = self._in_flight[told] = self.send(self._dumps(tasks))
+        except Exception as error:  # noqa: BLE001 - what cannot be pickled, an executor that was shut down
+            told.set_exception(error)
+        else:
+            done.add_done_callback(lambda _: self._do(partial(self._take, told)))
+
+    def _take(self, told: _Told) -> None:
+        try:
+            answer: Answer = pickle.loads(self._in_flight.pop(told).result())
+            keep(answer, self._checkpoint, self._current)
+            self._checkpoint._engine.counters.add(answer.stats)
+        except BaseException as error:  # noqa: BLE001 - the worker died, was cancelled, or was interrupted
+            told.set_exception(error)
+        else:
+            told.set_result(answer.outcomes)
+
+    def cancel(self, futures: Sequence[_Told]) -> None:
+        """Do nothing: all of it may have begun."""
+
+    def end(self, *, at_once: bool) -> None:  # noqa: ARG002
+        self._steps.put(None)
+
+
+class PoolCrew(RemoteCrew):
+    """The processes of an executor: of our own, or of the user's."""
+
+    chunk_seconds = 0.02
+    largest_chunk = 64
+    chunks_per_worker = 2
+
+    def __init__(self, job: Job, pool: Executor | None, workers: int) -> None:
+        # Processes of the standard library's pools know the script.
+        super().__init__(job, by_value=not isinstance(pool, ProcessPoolExecutor | None))
+        self._owned: ProcessPoolExecutor | None = None
+        if pool is None:
+            pool = self._owned = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(known_urls(),))
+        self._pool = pool
+
+    def send(self, tasks: bytes) -> Future[bytes]:
+        return self._pool.submit(run_in_worker, self._parcel, tasks)
+
+    def submit(self, tasks: Sequence[Task]) -> _Told:
+        told: _Told = Future()
+        self._send(told, tasks)  # not in a thread: the first one may fork
+        return told
+
+    def cancel(self, futures: Sequence[_Told]) -> None:
+        for future in futures:
+            done = self._in_flight.get(future)
+            if done is not None:
+                done.cancel()
+
+    def end(self, *, at_once: bool) -> None:
+        if self._owned is not None:
+            workers = list((self._owned._processes or {}).values())
+            self._owned.shutdown(wait=not at_once, cancel_futures=True)
+            if at_once:
+                for worker in workers:
+                    worker.terminate()
+        super().end(at_once=at_once)
+
+
+# ---- in a worker of our own ----
+
+
+def _begin_worker(urls: Sequence[str]) -> None:
+    import signal
+
+    for url in urls:  # with passwords, which the pickled checkpoint does not have
+        received(url)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent lets calls in flight finish
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, name="skipstone-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    import os
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
