@@ -8,7 +8,7 @@ import pytest
 from skipstone.stores import MemoryStore, SqliteStore
 from skipstone.testing import OneProcessStoreConformance, StoreConformance
 
-PAGE = Path(__file__).parent.parent / "docs/stores.md"
+PAGE = Path(__file__).parent.parent / "docs/how-to/add-a-store.md"
 
 
 class TestSqliteStore(StoreConformance):
