@@ -13,7 +13,7 @@ from servers.redis_server import RedisServer
 from skipstone import ConfigError, SaveWarning, StoreUnavailableError, open_checkpoint
 from skipstone._store_trials import content_of, sample, sample_key
 from skipstone.stores import _remote
-from skipstone.stores._redis import RedisStore
+from skipstone.stores._services._redis import RedisStore
 from skipstone.stores._urls import received
 from skipstone.testing import StoreConformance
 from skipstone.testing._one_process import wait_until
@@ -149,7 +149,7 @@ def test_a_process_that_is_killed_while_it_saves_leaves_what_expires(redis_serve
         """
         import os
         from skipstone._store_trials import large_sample
-        from skipstone.stores._redis import RedisStore
+        from skipstone.stores._services._redis import RedisStore
 
         RedisStore(os.environ["URL"], "index/step").put(large_sample(1 << 30))
         """,
@@ -249,7 +249,7 @@ HOLDER = """
     import os, sys, time
     from skipstone._store_trials import sample_key
     from skipstone.stores import _liveness
-    from skipstone.stores._redis import RedisStore
+    from skipstone.stores._services._redis import RedisStore
 
     _liveness._machine = lambda: "another-boot"  # its processes cannot be seen here, and its clocks tell other times
     monotonic = time.monotonic
