@@ -13,6 +13,7 @@ from tests import pages
 ROOT = Path(__file__).parent.parent
 PRINTS = {
     "README.md": "1 hit, 1 miss, 0 failures",
+    "docs/calls.md": "0 failures",
     "docs/how-to/add-a-store.md": "1 ['12']",
     "docs/sharing.md": "Transfer(results=1",
     "docs/costs.md": "0 expired, 0 evicted, 0 orphans, 0 old runs: 0 bytes",
@@ -40,7 +41,7 @@ def test_a_page_can_be_followed(page, tmp_path):
     assert pages.follow(page, tmp_path) == ""
 
 
-@pytest.mark.parametrize("page", filter(pages.elsewhere, pages.pages()))
+@pytest.mark.parametrize("page", [page for page in pages.pages() if pages.elsewhere(page)])
 def test_pages_that_other_tests_run(page):
     """A page that says which test runs it names one that reads it."""
     assert Path(page).name in (ROOT / pages.elsewhere(page)).read_text(encoding="utf-8")
@@ -67,12 +68,20 @@ def test_every_module_has_its_place_in_the_table():
     assert named == there
 
 
-def test_the_config_table_names_every_field():
-    """The README's table of settings has each field of the config with its default."""
+def test_the_settings_page_names_every_field():
+    """The page of settings has a row for each field of the config, in their order, with its variable."""
+    from skipstone import CheckpointConfig
+
+    page = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", page, re.MULTILINE)
+    assert rows == [(field, f"SKIPSTONE_{field.upper()}") for field in CheckpointConfig._fields]
+
+
+def test_the_readme_tells_defaults_as_they_are():
+    """The README's table of settings has some fields of the config, each with its default."""
     from skipstone import CheckpointConfig
 
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", page, re.MULTILINE))
-    assert rows == {
-        field: repr(default).replace("'", '"') for field, default in CheckpointConfig._field_defaults.items()
-    }
+    assert rows
+    assert rows == {field: f'"{CheckpointConfig._field_defaults[field]}"' for field in rows}
