@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from skipstone import Checkpoint
 from tests import pages
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +55,14 @@ def test_every_public_name_is_in_the_reference(name):
     shown = re.findall(rf"^::: {name}\.(\w+)$", text, re.MULTILINE)
     told_elsewhere = {"RecordInfo"} if name == "skipstone.stores" else set()
     assert sorted(shown) == sorted({*importlib.import_module(name).__all__} - told_elsewhere)
+
+
+def test_every_method_of_a_checkpoint_is_in_the_reference():
+    """The reference names what a checkpoint can do in an order for readers: all of it."""
+    text = (ROOT / "docs/reference/checkpoints.md").read_text(encoding="utf-8")
+    shown = re.search(r"members: \[(.*?)\]", text)[1].split(", ")
+    public = {name for name in dir(Checkpoint) if name[0] != "_"} | {*Checkpoint.__annotations__}
+    assert sorted(shown) == sorted(public)
 
 
 def test_every_module_has_its_place_in_the_table():
