@@ -92,7 +92,9 @@ def follow(page, folder, *, python=None, installs=False):
     if snippets(page):
         lines += ["python -W error snippets.py", 'printf "\\n--- %s\\n" $?']
         expected.append(("python -W error snippets.py", "", ""))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SKIPSTONE_", "PYTEST"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SKIPSTONE_", "PYTEST"))
+    }
     environment |= {"PATH": f"{python}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
     environment |= {"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb", "EXAMPLES": str(ROOT / "examples")}
     with tempfile.TemporaryFile("w+") as told:
@@ -118,7 +120,8 @@ def follow(page, folder, *, python=None, installs=False):
     wrong = [
         f"$ {command}\n{answer}\n(status {status}; the page says)\n{output}"
         for (command, output, mark), (answer, status) in zip(expected, answers, strict=True)
-        if (status != "0") != mark.startswith("fails:") or (output and not _pattern(output).fullmatch(_tidy(answer)))
+        if (status != "0") != mark.startswith("fails:")
+        or (output and not _pattern(output).fullmatch(_tidy(answer)))
     ]
     return "\n\n".join(wrong)
 

@@ -7,15 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import pages
 
 from skipstone import Checkpoint
-from tests import pages
 
 ROOT = Path(__file__).parent.parent
 PRINTS = {
     "README.md": "1 hit, 1 miss, 0 failures",
     "docs/calls.md": "0 failures",
-    "docs/how-to/add-a-store.md": "1 ['12']",
     "docs/sharing.md": "Transfer(results=1",
     "docs/costs.md": "0 expired, 0 evicted, 0 orphans, 0 old runs: 0 bytes",
     "docs/right-results.md": "True True",

@@ -11,7 +11,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
-LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data", "use": "href"}
+LOADED = {
+    "script": "src",
+    "link": "href",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "object": "data",
+    "use": "href",
+}
 """Elements for which a browser asks without being told to, and where they say whom."""
 
 
@@ -53,7 +61,9 @@ def faults(folder):
             elif found in pages and unquote(anchor) not in pages[found].anchors:
                 yield f"{name} leads to {address}: the page is there, the place on it is not"
     for path in folder.rglob("*.css"):
-        for address in re.findall(r"(?:url\(|@import )[\"']?((?:https?:)?//[^\"')]+)", path.read_text(encoding="utf-8")):
+        for address in re.findall(
+            r"(?:url\(|@import )[\"']?((?:https?:)?//[^\"')]+)", path.read_text(encoding="utf-8")
+        ):
             yield f"{path.relative_to(folder)} makes a browser ask {address}"
 
 

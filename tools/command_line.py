@@ -50,7 +50,9 @@ def _more(parameter):
 def written(page):
     """Return the page with the options of the commands as they are."""
     known = commands()
-    common = {(parameter.name, parameter.help) for parameter in known["ls"].params if parameter.name != "only_steps"}
+    common = {
+        (parameter.name, parameter.help) for parameter in known["ls"].params if parameter.name != "only_steps"
+    }
     for name, command in known.items():
         section = re.search(rf"^### `skipstone {name}[^\n]*\n.*?(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
         if section is None:
