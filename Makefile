@@ -39,8 +39,7 @@ lint: $(READY)  ## format, rules, types, direction of imports, length of modules
 	if [ -n "$$long" ]; then echo "modules over 400 lines:"; echo "$$long"; exit 1; fi
 
 docs: $(DOCS)  ## the documentation as pages for a browser, into build/docs/
-	$(BIN)/zensical build --clean --strict
-	$(BIN)/python tools/check_pages.py build/docs
+	$(BIN)/python tools/build_pages.py
 
 bench: $(READY)  ## side by side with peers, into docs/benchmarks/: about half an hour
 	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt

@@ -96,7 +96,7 @@ def follow(page, folder, *, python=None, installs=False):
         name: value for name, value in os.environ.items() if not name.startswith(("SKIPSTONE_", "PYTEST"))
     }
     environment |= {"PATH": f"{python}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
-    environment |= {"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb", "EXAMPLES": str(ROOT / "examples")}
+    environment |= {"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"}
     with tempfile.TemporaryFile("w+") as told:
         process = subprocess.Popen(
             ["bash", "-c", "\n".join(lines)],

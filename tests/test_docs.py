@@ -41,6 +41,23 @@ def test_a_page_can_be_followed(page, tmp_path):
     assert pages.follow(page, tmp_path) == ""
 
 
+@pytest.mark.parametrize("page", pages.pages())
+def test_no_python_is_left_out(page):
+    """Python code stands where these tests find it, and what stands in a file belongs to a page that is followed."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    fences = re.findall(r"^[ \t>]*(?:```|~~~)[ \t]*\{?\.?py[^\n]*$", text, re.MULTILINE)
+    assert [fence for fence in fences if not re.fullmatch(r'```python(?: title="[^"]+")?', fence)] == []
+    assert pages.is_followed(page) or not any(block.title for block in pages.blocks(page))
+
+
+def test_links_of_the_readme_lead_somewhere():
+    """What the README and the changelog link to is there; `make docs` looks after the other pages."""
+    for page in ("README.md", "CHANGELOG.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        links = re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", text)
+        assert [link for link in links if not (ROOT / link).exists()] == []
+
+
 @pytest.mark.parametrize("page", [page for page in pages.pages() if pages.elsewhere(page)])
 def test_pages_that_other_tests_run(page):
     """A page that says which test runs it names one that reads it."""

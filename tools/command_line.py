@@ -29,10 +29,13 @@ def table(command, common):
     for parameter in command.params:
         if (parameter.name, parameter.help) in common:
             continue
-        names = [f"`{name}`" for name in sorted(parameter.opts, key=len, reverse=True)]
-        if not names[0].startswith("`-"):
-            names = [f"`{parameter.metavar or parameter.name.upper()}`"]
-        rows.append(f"| {', '.join(names)} | {_text(parameter.help)}{_more(parameter)} |")
+        value = parameter.metavar or ""
+        names = sorted(parameter.opts, key=len, reverse=True)
+        if names[0].startswith("-"):
+            names[0] = f"{names[0]} {value}".strip()
+        else:
+            names = [value or parameter.name.upper()]
+        rows.append(f"| {', '.join(f'`{name}`' for name in names)} | {_text(parameter.help)}{_more(parameter)} |")
     return "\n".join(["| option | |", "| --- | --- |", *rows]) if rows else ""
 
 

@@ -1,16 +1,19 @@
-"""Check built pages: every link within them leads somewhere, and none of them makes a browser ask another server.
+"""Build the documentation as pages, and check them: no warning, no dead link, and no other server that a browser would ask.
 
-    python tools/check_pages.py build/docs
+    python tools/build_pages.py
 
-Exits with 1, after a line for each fault.
+They are in build/docs. Exits with 1 where something is wrong, after a line for each fault.
 """
 
 import re
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ROOT / "build/docs"
 LOADED = {
     "script": "src",
     "link": "href",
@@ -67,14 +70,24 @@ def faults(folder):
             yield f"{path.relative_to(folder)} makes a browser ask {address}"
 
 
+def build():
+    """Build the pages; yield what the builder, or who reads the docstrings for it, has to say."""
+    command = [Path(sys.executable).with_name("zensical"), "build", "--clean", "--strict"]
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        yield done.stdout
+    else:  # it does not count what is wrong with a docstring
+        yield from (line for line in done.stdout.splitlines() if line.startswith(("griffe:", "mkdocstrings:")))
+
+
 def main():
-    """Check the folder that the command names."""
-    folder = Path(sys.argv[1])
-    found = sorted(set(faults(folder)))
+    """Build and check."""
+    found = list(build()) or sorted(set(faults(PAGES)))
     print(*found, sep="\n", end="\n" if found else "")
-    pages = len(list(folder.rglob("*.html")))
-    print(f"{pages} pages, {len(found)} faults")
-    sys.exit(bool(found) or not pages)
+    print(f"{len(list(PAGES.rglob('*.html')))} pages in {PAGES.relative_to(ROOT)}, {len(found)} faults")
+    sys.exit(bool(found))
 
 
 if __name__ == "__main__":
