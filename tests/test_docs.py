@@ -20,7 +20,12 @@ PRINTS = {
     "docs/right-results.md": "True True",
 }
 PLAIN = [page for page in pages.pages() if pages.snippets(page) and not pages.is_followed(page)]
-FOLLOWED = [page for page in pages.pages() if pages.is_followed(page)]
+LONG = {"docs/how-to/add-an-executor.md", "docs/how-to/make-many-llm-calls.md"}
+FOLLOWED = [
+    pytest.param(page, marks=pytest.mark.slow if page in LONG else [])
+    for page in pages.pages()
+    if pages.is_followed(page)
+]
 
 
 @pytest.mark.parametrize("page", PLAIN)
