@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import sqlite3
 
 FEW_KEYS = 4  # up to here, a look-up of each is faster than IN, which sorts its list first
 KEYS_PER_QUERY = 500
@@ -57,6 +60,16 @@ def sift(encodings: int) -> str:
             created_at < ?3 OR origin IN (SELECT id FROM origins WHERE {begins}) OR instr(details, ?4)
         ) ORDER BY sequence LIMIT ?2
     """
+
+
+def insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> set[bytes]:
+    """Insert rows that begin with a key, several in a transaction of the caller's; return the keys that were not there."""
+    if len(rows) == 1:
+        return {row[0] for row in rows if connection.execute(INSERT, row).rowcount == 1}
+    (last,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM records").fetchone()
+    if connection.executemany(INSERT, rows).rowcount == len(rows):
+        return {row[0] for row in rows}
+    return {key for (key,) in connection.execute("SELECT key FROM records WHERE sequence > ?", (last,))}
 
 
 @lru_cache(maxsize=8)

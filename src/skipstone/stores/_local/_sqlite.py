@@ -21,13 +21,13 @@ from ._queries import (
     BY_KEY,
     FEW_KEYS,
     IN_RANGE,
-    INSERT,
     KEYS_PER_QUERY,
     ORIGIN,
     ROW,
     SIZE,
     by_keys,
     chunks,
+    insert,
     marks,
     present,
 )
@@ -248,11 +248,9 @@ class SqliteStore(BaseStore):
                 connection = self._connection.in_place()
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
                 with self._to_insert(connection, [record.key for record in records], replace=replace):
-                    for row in rows:
-                        if connection.execute(INSERT, row).rowcount == 1:
-                            kept.add(row[0])
-                        elif replace:
-                            raise damaged_index(row[0])
+                    kept = insert(connection, rows)
+                    if replace and len(kept) < len(rows):
+                        raise damaged_index(rows[0][0])
         except BaseException:
             kept.clear()
             raise
