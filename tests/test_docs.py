@@ -55,6 +55,13 @@ def test_no_python_is_left_out(page):
     assert pages.is_followed(page) or not any(block.title for block in pages.blocks(page))
 
 
+def test_every_page_has_its_place():
+    """Each page below docs/ is found in the navigation, once."""
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    named = re.findall(r"[\w/-]+\.md", text)
+    assert sorted(named) == sorted(page.removeprefix("docs/") for page in pages.pages() if page != "README.md")
+
+
 def test_links_of_the_readme_lead_somewhere():
     """What the README and the changelog link to is there; `make docs` looks after the other pages."""
     for page in ("README.md", "CHANGELOG.md"):
