@@ -79,7 +79,7 @@ class Objects:
         self.stop = self.server.stop
 
     def store(self, scope):
-        from skipstone.stores._objects import ObjectStore
+        from skipstone.stores._services._objects import ObjectStore
 
         return ObjectStore(self.server.url("bench"), scope)
 
@@ -125,7 +125,7 @@ class Postgres:
         self.free = deque()
 
     def store(self, scope):
-        from skipstone.stores._postgres import PostgresStore
+        from skipstone.stores._services._postgres import PostgresStore
 
         return PostgresStore(self.url, scope)
 
@@ -173,7 +173,7 @@ class Redis:
         self.database = self.server.new_place()
 
     def store(self, scope):
-        from skipstone.stores._redis import RedisStore
+        from skipstone.stores._services._redis import RedisStore
 
         return RedisStore(self.server.url(self.database), scope)
 

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "fixtures"))
 import format_fixture
 
 from skipstone import DamagedStoreWarning, StoreFormatError, open_checkpoint
-from skipstone.stores import _schema
+from skipstone.stores._local import _schema
 
 FORMATS = sorted(glob.glob(f"{format_fixture.HERE}/format_*[0-9]"))
 NEXT = _schema.Migration(

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from ._errors import StoreError
 from .stores._folder import CHECKPOINT_FOLDER, MARKER, RUNS
-from .stores._removal import remove_step
+from .stores._local._removal import remove_step
 
 
 def clear_checkpoints(artifacts_dir: str) -> list[str]:

@@ -423,7 +423,7 @@ def import_everything():
     import skipstone._encoding._blame
     import skipstone._functions._code
     import skipstone.stores
-    import skipstone.stores._recovery  # noqa: F401
+    import skipstone.stores._local._recovery  # noqa: F401
 
 
 def serve(scenarios):

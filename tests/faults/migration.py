@@ -25,7 +25,7 @@ _COUNTING = "CREATE TABLE IF NOT EXISTS runs (process); INSERT INTO runs VALUES 
 
 def plant(statements=_STATEMENTS):
     """Let this process know a format beyond the present one."""
-    from skipstone.stores import _schema
+    from skipstone.stores._local import _schema
 
     _schema._MIGRATIONS += (_schema.Migration("99.1", statements),)
 
@@ -73,7 +73,7 @@ def look_at_tables(folder):
 
 
 def _present():
-    from skipstone.stores import _schema
+    from skipstone.stores._local import _schema
 
     return len(_schema._MIGRATIONS)
 

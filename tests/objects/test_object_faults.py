@@ -8,8 +8,8 @@ import pytest
 from servers.http_proxy import HttpProxy
 from skipstone import SaveError, SaveWarning, SkipstoneWarning, StoreUnavailableWarning, open_checkpoint
 from skipstone._store_trials import content_of, sample, sample_key
-from skipstone.stores import _bucket
-from skipstone.stores._objects import ObjectStore
+from skipstone.stores._services import _bucket
+from skipstone.stores._services._objects import ObjectStore
 
 APP = """
     import os, sys, time

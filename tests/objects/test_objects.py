@@ -11,7 +11,7 @@ from servers.s3 import SECRET
 from skipstone import ConfigError, DamagedRecordWarning, SkipstoneWarning, open_checkpoint
 from skipstone._catalogue import Catalogue
 from skipstone._store_trials import content_of, sample, sample_key
-from skipstone.stores._objects import ObjectStore
+from skipstone.stores._services._objects import ObjectStore
 from skipstone.testing import StoreConformance
 
 

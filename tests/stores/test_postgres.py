@@ -12,8 +12,9 @@ import pytest
 
 from skipstone import SaveWarning, SkipstoneWarning, StoreFormatError, StoreUnavailableError, open_checkpoint
 from skipstone._store_trials import content_of, sample, sample_key
-from skipstone.stores import _postgres_connections, _remote
-from skipstone.stores._postgres import PostgresStore
+from skipstone.stores import _remote
+from skipstone.stores._services import _postgres_connections
+from skipstone.stores._services._postgres import PostgresStore
 from skipstone.stores._urls import received
 from skipstone.testing import StoreConformance
 from skipstone.testing._one_process import wait_until
@@ -188,7 +189,7 @@ def test_a_process_that_is_killed_while_it_saves_leaves_nothing(postgres, store,
         """
         import os
         from skipstone._store_trials import large_sample
-        from skipstone.stores._postgres import PostgresStore
+        from skipstone.stores._services._postgres import PostgresStore
 
         PostgresStore(os.environ["URL"], "index/step").put(large_sample(1 << 30))
         """,
@@ -402,7 +403,7 @@ def test_a_child_does_not_keep_the_claims_of_a_dead_parent(postgres, place, stor
         """
         import os, time
         from skipstone._store_trials import sample_key
-        from skipstone.stores._postgres import PostgresStore
+        from skipstone.stores._services._postgres import PostgresStore
 
         store = PostgresStore(os.environ["URL"], "index/step")
         claim = store.claim(sample_key(1))

@@ -11,8 +11,8 @@ from skipstone import SaveError, SaveWarning, StoreUnavailableError, StoreUnavai
 from skipstone._catalogue import Catalogue
 from skipstone._store_trials import content_of, sample, sample_key
 from skipstone.stores import _remote
-from skipstone.stores._postgres import PostgresStore
-from skipstone.stores._redis import RedisStore
+from skipstone.stores._services._postgres import PostgresStore
+from skipstone.stores._services._redis import RedisStore
 from skipstone.stores._urls import received
 
 RUN = """

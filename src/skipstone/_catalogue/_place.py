@@ -10,7 +10,7 @@ from .._settings._config import CheckpointConfig, ConfigLike, codec_of, resolve
 from .._settings._places import LOCAL, checkpoint_folder, places_of, scopes_at, shared_store
 from ..stores import MemoryStore, Store
 from ..stores._folder import RUNS, has_files_of_records, name_in
-from ..stores._looking import LookedAtStore
+from ..stores._local._looking import LookedAtStore
 from ..stores._shared_folder import SharedFolderStore
 from ..stores._urls import shown
 from ._answers import StepName, StepSummary, Totals

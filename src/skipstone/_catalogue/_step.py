@@ -12,7 +12,7 @@ from .._books._runs import Run, runs_in
 from .._encoding._codec import Codec
 from .._record import Key, Origin, Record, RecordInfo, is_failure, is_result
 from ..stores import Store
-from ..stores._looking import LookedAtStore
+from ..stores._local._looking import LookedAtStore
 from . import _queries
 from ._answers import (
     Bin,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from .._record import RecordInfo
 from ..stores import Store
-from ..stores._looking import define
+from ..stores._local._looking import define
 
 _TABLES = """
 CREATE TABLE origins (

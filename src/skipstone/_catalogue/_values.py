@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from .._encoding._codec import Codec, DamagedPayloadError, UnreadableResultError
 from .._record import ITEMS, Record
 from ..stores import Store
-from ..stores._looking import LookedAtStore
+from ..stores._local._looking import LookedAtStore
 
 _RUN_NO_CODE = ("msgpack", "json")
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .._encoding._codec import Codec, damage_of
 from .._record import Key, Record, parts_of, size_of
 from ..stores import Store
-from ..stores._looking import LookedAtStore
+from ..stores._local._looking import LookedAtStore
 from . import _queries
 from ._tables import Tables
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .._errors import MissingExtraError
 from ..stores import SqliteStore, Store
-from ..stores._connection import DATABASE
 from ..stores._file_system import network_file_system
 from ..stores._folder import CHECKPOINT_FOLDER, RUNS, folder_name, has_files_of_records, step_folder
+from ..stores._local._connection import DATABASE
 from ..stores._urls import received, shown
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ class _Service(NamedTuple):
 
 
 _FOLDER = _Service("_shared_folder", "SharedFolderStore")
-_OBJECTS = _Service("_objects", "ObjectStore", "obstore", "objects")
-_POSTGRES = _Service("_postgres", "PostgresStore", "psycopg", "postgres")
-_REDIS = _Service("_redis", "RedisStore", "redis", "redis")
+_OBJECTS = _Service("_services._objects", "ObjectStore", "obstore", "objects")
+_POSTGRES = _Service("_services._postgres", "PostgresStore", "psycopg", "postgres")
+_REDIS = _Service("_services._redis", "RedisStore", "redis", "redis")
 
 _SERVICES = {
     "s3": _OBJECTS,
@@ -133,7 +133,8 @@ def scopes_at(place: str, config: CheckpointConfig) -> Sequence[str]:
         MissingExtraError: It needs a library that is not installed.
     """
     if place == LOCAL:
-        from ..stores import _looking, _shared_folder
+        from ..stores import _shared_folder
+        from ..stores._local import _looking
 
         root = checkpoint_folder(config)
         return sorted({*_looking.scopes(root), *_shared_folder.scopes(root)})

@@ -3,8 +3,8 @@
 from .._record import FAILURE, Buffer, Key, Origin, Payload, Record, RecordInfo, info_of, parts_of, size_of
 from ._base import BaseStore, Claim, Store
 from ._leftovers import HasLeftovers, Leftovers
+from ._local._sqlite import SqliteStore
 from ._memory import MemoryStore
-from ._sqlite import SqliteStore
 
 __all__ = [
     "FAILURE",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeAlias, TypeVar
 
-from .._record import Key
+from ..._record import Key
 
 Row = TypeVar("Row")
 

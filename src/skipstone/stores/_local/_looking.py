@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from glob import glob
 from typing import Any
 
-from .._record import is_failure, is_result
+from ..._record import is_failure, is_result
+from .._folder import scopes_below
 from ._connection import DATABASE, Connection
-from ._folder import scopes_below
 from ._read_only import standing
 from ._sqlite import VALUES, SqliteStore
 

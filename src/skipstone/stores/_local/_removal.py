@@ -6,10 +6,10 @@ import os
 from contextlib import suppress
 from glob import escape, glob
 
-from .._errors import StoreError, StoreUnavailableError
+from ..._errors import StoreError, StoreUnavailableError
+from .._folder import has_files_of_records
 from ._claims import LockFile
 from ._connection import DATABASE, LOCKS
-from ._folder import has_files_of_records
 from ._sqlite import VALUES
 
 _SHARD = "[0-9a-f]" * 2

@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ._remote import Remote
+from .._remote import Remote
 
 OTHER_TYPE: Any = object()
 """The answer to a command that does not fit the type of the value that is there."""

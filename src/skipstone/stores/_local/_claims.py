@@ -14,9 +14,9 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from .._record import Key
-from ._base import HeldClaim
-from ._folder import open_private
+from ..._record import Key
+from .._base import HeldClaim
+from .._folder import open_private
 
 _OFFSET_BITS = 62  # an offset is a signed 64-bit integer; two keys share one with probability 2**-62
 _IN_USE = 1 << _OFFSET_BITS  # behind all keys: everybody who has the file open shares the lock of this byte

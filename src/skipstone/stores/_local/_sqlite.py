@@ -10,10 +10,11 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from .._record import Buffer, Key, Origin, Record, RecordInfo, parts_of, size_of
-from ._base import BaseStore, Claim
+from ..._record import Buffer, Key, Origin, Record, RecordInfo, parts_of, size_of
+from .._base import BaseStore, Claim
+from .._leftovers import Leftovers
+from .._values import Values
 from ._connection import Connection, again_when_mended
-from ._leftovers import Leftovers
 from ._origins import Origins
 from ._queries import (
     BY_KEY,
@@ -33,7 +34,6 @@ from ._queries import (
 )
 from ._read_ahead import ReadAhead
 from ._recovery import damaged_index
-from ._values import Values
 
 VALUES = "values"
 

@@ -15,12 +15,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from .._record import Key, Record, RecordInfo, parts_of, size_of
-from ._base import BaseStore, Claim
+from ..._record import Key, Record, RecordInfo, parts_of, size_of
+from .._base import BaseStore, Claim
+from .._envelope import HEAD_BYTES, Head, head_bytes, packed, read_head, unpacked
+from .._leases import Leases
+from .._urls import received, sendable
 from ._bucket import Bucket, Version, in_parallel
-from ._envelope import HEAD_BYTES, Head, head_bytes, packed, read_head, unpacked
-from ._leases import Leases
-from ._urls import received, sendable
 
 _LARGE_BYTES = 8 << 20
 _ATTEMPTS = 3

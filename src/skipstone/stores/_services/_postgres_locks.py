@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import psycopg
 
-from .. import _log
-from .._digest import blake2b
-from .._errors import StoreUnavailableError
-from .._record import Key
-from ._base import Claim, HeldClaim, ThreadClaims
+from ... import _log
+from ..._digest import blake2b
+from ..._errors import StoreUnavailableError
+from ..._record import Key
+from .._base import Claim, HeldClaim, ThreadClaims
+from .._remote import Remote
 from ._forks import begin_in_children
 from ._postgres_connections import Connection, Connections
-from ._remote import Remote
 from ._together import Together
 
 _CHANGE = """

@@ -18,16 +18,16 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 
-from .._errors import ConfigError
-from .._record import Key, Record, RecordInfo, parts_of, size_of
-from ._base import BaseStore, Claim
-from ._envelope import HEAD_BYTES, head_bytes, packed, read_head, unpacked
-from ._leases import LEASE_SECONDS, Leases
+from ..._errors import ConfigError
+from ..._record import Key, Record, RecordInfo, parts_of, size_of
+from .._base import BaseStore, Claim
+from .._envelope import HEAD_BYTES, head_bytes, packed, read_head, unpacked
+from .._leases import LEASE_SECONDS, Leases
+from .._remote import Remote
+from .._urls import received, sendable, shown
 from ._portions import batches, in_pieces, joined, portions
 from ._redis_server import OTHER_TYPE, Server
-from ._remote import Remote
 from ._together import Together, puts_together
-from ._urls import received, sendable, shown
 
 _PART_BYTES = 1 << 20  # larger payloads are in parts of this size: neither side holds them twice
 _UNFINISHED_SECONDS = 3600  # how long parts live that nobody has finished

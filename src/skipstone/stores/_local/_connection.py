@@ -15,7 +15,7 @@ from functools import partial, wraps
 from typing import ClassVar, ParamSpec, TypeVar
 from weakref import WeakSet
 
-from .._errors import (
+from ..._errors import (
     DamagedStoreWarning,
     NetworkFileSystemWarning,
     StoreError,
@@ -23,9 +23,9 @@ from .._errors import (
     UnsafeStoreError,
     warn,
 )
+from .._file_system import network_file_system
+from .._folder import RUNS, can_be_entered, make_step_folder, unsafe, unsafe_below
 from ._claims import LockFile
-from ._file_system import network_file_system
-from ._folder import RUNS, can_be_entered, make_step_folder, unsafe, unsafe_below
 from ._log_check import frames_found, last_commit_in
 from ._read_only import NoLocks, can_be_written, connect_to_read, forbids_writing, standing
 from ._recovery import is_damage, recover

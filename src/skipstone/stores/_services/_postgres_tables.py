@@ -9,7 +9,7 @@ What is text elsewhere is bytes here, in UTF-8: a database may have another enco
 
 from __future__ import annotations
 
-from .._errors import StoreFormatError
+from ..._errors import StoreFormatError
 from ._postgres_connections import Connection
 
 FORMAT = 1

@@ -10,11 +10,11 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from .._errors import ConfigError
-from .._record import Buffer, Payload, size_of
+from ..._errors import ConfigError
+from ..._record import Buffer, Payload, size_of
+from .._remote import Remote
+from .._urls import HIDDEN, shown
 from ._obstore import library
-from ._remote import Remote
-from ._urls import HIDDEN, shown
 
 Version = dict[str, str]
 """What a conditional write compares: an entity tag, a generation."""

@@ -7,8 +7,8 @@ import os
 import sqlite3
 from contextlib import suppress
 
-from .._record import Key
-from ._base import HeldClaim
+from ..._record import Key
+from .._base import HeldClaim
 from ._schema import check_format, prepare
 
 _LOG = "-wal"

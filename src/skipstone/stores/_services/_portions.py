@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from .._record import Buffer, Payload, Record, parts_of, size_of
+from ..._record import Buffer, Payload, Record, parts_of, size_of
 
 MOST_IN_REQUEST = 500
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from .._record import Key, Record
+from ..._record import Key, Record
 from ._forks import begin_in_children
 from ._portions import MOST_IN_REQUEST
 

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from typing import NamedTuple
 
-from .._errors import StoreFormatError
+from ..._errors import StoreFormatError
 
 _FIRST = """
 CREATE TABLE origins (

@@ -9,16 +9,16 @@ from typing import Any, LiteralString, TypeVar
 
 import psycopg
 
-from .._record import Buffer, Key, Record, RecordInfo, parts_of, size_of
-from ._base import BaseStore, Claim
-from ._envelope import packed, read_head
+from ..._record import Buffer, Key, Record, RecordInfo, parts_of, size_of
+from .._base import BaseStore, Claim
+from .._envelope import packed, read_head
+from .._remote import Remote
+from .._urls import received, sendable
 from ._portions import MOST_IN_REQUEST, batches, in_pieces, joined, portions
 from ._postgres_connections import Connection, Connections
 from ._postgres_locks import Locks
 from ._postgres_tables import prepare
-from ._remote import Remote
 from ._together import Together, puts_together
-from ._urls import received, sendable
 
 _PART_BYTES = 1 << 20  # larger payloads are in parts of this size: neither side holds them twice
 

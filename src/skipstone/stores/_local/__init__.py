@@ -1,0 +1,1 @@
+"""The local store: a SQLite database, and files that its rows name."""

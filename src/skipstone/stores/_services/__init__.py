@@ -1,0 +1,1 @@
+"""Stores that services keep: databases, and object storage."""
