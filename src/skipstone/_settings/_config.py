@@ -27,7 +27,8 @@ class CheckpointConfig(NamedTuple):
     artifacts_dir: str | os.PathLike[str] = "artifacts"
     """Records are kept under `<artifacts_dir>/checkpoint/<index name>/<step>/`."""
     store: str | Sequence[str] = "local"
-    """`local`, or the URL of a store that several machines use, or several of these, the nearest first."""
+    """`local`, or the URL of a store that several machines use, or `module.Class://...` for one of your own, or several
+    of these, the nearest first."""
     background_saves: bool = False
     """With several stores, True: a call waits for the nearest to have its record; the others get it soon, also after a
     crash."""
