@@ -209,7 +209,9 @@ def test_a_store_of_ones_own_is_named_in_a_config(script):
     script.write("pipeline.py", PIPELINE)
     for misses in (5, 0):
         shown = script("pipeline.py").stdout
-        assert shown.startswith(f"[0, 1, 4, 9, 16]\n{misses} <SharedCheckpoint 'step' in mine.SharedFolder://records: ")
+        assert shown.startswith(
+            f"[0, 1, 4, 9, 16]\n{misses} <SharedCheckpoint 'step' in mine.SharedFolder://records: "
+        )
     listed = script("-m", "skipstone", "stats", "--store", "mine.SharedFolder://records", "--json").stdout
     assert re.findall(r'"misses": (\d)', listed) == ["5", "0"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._encoding._codec import Codec
-from .._encoding._serializers import Serializer, serializer_named
+from .._encoding._serializers import SERIALIZERS, Serializer, serializer_named
 from .._errors import ConfigError
 from .._naming import shortened
 from ..stores._urls import sendable, shown, tiers_in
@@ -223,7 +223,7 @@ def _expected(name: str, value: object) -> str | None:
         return _number_expected(name, value)
     if isinstance(value, Serializer) or (isinstance(value, str) and serializer_named(value)):
         return None
-    return "'pickle', 'msgpack', 'json' or an object with name, dumps and loads"
+    return f"{', '.join(map(repr, SERIALIZERS))} or an object with name, dumps and loads"
 
 
 def _number_expected(name: str, value: Any) -> str | None:

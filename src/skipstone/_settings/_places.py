@@ -200,7 +200,9 @@ def _opened(place: str) -> tuple[_Service, Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{service.module}.".startswith(f"{error.name}."):
             raise
-        message = f"config.store is {shown(place)!r}, but there is no module {error.name!r}: it must be importable here"
+        message = (
+            f"config.store is {shown(place)!r}, but there is no module {error.name!r}: it must be importable here"
+        )
         raise ConfigError(message) from error
 
 
