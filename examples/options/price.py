@@ -64,7 +64,7 @@ def main() -> None:
     puts = [Put(strike, volatility, years) for volatility in volatilities for strike in strikes for years in lives]
 
     checkpoint = init_checkpoint("price", {"artifacts_dir": "artifacts", "index_name": "american-puts"})
-    with Client(options.scheduler, dashboard_address=None) as client:
+    with Client(options.scheduler) if options.scheduler else Client(dashboard_address="127.0.0.1:0") as client:
         print(f"{sum(client.nthreads().values())} threads at {client.scheduler.address}")
         prices = checkpoint.map(price, puts, [options.paths] * len(puts), executor="dask")
         table = dict(zip(puts, prices, strict=True))
