@@ -42,7 +42,7 @@ EXAMPLES = {
     "crawl": Example(["crawl/crawl.py"], "crawl", "site", 100, "/argparse", 10),
     "sweep": Example(["sweep/sweep.py"], "sweep", "epidemic", 160),
     "notebook": Example(["-m", "jupyter", "execute", "notebook/modules.ipynb"], "measure", "modules", 200),
-    "options": Example(["options/price.py"], "price", "american-puts", 72),
+    "options": Example(["options/price.py", "--paths", "5000"], "price", "american-puts", 72),
     "picture": Example(["picture/denoise.py"], "clean", "china", 77),
 }
 
@@ -98,9 +98,9 @@ def three_runs(example: Example, folder: str) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Kill examples part-way, resume them, and run them once more.")
-    parser.add_argument("names", nargs="*", choices=[[], *EXAMPLES], default=[*EXAMPLES], metavar="name")
+    parser.add_argument("names", nargs="*", choices=[[], *EXAMPLES], metavar="name")
     failed = False
-    for name in parser.parse_args().names:
+    for name in parser.parse_args().names or EXAMPLES:
         print(f"\n=== {name} ===", flush=True)
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
