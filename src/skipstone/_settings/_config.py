@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._encoding._codec import Codec
-from .._encoding._serializers import Serializer, serializer_named
+from .._encoding._serializers import SERIALIZERS, Serializer, serializer_named
 from .._errors import ConfigError
 from .._naming import shortened
 from ..stores._urls import sendable, shown, tiers_in
@@ -29,7 +29,7 @@ class CheckpointConfig(NamedTuple):
     """Records are kept under `<artifacts_dir>/checkpoint/<index name>/<step>/`."""
     store: str | Sequence[str] = "local"
     """`local`: below `artifacts_dir`; or a place that several machines share, as a URL: `s3://`, `gs://`, `az://`, `file://`,
-    `postgresql://`, `redis://`; or a list of these, the nearest first."""
+    `postgresql://`, `redis://`, or `module.Class://` for one of your own; or a list of these, the nearest first."""
     background_saves: bool = False
     """With several stores, True: a call waits for the nearest to have its record; the others get it soon, also after a
     crash."""
@@ -228,7 +228,7 @@ def _expected(name: str, value: object) -> str | None:
         return _number_expected(name, value)
     if isinstance(value, Serializer) or (isinstance(value, str) and serializer_named(value)):
         return None
-    return "'pickle', 'msgpack', 'json' or an object with name, dumps and loads"
+    return f"{', '.join(map(repr, SERIALIZERS))} or an object with name, dumps and loads"
 
 
 def _number_expected(name: str, value: Any) -> str | None:
