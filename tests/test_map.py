@@ -19,7 +19,6 @@ from skipstone import (
     Failure,
     IdExpressionError,
     MapSummary,
-    NullCheckpoint,
     cache_with_checkpoint,
     get_checkpoint,
     open_checkpoint,
@@ -254,18 +253,6 @@ def test_the_users_own_executor(checkpoint):
         assert os.getpid() not in set(checkpoint.map(process_of, range(5), executor=pool))
     assert square(5) == 25
     assert runs.count(5) == 0
-
-
-@EXECUTORS
-def test_switched_off(executor):
-    """With NullCheckpoint, everything runs, also in other processes, and results come back."""
-    off = NullCheckpoint()
-    for _ in range(2):
-        assert list(off.map(square, range(5), executor=executor, workers=1)) == [0, 1, 4, 9, 16]
-    assert off.stats().misses == 10
-    assert off.plan(square, range(5))[:3] == (0, 5, 0)
-    two, failure = off.map(choosy, [2, -1], executor=executor, workers=1, on_error="return")
-    assert (two, failure.error, failure.attempts) == (2, "ValueError: -1 is negative", 1)
 
 
 def test_the_context_travels_to_threads():

@@ -1,9 +1,11 @@
 """Where records live is chosen by the config's `store`; what is secret in it is shown to nobody."""
 
 import pickle
+import re
 import sys
 
 import pytest
+from tests import pages
 
 from skipstone import (
     Checkpoint,
@@ -23,6 +25,7 @@ from skipstone.stores import MemoryStore, SqliteStore
 from skipstone.stores._tiers import TieredStore
 from skipstone.testing import StoreConformance
 
+PAGE = "docs/how-to/add-a-store.md"
 SECRET = "postgresql://me:s3cret@host/db"
 
 
@@ -201,3 +204,48 @@ def test_the_other_tier_tells_and_removes_what_it_has(away):
         assert tiers.delete([sample_key(1), sample_key(3)]) == 1
         assert {info.key for info in tiers.scan()} == {sample_key(2)}
     stores[away].is_away = False
+
+
+PIPELINE = """
+    from skipstone import cache_with_checkpoint, init_checkpoint
+
+    @cache_with_checkpoint(id="x")
+    def square(x):
+        return x * x
+
+    if __name__ == "__main__":
+        checkpoint = init_checkpoint("step", {"store": "mine.SharedFolder://records", "trust_store": True})
+        print(list(checkpoint.map(square, range(5), executor="processes", workers=2)))
+        print(checkpoint.stats().misses, checkpoint)
+"""
+
+
+def test_a_store_of_ones_own_is_named_in_a_config(script):
+    """The one of the documentation, by its module and class: here, in worker processes, and from the command line."""
+    for block in pages.blocks(PAGE):
+        if block.title in ("folder_store.py", "mine.py"):
+            script.write(block.title, block.text)
+    script.write("pipeline.py", PIPELINE)
+    for misses in (5, 0):
+        shown = script("pipeline.py").stdout
+        assert shown.startswith(
+            f"[0, 1, 4, 9, 16]\n{misses} <SharedCheckpoint 'step' in mine.SharedFolder://records: "
+        )
+    listed = script("-m", "skipstone", "stats", "--store", "mine.SharedFolder://records", "--json").stdout
+    assert re.findall(r'"misses": (\d)', listed) == ["5", "0"]
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("no_such.Store://x", "there is no module 'no_such'"),
+        ("skipstone.no_such.Store://x", "there is no module 'skipstone.no_such'"),
+        ("skipstone.stores.Store2://:s3cret@x", "skipstone.stores has no 'Store2'"),
+    ],
+)
+def test_a_store_of_ones_own_that_is_not_there_is_told(store, told):
+    """What cannot be imported is an error that names it, and no secret."""
+    with pytest.raises(ConfigError) as caught:
+        open_checkpoint("step", {"store": store})
+    assert told in str(caught.value)
+    assert "s3cret" not in str(caught.value)

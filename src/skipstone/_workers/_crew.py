@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -54,6 +55,8 @@ async def run_tasks(
 class Crew:
     """Workers of one map. Tasks are handed out in chunks."""
 
+    workers: int
+    """How many there are."""
     chunk_seconds = 0.005
     """How long a chunk should take: handing it out costs much less than that."""
     largest_chunk = 128
@@ -80,8 +83,9 @@ class Crew:
 class ThreadCrew(Crew):
     """Threads of this process."""
 
-    def __init__(self, job: Job, pool: Executor | None, workers: int) -> None:
-        self._owned = None if pool else ThreadPoolExecutor(workers, thread_name_prefix="skipstone")
+    def __init__(self, job: Job, pool: Executor | None, workers: int | None) -> None:
+        self.workers = workers or int(getattr(pool, "_max_workers", min(32, (os.cpu_count() or 1) + 4)))
+        self._owned = None if pool else ThreadPoolExecutor(self.workers, thread_name_prefix="skipstone")
         self._pool = pool or self._owned
         self._job = job
         self._function, self._call = job.call()
