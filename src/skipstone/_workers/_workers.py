@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeAlias
 
 from .._errors import MissingExtraError
 from ._crew import Crew, Job, ThreadCrew
-from ._processes import PoolCrew
 
 ExecutorLike: TypeAlias = Literal["threads", "processes", "ray", "dask", "slurm"] | Executor | Any
 """Any: an executor of submitit, or what `ray.remote(...)` returns."""
@@ -36,6 +35,8 @@ def crew_for(executor: ExecutorLike, workers: int | None, job: Job) -> tuple[Cre
         count = workers or int(getattr(given, "_max_workers", min(32, cores + 4)))
         return ThreadCrew(job, given, count), count
     if kind == "processes":
+        from ._processes import PoolCrew  # which imports multiprocessing: 15 ms
+
         count = workers or int(getattr(given, "_max_workers", getattr(given, "num_workers", cores)))
         return PoolCrew(job, given, count), count
     if kind == "ray":

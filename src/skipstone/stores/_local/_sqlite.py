@@ -203,7 +203,7 @@ class SqliteStore(BaseStore):
             if looked_up:
                 numbers = [row[-2] for row in looked_up]
                 ahead.extend(min(numbers), max(numbers))
-            at_once = min(2 * at_once, KEYS_PER_QUERY)
+            at_once = min(2 * at_once, KEYS_PER_QUERY) if looked_up else KEYS_PER_QUERY
 
     def _record_of(self, row: _Row) -> Record:
         key, checksum, origin, duration, payload, created_at = row
