@@ -232,6 +232,7 @@ def test_stats_as_json(step):
         "hits": 0,
         "misses": 1,
         "failures": 0,
+        "left_alone": 0,
         "not_saved": 0,
         "saved_seconds": 0.0,
         "run_seconds": told["run_seconds"],

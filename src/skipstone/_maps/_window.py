@@ -168,9 +168,12 @@ class Window:
         held = list(runs_of(args, ids, keys, stored))
         missing = [each for each in held if isinstance(each, Item)]
         self.progress.found(len(keys) - len(missing))
-        for item, outcome in self._left_alone(missing):
+        left_alone = list(self._left_alone(missing))
+        for item, outcome in left_alone:
             item.outcome = outcome
             self.progress.ran(failed=True)
+        if left_alone:
+            self.engine.counters.left_alone(len(left_alone))
         to_run = [item for item in missing if item.outcome is None]
         if not self._drops_results:
             waits = self._options.ordered

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..._record import Origin
 
-_NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # of a record whose origin cannot be read
+NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # of a record whose origin cannot be read
 
 
 class Origins(dict[int, Origin]):
@@ -19,6 +19,6 @@ class Origins(dict[int, Origin]):
     def __missing__(self, number: int) -> Origin:
         origin = self._read(number)
         if origin is None:
-            return _NO_ORIGIN
+            return NO_ORIGIN
         self[number] = origin
         return origin

@@ -25,14 +25,12 @@ INSERT = (
     f"INSERT INTO records ({ROW}, file, size, call_id, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (key) DO NOTHING"
 )
-_INFO = """
-    SELECT records.sequence, records.key, function, version, call_id, encoding, code, size, created_at, duration,
-           run, host, process, details
-    FROM records JOIN origins ON origins.id = records.origin
-"""
+_INFO = "SELECT sequence, key, origin, call_id, size, created_at, duration, details FROM records"
 SCAN = f"""{_INFO}
-    WHERE records.sequence > ? AND (?2 IS NULL OR function = ?2) ORDER BY records.sequence LIMIT ?3
+    WHERE sequence > ?1 AND (?3 IS NULL OR origin IN (SELECT id FROM origins WHERE function = ?3))
+    ORDER BY sequence LIMIT ?2
 """
+SIZE = "SELECT coalesce(sum(size), 0) FROM records"
 IS_KNOWN = "SELECT 1 FROM origins WHERE function = ? LIMIT 1"
 
 _T = TypeVar("_T")
@@ -50,7 +48,18 @@ def by_keys(count: int) -> str:
 
 
 def infos(count: int) -> str:
-    return f"{_INFO} WHERE records.key IN ({', '.join('?' * count)})"
+    return f"{_INFO} WHERE key IN ({', '.join('?' * count)})"
+
+
+def sift(encodings: int) -> str:
+    begins = " OR ".join(
+        f"substr(encoding, 1, length(?{number})) = ?{number}" for number in range(5, 5 + encodings)
+    )
+    return f"""{_INFO}
+        WHERE sequence > ?1 AND (
+            created_at < ?3 OR origin IN (SELECT id FROM origins WHERE {begins}) OR instr(details, ?4)
+        ) ORDER BY sequence LIMIT ?2
+    """
 
 
 def insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> set[bytes]:

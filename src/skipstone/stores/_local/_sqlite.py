@@ -15,19 +15,18 @@ from .._base import BaseStore, Claim
 from .._leftovers import Leftovers
 from .._values import Values
 from ._connection import Connection, again_when_mended
+from ._listing import Listing
 from ._origins import Origins
 from ._queries import (
     BY_KEY,
     FEW_KEYS,
     IN_RANGE,
-    IS_KNOWN,
     KEYS_PER_QUERY,
     ORIGIN,
     ROW,
-    SCAN,
+    SIZE,
     by_keys,
     chunks,
-    infos,
     insert,
     marks,
     present,
@@ -39,7 +38,6 @@ VALUES = "values"
 
 _ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or another: benchmarks/thresholds.py
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
-_ROWS_PER_PAGE = 1000
 _ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
 
 _Row: TypeAlias = tuple[Key, bytes, int, float, Buffer, float]
@@ -336,29 +334,27 @@ class SqliteStore(BaseStore):
         for file in files:
             self._values.remove(file)
 
+    @property
+    def _listing(self) -> Listing:
+        return Listing(self._connection, lambda: self._origins)  # those of the database that there is then
+
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
         """See `Store`."""
-        sequence = -1
-        while True:
-            with self._connection as connection:
-                if function is not None and not connection.execute(IS_KNOWN, (function,)).fetchone():
-                    return  # without a look at every record
-                rows = connection.execute(SCAN, (sequence, function, _ROWS_PER_PAGE)).fetchall()
-            for _, *info in rows:
-                yield RecordInfo(*info)
-            if len(rows) < _ROWS_PER_PAGE:
-                return
-            sequence = rows[-1][0]
+        return self._listing.all(function)
+
+    def sift(self, *, saved_before: float, encodings: Sequence[str], details: bytes) -> Iterator[RecordInfo]:
+        """See `Sifts`."""
+        return self._listing.sifted(saved_before, encodings, details)
+
+    def size_bytes(self) -> int:
+        """See `Sifts`."""
+        with self._connection as connection:
+            return int(connection.execute(SIZE).fetchone()[0])
 
     @again_when_mended
     def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
         """See `Store`."""
-        found: dict[Key, RecordInfo] = {}
-        for some in chunks(keys):
-            with self._connection as connection:
-                rows = connection.execute(infos(len(some)), some).fetchall()
-            found.update((key, RecordInfo(key, *info)) for _, key, *info in rows)
-        return found
+        return self._listing.of(keys)
 
     def remove_leftovers(self, *, older_than_seconds: float, dry_run: bool) -> Leftovers:
         """See `HasLeftovers`."""
