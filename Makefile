@@ -12,10 +12,8 @@ help:  ## this list
 run: $(READY)  ## the example: killed part-way, resumed, run again
 	$(BIN)/python examples/retrieval/kill_and_resume.py
 
-examples: $(READY)  ## the other examples, killed and run again
-	$(BIN)/python examples/llm/kill_and_resume.py
-	$(BIN)/python examples/crawl/kill_and_resume.py
-	cd "$$(mktemp -d)" && "$(CURDIR)/$(BIN)/python" "$(CURDIR)/examples/sweep/sweep.py"
+examples: $(CLUSTERS)  ## the other examples, killed and run again
+	$(BIN)/python examples/kill_and_resume.py
 
 test: $(READY)  ## all but the slow tests, under 5 minutes
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile

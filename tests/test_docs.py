@@ -1,6 +1,7 @@
 """What the documentation shows runs, and says what it says."""
 
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -122,3 +123,20 @@ def test_the_readme_tells_defaults_as_they_are():
     rows = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", page, re.MULTILINE))
     assert rows
     assert rows == {field: f'"{CheckpointConfig._field_defaults[field]}"' for field in rows}
+
+
+def test_examples_are_listed_and_small():
+    """The page of examples links to each program, none is long, and the notebook is kept without what it showed."""
+    folder = ROOT / "examples"
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    programs = [path for pattern in ("*.py", "*.ipynb") for path in folder.rglob(pattern)]
+    programs = [path for path in programs if ".ipynb_checkpoints" not in path.parts]
+    assert len(programs) >= 9
+    for path in programs:
+        assert str(path.relative_to(folder)) in page
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".py":
+            assert text.count("\n") <= 150, path
+        else:
+            cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+            assert [cell for cell in cells if cell["outputs"] or cell["execution_count"]] == []
