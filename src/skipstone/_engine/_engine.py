@@ -6,8 +6,8 @@ Sync and async calls differ in who sleeps and who awaits, and in nothing else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 from .. import _log
@@ -43,11 +43,11 @@ from .._record import (
     Record,
     RecordInfo,
     info_of,
-    parts_of,
     size_of,
 )
 from .._settings._config import CheckpointConfig, codec_of
 from ..stores import Claim, Store
+from ..stores._base import ReadsAhead
 from ..stores._tiers import renewed
 from ._beside import in_thread
 from ._call import Attempt, Call, Turn
@@ -73,6 +73,7 @@ class Engine:
         """
         self.counters = Counters()
         self._store = store
+        self._ahead = store.ahead if isinstance(store, ReadsAhead) else lambda _key: None
         self._config = config
         self._codec = codec_of(config)
         self.contents = Contents(store, self._codec)
@@ -92,6 +93,9 @@ class Engine:
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
+        found = self._ahead(key)
+        if found is not None and (value := self._hits.ahead(found, function, call_id)) is not MISS:
+            return value
         record = self._get(function, key)
         return MISS if record is None else self.hit(record, function, call_id)
 
@@ -196,8 +200,12 @@ class Engine:
                 value = self.hit(record, call.function, call.id)
                 if value is not MISS:
                     return value
-            with self.traced("run", call), self._noted(attempt):
-                value = call.method(*call.args, **call.kwargs)
+            try:
+                with self.traced("run", call), attempt:
+                    value = call.method(*call.args, **call.kwargs)
+            except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
+                self.failed(attempt, error)
+                raise
             return self.succeeded(attempt, value, replace)
 
     async def run_async(self, call: Call, *, replace: bool = False) -> object:
@@ -277,7 +285,8 @@ class Engine:
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
         """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
         self.counters.miss(attempt.duration_seconds, attempt.notes)
-        _log.debug("ran: %s", attempt.call, event="ran", **attempt.told(self.counters.step))
+        if _log.is_debugging():
+            _log.debug("ran: %s", attempt.call, event="ran", **attempt.told(self.counters.step))
         with self.traced("save", attempt.call):
             return self._save(attempt, value, replace)
 
@@ -288,15 +297,6 @@ class Engine:
         _log.debug(
             "raised %s: %s", type(error).__name__, attempt.call, event="raised", **attempt.told(self.counters.step)
         )
-
-    @contextmanager
-    def _noted(self, attempt: Attempt) -> Generator[None]:
-        try:
-            with attempt:
-                yield
-        except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
-            self.failed(attempt, error)
-            raise
 
     def _save(self, attempt: Attempt, value: object, replace: bool) -> object:
         """Store a result, and return it, or the one that somebody else stored first."""
@@ -330,7 +330,7 @@ class Engine:
             self._not_saved(call, value, str(error), error)
         else:
             self.code.keep(record.origin, call.function)
-            size_bytes = size_of(parts_of(encoded.payload))
+            size_bytes = size_of(encoded.payload)
             self.counters.saved(size_bytes)
             is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
             self._saves_quickly = call.function if is_quick else None

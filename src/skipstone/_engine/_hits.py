@@ -6,19 +6,38 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from xxhash import xxh3_64_digest
+
 from .. import _log
 from .._books._stats import Counters
 from .._books._uses import Uses
-from .._encoding._codec import Codec, DamagedPayloadError, RefusedResultError, UnreadableResultError
+from .._encoding._codec import Codec, DamagedPayloadError, Reader, RefusedResultError, UnreadableResultError
 from .._encoding._trailer import Notes
 from .._errors import DamagedRecordWarning, LoadWarning
 from .._functions._function import KnownFunction, is_comparable
 from .._naming import shortened
 from .._record import Origin, Record
+from ..stores._base import Ahead
 from ._code_changes import CodeChanges
+
+_MOST_WAYS = 1000
 
 MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
+
+
+class _Way:
+    """How results of one origin are loaded for one function."""
+
+    __slots__ = ("function", "loads", "origin", "result_type", "salt")
+
+    def __init__(self, origin: Origin, function: KnownFunction, reader: Reader | None) -> None:
+        self.origin = origin
+        """Kept, so that nothing else gets its address."""
+        self.function = function
+        self.loads = None if reader is None else reader.loads
+        self.salt = 0 if reader is None else reader.salt
+        self.result_type = None if reader is None else function.result_type
 
 
 class Hits:
@@ -51,7 +70,37 @@ class Hits:
         self._expires_seconds = expires_seconds
         self._expires = expires_seconds is not None
         self._uses = uses
+        self._ways: dict[int, _Way] = {}
         self._decode = codec.decode if uses is None else self._decode_used
+
+    def ahead(self, found: Ahead, function: KnownFunction, call_id: object) -> object:
+        """Return the result in a record that was read ahead, where its origin leaves no question; else MISS.
+
+        Then `hit` finds out what there is to it, and tells. This is the way of nearly every hit, so what cannot differ
+        between the records of an origin is looked at once.
+        """
+        checksum, origin, duration_seconds, payload = found
+        way = self._ways.get(id(origin))
+        if way is None or way.function is not function:
+            way = self._way_of(origin, function)
+        if way.loads is None or xxh3_64_digest(payload, way.salt) != checksum:
+            return MISS
+        try:
+            value = way.loads(payload, way.result_type)
+        except Exception:  # noqa: BLE001 - `hit` tells what the serializer raises
+            return MISS
+        self._counters.hit(duration_seconds, len(payload))
+        if _log.is_debugging():
+            self._log(function, call_id)
+        return value
+
+    def _way_of(self, origin: Origin, function: KnownFunction) -> _Way:
+        asks = origin.code != function.code or self._expires_after(function) is not None or self._uses is not None
+        if len(self._ways) >= _MOST_WAYS:
+            self._ways.clear()
+        reader = None if asks else self._codec.plain_reader(origin.encoding)
+        way = self._ways[id(origin)] = _Way(origin, function, reader)
+        return way
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result that a record holds, or MISS where it cannot or may not be returned."""

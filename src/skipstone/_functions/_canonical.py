@@ -36,6 +36,8 @@ _Writer: TypeAlias = Callable[[Any, "_Budget | None"], bytes]
 T = TypeVar("T")
 
 _registered: dict[type, Callable[[Any], object]] = {}
+without_form: set[type] = set()
+"""Classes that were found to have no canonical form."""
 
 
 class TooLargeError(Exception):
@@ -167,6 +169,7 @@ def register_id(cls: type[T], id_of: Callable[[T], object], /) -> None:
         id_of: Given such an object, returns what can be an id, such as its name.
     """
     _registered[cls] = id_of
+    without_form.clear()
     for made in [made for made in _writers if issubclass(made, cls)]:
         del _writers[made]  # it was made without this
 
@@ -212,7 +215,11 @@ class _Writers(dict[type, _Writer]):
     """Writers by type, made when a type is first met."""
 
     def __missing__(self, cls: type) -> _Writer:
-        writer = self[cls] = _writer_for(cls)
+        try:
+            writer = self[cls] = _writer_for(cls)
+        except UnstableIdError:
+            without_form.add(cls)
+            raise
         return writer
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from ..._record import Buffer, Key, Origin, Record, RecordInfo, parts_of, size_of
-from .._base import BaseStore, Claim
+from ..._record import Key, Origin, Record, RecordInfo, parts_of, size_of
+from .._base import Ahead, BaseStore, Claim
 from .._leftovers import Leftovers
 from .._values import Values
 from ._connection import Connection, again_when_mended
@@ -42,7 +42,7 @@ _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
 _ROWS_PER_PAGE = 1000
 _ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
 
-_Row: TypeAlias = tuple[Key, bytes, int, float, Buffer, float]
+_Row: TypeAlias = tuple[Key, bytes, int, float, bytes, float]
 """Key, checksum, origin's number, duration in seconds, payload, when the call ended. The garbage collector ignores such a tuple."""
 
 _new = tuple.__new__
@@ -73,7 +73,6 @@ class SqliteStore(BaseStore):
         self._keys_ahead: ReadAhead[None] = ReadAhead(self._read_keys)
         self._fresh_until = 0.0
         self._data_version, self._epoch = -1, None
-        self._origin_ids: dict[Origin, int] = {}
         self._origins = Origins(self._read_origin)
 
     def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[str, dict[str, Any]]]:
@@ -94,6 +93,14 @@ class SqliteStore(BaseStore):
     def close(self) -> None:
         """See `Store`."""
         self._connection.close()
+
+    def ahead(self, key: Key, /) -> Ahead | None:
+        """See `ReadsAhead`."""
+        row = self._ahead.rows.get(key)
+        if row is None or time.monotonic() >= self._fresh_until:
+            return None
+        origin = self._origins.get(row[2])
+        return None if origin is None else (row[1], origin, row[3], row[4])
 
     def get(self, key: Key, /) -> Record | None:
         """See `Store`."""
@@ -163,6 +170,10 @@ class SqliteStore(BaseStore):
     @again_when_mended
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
+        if len(keys) <= FEW_KEYS:  # who holds a claim and looks again must know of the last moment
+            with self._connection as connection:
+                rows = connection.execute(present(len(keys)), keys).fetchall() if keys else ()
+            return {key for _, key in rows}
         found: set[Key] = set()
         # Where rows are read, too, those read ahead for this are there when they are asked for.
         ahead: ReadAhead[Any] = self._ahead if self._ahead.rows else self._keys_ahead
@@ -234,7 +245,15 @@ class SqliteStore(BaseStore):
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        return bool(self.put_many((record,), replace=replace))
+        if replace or size_of(record.payload) >= _ROW_BELOW_BYTES:
+            return bool(self.put_many((record,), replace=replace))
+        return self._insert(record)
+
+    @again_when_mended
+    def _insert(self, record: Record) -> bool:
+        with self._connection:
+            connection = self._connection.in_place()
+            return connection.execute(INSERT, self._row_of(connection, record, None)).rowcount == 1
 
     @again_when_mended
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
@@ -244,12 +263,13 @@ class SqliteStore(BaseStore):
         files: dict[Key, str] = {}
         try:
             for record in records:
-                if size_of(parts_of(record.payload)) >= _ROW_BELOW_BYTES:
+                if size_of(record.payload) >= _ROW_BELOW_BYTES:
                     files[record.key] = self._write_file(record)
             with self._connection:
                 connection = self._connection.in_place()
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
-                with self._to_insert(connection, [record.key for record in records], replace=replace):
+                keys = [record.key for record in records]
+                with self._change(connection, keys) if replace else _transaction(connection):
                     for row in rows:
                         if connection.execute(INSERT, row).rowcount == 1:
                             kept.add(row[0])
@@ -271,12 +291,12 @@ class SqliteStore(BaseStore):
             return self._values.write(record.key, parts_of(record.payload))
 
     def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
-        payload = parts_of(record.payload)
-        content = None if file else payload[0] if len(payload) == 1 else b"".join(payload)
+        payload = record.payload
+        content = None if file else payload if type(payload) is bytes else b"".join(parts_of(payload))
         return (
             record.key,
             record.checksum,
-            self._origin_id(connection, record.origin),
+            self._origins.number_of(record.origin, connection),
             record.duration_seconds,
             content,
             record.created_at_seconds,
@@ -285,28 +305,6 @@ class SqliteStore(BaseStore):
             record.call_id,
             record.details,
         )
-
-    def _to_insert(
-        self, connection: sqlite3.Connection, keys: Sequence[Key], *, replace: bool
-    ) -> AbstractContextManager[object]:
-        """Return what surrounds the insertion of rows: a transaction, unless one row is one by itself."""
-        if replace:
-            return self._change(connection, keys)
-        return nullcontext() if len(keys) == 1 else _transaction(connection)
-
-    def _origin_id(self, connection: sqlite3.Connection, origin: Origin) -> int:
-        found = self._origin_ids.get(origin)
-        if found is None:
-            connection.execute(
-                f"INSERT INTO origins ({ORIGIN}) VALUES ({marks(origin)}) ON CONFLICT DO NOTHING", origin
-            )
-            query = f"SELECT id FROM origins WHERE ({ORIGIN}) = ({marks(origin)})"
-            row = connection.execute(query, origin).fetchone()
-            if row is None:
-                raise damaged_index(origin.function.encode())
-            found = self._origin_ids[origin] = int(row[0])
-            self._origins[found] = origin
-        return found
 
     def delete(self, keys: Iterable[Key], /) -> int:
         """See `Store`."""
