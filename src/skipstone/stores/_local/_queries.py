@@ -30,6 +30,9 @@ _INFO = """
 SCAN = f"""{_INFO}
     WHERE records.sequence > ? AND (?2 IS NULL OR function = ?2) ORDER BY records.sequence LIMIT ?3
 """
+SIZE = """
+    SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size
+"""
 IS_KNOWN = "SELECT 1 FROM origins WHERE function = ? LIMIT 1"
 
 _T = TypeVar("_T")

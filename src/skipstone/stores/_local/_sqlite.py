@@ -26,6 +26,7 @@ from ._queries import (
     ORIGIN,
     ROW,
     SCAN,
+    SIZE,
     by_keys,
     chunks,
     infos,
@@ -69,7 +70,7 @@ class SqliteStore(BaseStore):
 
     def _forget(self) -> None:
         """Forget what is known of the database: it may be another one now."""
-        self._ahead: ReadAhead[_Row] = ReadAhead(self._read_rows)
+        self._ahead: ReadAhead[_Row] = ReadAhead(self._read_rows, lambda: self._one(SIZE)[0])
         self._keys_ahead: ReadAhead[None] = ReadAhead(self._read_keys)
         self._fresh_until = 0.0
         self._data_version, self._epoch = -1, None
@@ -239,9 +240,12 @@ class SqliteStore(BaseStore):
         return Record(key, checksum, self._origins[origin], duration, payload or b"", "", created_at)
 
     def _read_origin(self, number: int) -> Origin | None:
-        with self._connection as connection:
-            row = connection.execute(f"SELECT {ORIGIN} FROM origins WHERE id = ?", (number,)).fetchone()
+        row = self._one(f"SELECT {ORIGIN} FROM origins WHERE id = ?", (number,))
         return None if row is None else Origin(*row)
+
+    def _one(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        with self._connection as connection:
+            return connection.execute(query, parameters).fetchone()
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
@@ -268,8 +272,7 @@ class SqliteStore(BaseStore):
             with self._connection:
                 connection = self._connection.in_place()
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
-                keys = [record.key for record in records]
-                with self._change(connection, keys) if replace else _transaction(connection):
+                with self._change(connection, [row[0] for row in rows]) if replace else _transaction(connection):
                     for row in rows:
                         if connection.execute(INSERT, row).rowcount == 1:
                             kept.add(row[0])
