@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 
 from playwright.sync_api import sync_playwright
 
@@ -53,31 +54,36 @@ def main():
 
 
 def looked_at(folder):
-    """Return, of each page, the times that a browser takes with a server that has just been started."""
+    """Return, of each page, the times that a browser takes with a server that has shown nothing yet."""
     catalogue = Catalogue({"artifacts_dir": folder})
     step = catalogue.step(catalogue.steps()[0])
     key = step.records(limit=1).records[0].key.hex()
     step.close()
+    took = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for name, path in {**PAGES, "record": f"/record?{STEP}&key={key}"}.items():
+            with served(folder) as (process, address), browser.new_page() as page:
+                base = address.partition("/?")[0]
+                page.goto(address.replace("/?", "/static/icon.svg?"))
+                page.wait_for_url(f"{base}/static/icon.svg")
+                before = computed(process)
+                first = look(page, base + path)
+                took[name] = [*first, computed(process) - before, *look(page, base + path)]
+        browser.close()
+    return took
+
+
+@contextmanager
+def served(folder):
+    """Start a server; give its process and the address that it prints."""
     server = subprocess.Popen(
         [sys.executable, "-m", "skipstone", "ui", "--no-browser", "-d", folder], stdout=subprocess.PIPE, text=True
     )
     try:
-        address = next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
-        base = address.partition("/?")[0]
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-            )
-            page = browser.new_page()
-            page.goto(address.replace("/?", "/static/icon.svg?"))
-            page.wait_for_url(f"{base}/static/icon.svg")
-            took = {}
-            for name, path in {**PAGES, "record": f"/record?{STEP}&key={key}"}.items():
-                before = computed(server.pid)
-                first = look(page, base + path)
-                took[name] = [*first, computed(server.pid) - before, *look(page, base + path)]
-            browser.close()
-        return took
+        yield server.pid, next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
     finally:
         server.terminate()
         server.wait()

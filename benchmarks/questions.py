@@ -51,9 +51,7 @@ def questions(step):
         "50 by id, of one function": lambda: step.records(RecordQuery(sort="id", function="app.ask")),
         "a text in the id": lambda: step.records(RecordQuery(search="99999")),
         "how many": lambda: step.count(slowest),
-        "distribution of durations": lambda: step.distribution("duration"),
-        "distribution of sizes": lambda: step.distribution("size"),
-        "growth": step.growth,
+        "durations, sizes, growth": step.spread,
         "failures, grouped": step.failure_groups,
         "space": step.space,
     }

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from skipstone import StoreFormatError, StoreUnavailableError, UnsafeStoreError, open_checkpoint
-from skipstone._catalogue import Catalogue, RecordQuery, StepName
+from skipstone._catalogue import Catalogue, Growth, RecordQuery, Spread, StepName
 from skipstone._catalogue._errors_alike import pattern_of
-from skipstone._catalogue._scales import edges_between, width_for
-from skipstone.stores._folder import folder_name, name_in
+from skipstone._catalogue._scales import width_for
+from skipstone.stores import Origin, Record, SqliteStore
+from skipstone.stores._folder import folder_name, name_in, step_folder
 
 
 class Bomb:
@@ -98,14 +99,12 @@ def ask_everything(config):
             step.functions,
             step.codes,
             step.runs,
-            step.growth,
+            step.spread,
             step.failure_groups,
             step.space,
             step.count,
         ):
             answer()
-        for of in ("duration", "size"):
-            step.distribution(of)
         page = step.records()
         step.stored([record.key for record in page.records])
         step.told_runs()
@@ -242,22 +241,40 @@ def test_pages_begin_at_records_alone(step, after):
 
 def test_distribution(step):
     """The bars of a distribution are as many records as there are, each between its ends."""
-    for of, attribute in (("duration", "duration_seconds"), ("size", "size_bytes")):
+    spread = step.spread()
+    for bins, attribute in ((spread.durations, "duration_seconds"), (spread.sizes, "size_bytes")):
         values = [getattr(record, attribute) for record in step.records().records]
-        bins = step.distribution(of)
         assert sum(bin.records for bin in bins) == 13
+        assert bins[0].records
+        assert bins[-1].records
+        assert [bin.start for bin in bins[1:]] == [bin.stop for bin in bins[:-1]]
         for bin in bins:
             assert bin.records == sum(bin.start <= value < bin.stop for value in values)
-    assert step.distribution("size", RecordQuery(function="nobody")) == []
+    of_nobody = step.spread(RecordQuery(function="nobody"))
+    assert of_nobody == Spread([], [], Growth(1.0, []))
 
 
 def test_growth(step):
     """What was saved when comes to all that was saved, span after span."""
-    growth = step.growth()
-    assert sum(bucket.totals.records for bucket in growth.buckets) == 13
+    growth = step.spread().growth
+    assert sum(bucket.records for bucket in growth.buckets) == 13
     starts = [bucket.start_at for bucket in growth.buckets]
     assert starts == [starts[0] + number * growth.width_seconds for number in range(len(starts))]
-    assert step.growth(RecordQuery(function="nobody")).buckets == []
+    saved = [record.created_at_seconds for record in step.records().records]
+    for start_at, records in growth.buckets:
+        assert records == sum(start_at <= moment < start_at + growth.width_seconds for moment in saved)
+
+
+@pytest.mark.parametrize("config", ["local"], indirect=True)
+def test_many_records_are_counted_part_by_part(config, step):
+    """Records whose numbers are millions apart, as after many removals, are each counted once."""
+    whole = step.spread()
+    step.close()
+    database = sqlite3.connect(f"{config['artifacts_dir']}/checkpoint/default/load/records.sqlite3")
+    with database:
+        database.execute("UPDATE records SET sequence = sequence * 1000003")
+    database.close()
+    assert step.spread() == whole
 
 
 def test_failures_are_grouped(step):
@@ -524,15 +541,19 @@ def test_errors_that_are_not(one, other):
     assert pattern_of(one) != pattern_of(other)
 
 
-@pytest.mark.parametrize(
-    ("least", "greatest"), [(0, 0), (0.0, 1e-9), (1, 1), (0.3, 0.3), (1e-7, 5e6), (1999, 2000)]
-)
-def test_edges(least, greatest):
-    """Edges go up, begin at or below the least value and end above the greatest."""
-    edges = edges_between(least, greatest)
-    assert edges == sorted(set(edges))
-    assert edges[0] <= least
-    assert edges[-1] > greatest
+@pytest.mark.parametrize("value", [0, 1e-9, 1e-6, 0.3, 1, 1999, 2000, 5e6, 1e15])
+def test_a_value_is_between_edges(tmp_path, value):
+    """Whatever a result's size or a call's duration, its bar begins at or below it, and ends above it."""
+    store = SqliteStore(step_folder(tmp_path, "default", "one"))
+    origin = Origin("f", "", "pickle", b"", "run", "host", 1)
+    store.put(Record(b"k" * 16, b"", origin, float(value), b"", "id", 1.0))
+    store.close()
+    catalogue = Catalogue({"artifacts_dir": tmp_path})
+    step = catalogue.step(catalogue.steps()[0])
+    (bin,) = step.spread().durations
+    step.close()
+    assert bin.start <= value < bin.stop
+    assert bin.records == 1
 
 
 @pytest.mark.parametrize("span", [0, 1, 59, 3600, 86400 * 30, 86400 * 4000])
@@ -543,5 +564,5 @@ def test_widths(span):
 
 def test_answers_pickle(step):
     """What is answered can be sent elsewhere."""
-    for answer in (step.summary(), step.records(), step.growth(), step.failure_groups()):
+    for answer in (step.summary(), step.records(), step.spread(), step.failure_groups()):
         assert pickle.loads(pickle.dumps(answer)) == answer

@@ -185,6 +185,23 @@ def test_other_code_is_not_accepted(script):
     assert len(run(script)[1]) == 1
 
 
+def test_what_changed_since_code_was_accepted(script):
+    """A warning after `accept` tells what changed since then, and not what was accepted."""
+    write(script)
+    run(script)
+    write(script, body="helper(x) + 0")
+    accept(script, 2)
+    write(script, body="helper(x) + 0", size="4")
+    (told,) = run(script)[1]
+    assert (
+        "the code of app.work changed since it was accepted: SIZE is different in lib.helper. 2 of its 2" in told
+    )
+    accept(script, 2)
+    write(script, body="helper(x) - 0", size="4")
+    (told,) = run(script)[1]
+    assert "the code of app.work changed since it was accepted: it was edited. 2 of its 2" in told
+
+
 def test_accept_is_seen_by_a_process_that_runs(tmp_path):
     """A process that has asked already hears of it within a second."""
     space = {}

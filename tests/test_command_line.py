@@ -143,6 +143,29 @@ def test_stats(place, skipstone):
     assert len(skipstone("stats", "-n", "1", "--json")) == 1
 
 
+def asks(question):
+    note(tokens=1000, usd=0.25)
+    return question
+
+
+def test_stats_of_noted_numbers(tmp_path, monkeypatch, skipstone):
+    """Numbers that calls noted have columns, of what was spent and of what was saved; and calls that were left alone."""
+    monkeypatch.chdir(tmp_path)
+    with open_checkpoint("load") as checkpoint:
+        for _ in range(3):
+            checkpoint.load_or_run(asks, "why", "why")
+        with pytest.raises(ValueError):
+            checkpoint.load_or_run(fails, 7, 7)
+        checkpoint.map(fails, [7], id="page", skip_failed_after=1).drain()
+    monkeypatch.setenv("COLUMNS", "200")
+    titles, _, cells = [re.split(r" {2,}", line.strip()) for line in skipstone("stats").splitlines()[:3]]
+    told = dict(zip(titles, cells, strict=True))
+    assert (told["tokens spent"], told["tokens saved"]) == ("1,000", "2,000")
+    assert (told["usd spent"], told["usd saved"]) == ("0.25", "0.5")
+    assert (told["failures"], told["left alone"]) == ("1", "1")
+    assert "1 failure, 1 left alone; ran" in skipstone("stats")
+
+
 def test_failures(place, skipstone):
     """Failures are grouped by error; with --traceback, the last one's traceback is there."""
     out = skipstone("failures")
@@ -273,6 +296,23 @@ def test_clear_asks(place, skipstone, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert "removed" in skipstone("clear", "-s", "load")
     assert shown("load") == ([], 0)
+
+
+def test_clear_says_what_becomes_of_runs(place, skipstone, monkeypatch):
+    """Before a whole local step goes, with what is known of its runs, that is said; of a part of it, or elsewhere, they stay."""
+    import io
+
+    def question(*options):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+        return skipstone("clear", "-s", "load", *options, status=1)
+
+    is_local = "file://" not in (place / "skipstone.toml").read_text()
+    assert ("with what is known of the runs of these steps?" in question()) == is_local
+    assert "Remove this?" in question("--id", "doc-1")
+    told = "would be removed, with what is known of the runs of these steps"
+    assert (told in skipstone("clear", "-s", "load", "--dry-run")) == is_local
+    skipstone("clear", "-s", "load", "--yes")
+    assert [run["step"] for run in skipstone("stats", "--json")].count("load") == (0 if is_local else 1)
 
 
 def test_clear_leaves_what_is_in_use(tmp_path, monkeypatch, skipstone):
@@ -487,6 +527,19 @@ def test_a_narrow_terminal(monkeypatch, capsys):
         assert all(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) <= width for line in out.splitlines())
 
 
+def test_a_pipe_is_as_wide_as_need_be(monkeypatch, capsys):
+    """Into a pipe, a table is whole; where COLUMNS says how wide, it keeps to that."""
+    columns = [Column("id"), Column("saved", is_extra=True)]
+    for width, longest in ((None, 83), ("40", 40)):
+        monkeypatch.delenv("COLUMNS", raising=False)
+        if width is not None:
+            monkeypatch.setenv("COLUMNS", width)
+        print_table(columns, [["x" * 60, "2026-01-01 00:00:00"]])
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= longest
+        assert ("2026-01-01 00:00:00" in lines[-1]) == (width is None)
+
+
 def test_colours_only_on_a_terminal(place):
     """Into a pipe there are no escape sequences; NO_COLOR turns colours off anywhere."""
     done = subprocess.run([sys.executable, "-m", "skipstone", "ls"], capture_output=True, text=True, timeout=60)
@@ -541,6 +594,14 @@ def test_every_command_is_documented():
         assert told <= options | common, name
         for parameter in command.params:
             assert getattr(parameter, "help", None) or parameter.name == "help", (name, parameter.name)
+
+
+@pytest.mark.parametrize("name", [(), *((name,) for name in sorted(commands()))])
+def test_help_names_no_types(skipstone, name):
+    """Help says of an option what it takes, in words; a flag takes nothing."""
+    text = skipstone(*name, "--help")
+    assert not re.search(r"<(bool|str|int|float)\b", text)
+    assert re.search(r"--help\s+(-h\s+)?Show this message", text)
 
 
 def test_completion():

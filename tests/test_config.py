@@ -246,6 +246,16 @@ def test_bad_environment_is_told_whole(monkeypatch, variable, text, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("variable", ["SKIPSTONE_ARTIFACT_DIR", "SKIPSTONE_index_name"])
+def test_unknown_variable(monkeypatch, variable):
+    """A variable that is no setting is an error that names it as it is written, and those that there are."""
+    monkeypatch.setenv(variable, "x")
+    with pytest.raises(ConfigError) as caught:
+        init_checkpoint("step", {})
+    known = ", ".join(f"SKIPSTONE_{name.upper()}" for name in CheckpointConfig._fields)
+    assert str(caught.value) == f"environment variable {variable} is no setting; there are: {known}"
+
+
 @pytest.mark.parametrize("how", ["config", "environment", "class"])
 def test_switched_off_runs_every_call_and_touches_no_disk(monkeypatch, how):
     """Switched off, every call runs and nothing is written."""

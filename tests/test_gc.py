@@ -303,3 +303,56 @@ def test_old_runs_go(tmp_path, folder):
         assert checkpoint.gc().runs == 11
         runs = list(checkpoint.runs())
         assert (len(runs), runs[0].id, runs[-1].id) == (1000, "r12", run.id)
+
+
+@pytest.mark.parametrize("max_bytes", [None, 10**9, 3000, 1])
+@pytest.mark.parametrize("expires_seconds", [None, 0.0, DAY, 10 * DAY])
+def test_the_same_goes_from_every_store(folder, expires_seconds, max_bytes):
+    """What a local step answers by itself is what a look at every record of another store finds."""
+    settings = {"expires_seconds": expires_seconds, "max_bytes": max_bytes}
+    with checkpoint_in(folder, keep_history=True) as checkpoint, use_checkpoint(checkpoint):
+        work(1)
+        work.rerun(1)
+        list(count(3))
+        kept_longer(1)
+        with pytest.raises(TypeError):
+            work(2, None)
+    age_all(folder, 5 * DAY)
+    with checkpoint_in(folder) as checkpoint, use_checkpoint(checkpoint):
+        work(3, 1000)
+        list(count(4))
+        list(count(5))
+        kept_longer(2)
+        checkpoint.close()
+    local, elsewhere = SqliteStore(folder), MemoryStore()
+    items_of_nobody = next(info for info in local.scan() if info.encoding == "items" and info.call_id == "4")
+    local.delete([items_of_nobody.key])
+    age_all(folder, 2 * DAY)
+    for info in local.scan():
+        elsewhere.put(
+            local.get(info.key)._replace(
+                call_id=info.call_id, created_at_seconds=info.created_at_seconds, details=info.details
+            )
+        )
+    local.close()
+    with Checkpoint(elsewhere, settings) as another:
+        expected = another.gc(dry_run=True)
+    with checkpoint_in(folder, **settings) as checkpoint:
+        assert checkpoint.gc(dry_run=True) == expected
+        assert checkpoint.gc() == expected
+    assert expected.orphans >= 4
+
+
+def test_uses_are_told_where_there_is_room(folder):
+    """What was used while nothing had to go is known when something has to."""
+    with checkpoint_in(folder, max_bytes=10**6) as checkpoint, use_checkpoint(checkpoint):
+        work("a", 1000)
+        work("b", 1000)
+    age(SqliteStore(folder), 60)
+    with checkpoint_in(folder, max_bytes=10**6) as checkpoint, use_checkpoint(checkpoint):
+        work("a", 1000)
+        work("c", 1)
+    age(SqliteStore(folder), 60)
+    with checkpoint_in(folder) as checkpoint:
+        assert checkpoint.gc(max_bytes=1500).evicted == 1
+        assert ids(checkpoint) == {"a", "c"}

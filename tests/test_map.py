@@ -5,6 +5,7 @@ import gc
 import itertools
 import os
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -207,6 +208,7 @@ def test_failures_in_the_place_of_results(checkpoint, executor):
     assert next(results) == 3
     assert results.summary() == MapSummary(2, 0, 1)
     assert not runs
+    assert checkpoint.stats().left_alone == 1
     assert [failed.attempts for failed in checkpoint.failures()] == [2]
 
 
@@ -421,6 +423,37 @@ def test_killed_and_run_again(script, executor, kill):
     if kill != signal.SIGKILL:
         assert sorted(lines(script, "began")) == sorted(ran)
     assert "60 hits, 0 misses" in script("pipeline.py", executor, 60).stdout
+
+
+ENDLESS = """
+    import time
+    from skipstone import cache_with_checkpoint, init_checkpoint
+
+    @cache_with_checkpoint(id="number")
+    def work(number):
+        print("began", flush=True)
+        time.sleep(3600)
+
+    if __name__ == "__main__":
+        init_checkpoint("step").map(work, [1, 2], executor="processes", workers=2).drain()
+"""
+
+
+def test_interrupted_once_more(script):
+    """Who presses Ctrl-C again does not wait for calls in flight, and sees where it was pressed first, and nothing else."""
+    script.write("pipeline.py", ENDLESS)
+    process = script.start("pipeline.py")
+    assert [process.stdout.readline() for _ in range(2)] == ["began\n"] * 2
+    for _ in range(100):
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    _, errors = process.communicate(timeout=30)
+    assert "Run it again to go on" in errors
+    assert errors.count("Traceback") == errors.count("KeyboardInterrupt") == 1
 
 
 def test_a_worker_that_dies(checkpoint):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias, cast
 
 from ._packing import map_in
@@ -141,6 +142,7 @@ class Failure(NamedTuple):
     process: int
 
 
+@lru_cache  # there are few, and a million records
 def is_result(encoding: str) -> bool:
     """Tell from the encoding of a record whether it is the one of a finished call."""
     return encoding.partition("+")[0] not in {FAILURE, CODE} and not encoding.startswith((ITEM, HISTORY, MARK))

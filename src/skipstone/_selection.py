@@ -58,6 +58,11 @@ def opened(catalogue: Catalogue, name: StepName) -> Checkpoint:
     return open_checkpoint(name.step, catalogue.config._replace(index_name=name.index_name))
 
 
+def takes_runs(catalogue: Catalogue) -> bool:
+    """Tell whether to remove all of a step removes what is known of its runs as well: with its folder."""
+    return places_of(catalogue.config.store) == (LOCAL,)
+
+
 def remove(catalogue: Catalogue, selection: Selection) -> None:
     """Remove what was selected.
 
@@ -65,7 +70,7 @@ def remove(catalogue: Catalogue, selection: Selection) -> None:
         StoreError: The store does not work, or a running process uses it.
     """
     name = selection.step
-    if selection.is_all and places_of(catalogue.config.store) == (LOCAL,):
+    if selection.is_all and takes_runs(catalogue):
         clear_step(f"{checkpoint_folder(catalogue.config)}/{name.scope}")
         return
     with opened(catalogue, name) as checkpoint:

@@ -28,7 +28,7 @@ def duration_text(seconds: float) -> str:
                 return f"{seconds * factor:.0f} {unit}"
         return "0 s" if seconds == 0 else f"{seconds * 1e6:.1f} µs"
     if seconds < _MINUTE:
-        return f"{seconds:.1f} s" if seconds < _EXACT_BELOW else f"{seconds:.0f} s"
+        return f"{seconds:.1f}".removesuffix(".0") + " s" if seconds < _EXACT_BELOW else f"{seconds:.0f} s"
     for unit, length, lesser, part in (
         ("min", _MINUTE, "s", 1),
         ("h", _HOUR, "min", _MINUTE),

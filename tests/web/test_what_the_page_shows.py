@@ -136,7 +136,7 @@ def test_pickles_are_never_loaded(tmp_path):
     with served(tmp_path) as site:
         key = key_of(site, "make", "bomb")
         text = shown(site, f"/record?{STEP}&key={key}")
-        assert "can run code" in text
+        assert "loading 'pickle' can run code." in text
         assert f"skipstone show {key[:12]} --unpickle" in text
         for path in (
             "/",

@@ -44,12 +44,15 @@ class Failures(Iterator[Failure]):
         return table(title, ("function", "id", "attempts", "error"), rows)
 
 
+_keys = blake2b(digest_size=16, person=FAILURE.encode())
 _HERE = f"{os.path.dirname(__file__)}{os.sep}"
 
 
 def failure_key(key: Key) -> Key:
     """Return the key under which the failure of a call is kept."""
-    return blake2b(key, digest_size=len(key), person=FAILURE.encode()).digest()
+    digest = _keys.copy()
+    digest.update(key)
+    return digest.digest()
 
 
 def failure_payload(error: Exception, attempts: int) -> Payload:

@@ -17,7 +17,7 @@ class Stats(NamedTuple):
     """Counts of one checkpoint in one process, since it was opened."""
 
     hits: int = 0
-    """Calls whose stored result was returned."""
+    """Calls whose stored result was returned. What `drain` finds done is none: it loads and returns nothing."""
     misses: int = 0
     """Calls that ran, and returned."""
     failures: int = 0
@@ -36,14 +36,17 @@ class Stats(NamedTuple):
     """Sums of those that hits had noted when they ran."""
     seconds_waited: float = 0.0
     """How long calls waited for somebody else who computed the same."""
+    left_alone: int = 0
+    """Calls of maps that were not tried again, because they had failed too often: see `skip_failed_after`."""
 
     def __str__(self) -> str:
         """Say it in a line."""
+        alone = f", {self.left_alone:,} left alone" if self.left_alone else ""
         lost = f", {self.not_saved:,} NOT SAVED" if self.not_saved else ""
         between = ";" if self.notes_spent or self.notes_saved else ","
         return (
             f"{_counted(self.hits, 'hit')}, {_counted(self.misses, 'miss', 'misses')}, "
-            f"{_counted(self.failures, 'failure')}{lost}; ran {_cost(self.seconds_run, self.notes_spent)}{between} "
+            f"{_counted(self.failures, 'failure')}{alone}{lost}; ran {_cost(self.seconds_run, self.notes_spent)}{between} "
             f"saved {_cost(self.seconds_saved, self.notes_saved)}"
         )
 
@@ -53,6 +56,7 @@ class Stats(NamedTuple):
             "hits": self.hits,
             "misses": self.misses,
             "failures": self.failures,
+            "left_alone": self.left_alone,
             "not_saved": self.not_saved,
             "saved_seconds": self.seconds_saved,
             "run_seconds": self.seconds_run,
@@ -65,9 +69,10 @@ class Stats(NamedTuple):
 
     def rows(self) -> list[tuple[str, object]]:
         """Return what there is to tell, for a table."""
-        counts = {"hits": self.hits, "misses": self.misses, "failures": self.failures, "not saved": self.not_saved}
+        rare = {"left alone": self.left_alone, "not saved": self.not_saved}
+        counts = {"hits": self.hits, "misses": self.misses, "failures": self.failures, **rare}
         told: list[tuple[str, object]] = [
-            (name, f"{count:,}") for name, count in counts.items() if count or name != "not saved"
+            (name, f"{count:,}") for name, count in counts.items() if count or name not in rare
         ]
         told.append(("ran", _cost(self.seconds_run, self.notes_spent)))
         told.append(("saved", _cost(self.seconds_saved, self.notes_saved)))
@@ -191,6 +196,12 @@ class Counters:
         if notes:
             with self._lock:
                 self._counts[9] = _plus(self._counts[9], notes)
+
+    def left_alone(self, count: int) -> None:
+        """Count calls that were not tried again."""
+        with self._lock:
+            self._counts[11] += count
+        self.on_count()
 
     def waited(self, seconds: float) -> None:
         """Count that a call waited for somebody else."""

@@ -6,8 +6,9 @@ once more right before it goes: what was replaced meanwhile stays.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from .._encoding._codec import Codec
@@ -17,6 +18,7 @@ from .._packing import map_in
 from .._record import EXPIRES, ITEM, ITEMS, Key, RecordInfo, is_result
 from ..stores import Store
 from ..stores._leftovers import HasLeftovers, Leftovers
+from ..stores._sifting import Sifts
 from ._contents import Contents
 from ._runs import Runs, prune, runs_in
 from ._stream_items import head_key, item_key, items_of
@@ -26,6 +28,7 @@ T = TypeVar("T")
 
 _GRACE_SECONDS = 3600.0
 _KEYS_AT_ONCE = 500
+_EXPIRES = EXPIRES.encode()
 
 
 class Cleanup(NamedTuple):
@@ -94,13 +97,16 @@ class Upkeep:
         Raises:
             StoreError: The store does not work.
         """
-        found = self._find(expires_seconds)
-        owned = self._look_into_generators(found)
         runs, evicted = self._runs.store(), []
-        if max_bytes is not None:
+        has_room = max_bytes is None or self._is_small(max_bytes)
+        found = self._find(expires_seconds, all_results=not has_room)
+        owned = self._look_into_generators(found)
+        if max_bytes is not None and not has_room:
             keys = {result.key for result in found.kept}
             uses = self._uses.told(runs) if dry_run else self._uses.tell(runs, keys)
             evicted = _least_used(found.kept, uses, max_bytes)
+        elif max_bytes is not None and not dry_run:
+            self._uses.tell(runs)
         orphans = self._orphans(
             found, owned, {run.id for run in runs_in(runs) if run.state in ("running", "silent")}
         )
@@ -117,9 +123,22 @@ class Upkeep:
         old_runs = prune(runs, dry_run=dry_run)
         return Cleanup(len(expired), len(evicted), len(orphans) + files.number, old_runs, size_bytes)
 
-    def _find(self, expires_seconds: float | None) -> _Found:
+    def _is_small(self, max_bytes: float) -> bool:
+        """Tell whether the results take no more, where that is easily seen."""
+        return isinstance(self._store, Sifts) and self._store.size_bytes() <= max_bytes
+
+    def _find(self, expires_seconds: float | None, *, all_results: bool) -> _Found:
+        """Look through the listing, and if not all results are needed, only at what may be of no use."""
         found, now = _Found(), time.time()
-        for info in self._store.scan():
+        infos: Iterable[RecordInfo]
+        if (
+            all_results or self._codec.encrypts or not isinstance(self._store, Sifts)
+        ):  # details would hide their words
+            infos = self._store.scan()
+        else:
+            before = -math.inf if expires_seconds is None else now - expires_seconds
+            infos = self._store.sift(saved_before=before, encodings=(ITEM, ITEMS), details=_EXPIRES)
+        for info in infos:
             result = _Result(info.created_at_seconds, info.size_bytes, info.key)
             if info.encoding.startswith(ITEM):
                 found.items[info.key] = result
@@ -137,7 +156,7 @@ class Upkeep:
         shown = self._codec.shown(info)
         if shown.call_id.startswith(MARK_OF_TEXTS):
             return None  # without the key, nobody knows
-        if EXPIRES.encode() not in shown.details:
+        if _EXPIRES not in shown.details:
             return expires_seconds
         told: float | None = map_in(shown.details).get(EXPIRES)
         return expires_seconds if told is None else told

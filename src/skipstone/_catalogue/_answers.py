@@ -97,10 +97,10 @@ class Bin(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """What was saved from one moment on, for `Growth.width_seconds`."""
+    """How many records were saved from one moment on, for `Growth.width_seconds`."""
 
     start_at: float
-    totals: Totals
+    records: int
 
 
 class Growth(NamedTuple):
@@ -109,6 +109,16 @@ class Growth(NamedTuple):
     width_seconds: float
     buckets: list[Bucket]
     """One behind the other, those without records included."""
+
+
+class Spread(NamedTuple):
+    """How records are spread over durations, sizes and time."""
+
+    durations: list[Bin]
+    """In seconds; from the shortest to the longest."""
+    sizes: list[Bin]
+    """In bytes; from the smallest to the largest."""
+    growth: Growth
 
 
 class RecordQuery(NamedTuple):

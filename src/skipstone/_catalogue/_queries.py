@@ -7,7 +7,7 @@ shown of them, it reads for those alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._answers import RecordQuery
@@ -28,6 +28,11 @@ FROM records JOIN origins ON origins.id = records.origin
 """
 ALL_KEYS = "SELECT key FROM records ORDER BY sequence"
 FILES = "SELECT file FROM records WHERE file IS NOT NULL"
+NUMBERS = "SELECT (SELECT min(sequence) FROM records), (SELECT max(sequence) FROM records)"
+RECORDS_AT_ONCE = 1 << 22
+"""How many records are counted by one query: more would take more memory, and keep others from asking."""
+LETTERS = [chr(number) for number in range(ord("0"), ord("~"))]
+"""One for each bar of a chart."""
 
 
 def page(query: RecordQuery, after: Sequence[Any] | None, limit: int) -> tuple[str, list[Any]]:
@@ -58,27 +63,32 @@ def sums(query: RecordQuery) -> tuple[str, list[Any]]:
     return f"SELECT count(*), total(size), total(duration) FROM records WHERE {where}", parameters
 
 
-def range_of(column: str, query: RecordQuery) -> tuple[str, list[Any]]:
-    """Return the query for the least and the greatest value, and its parameters."""
+def letters(bars: Mapping[str, Sequence[float]], after: int, query: RecordQuery) -> tuple[str, list[Any]]:
+    """Return the query for which bars records belong to, and its parameters.
+
+    Its one row has a text for each column, and a letter in it for each of the next records: to count letters takes a
+    tenth of what it takes SQLite to sort records into groups.
+
+    Args:
+        bars: By the columns, where bars begin, as many as there are letters in `LETTERS` at most.
+        after: The number of the last record that was counted.
+        query: Which records.
+    """
     where, parameters = _where(query)
-    return f"SELECT min({column}), max({column}) FROM records WHERE {where}", parameters
-
-
-def below(column: str, edges: Sequence[float], query: RecordQuery) -> tuple[str, list[Any]]:
-    """Return the query for how many records are below each edge, and its parameters."""
-    where, parameters = _where(query)
-    counts = ", ".join([f"count(*) FILTER (WHERE {column} < ?)"] * len(edges))
-    return f"SELECT {counts} FROM records WHERE {where}", [*edges, *parameters]
-
-
-def by_time(start: float, width: float, query: RecordQuery) -> tuple[str, list[Any]]:
-    """Return the query for what was saved in each span of time, and its parameters."""
-    where, parameters = _where(query)
-    sums = "count(*), 0, sum(size), sum(duration), min(created_at), max(created_at)"
+    texts = ", ".join(f"group_concat({_letter(column, edges)}, '')" for column, edges in bars.items())
     return (
-        f"SELECT CAST((created_at - ?) / ? AS INTEGER) AS bucket, {sums} FROM records WHERE {where} GROUP BY bucket",
-        [start, width, *parameters],
+        f"SELECT {texts} FROM records WHERE sequence > ? AND sequence <= ? AND {where}",
+        [after, after + RECORDS_AT_ONCE, *parameters],
     )
+
+
+def _letter(column: str, edges: Sequence[float], first: int = 0) -> str:
+    """Return an expression for the letter of the bar that a value belongs to, found by halving."""
+    if len(edges) == 1:
+        return f"'{LETTERS[first]}'"
+    half = len(edges) // 2
+    below, above = _letter(column, edges[:half], first), _letter(column, edges[half:], first + half)
+    return f"CASE WHEN {column} < {edges[half]!r} THEN {below} ELSE {above} END"
 
 
 def keys(query: RecordQuery) -> tuple[str, list[Any]]:

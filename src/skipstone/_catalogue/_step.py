@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from .._books._failures import failure_of
 from .._books._runs import Run, runs_in
@@ -26,17 +27,18 @@ from ._answers import (
     RecordQuery,
     RunSummary,
     Space,
+    Spread,
     StepName,
     StepSummary,
     Totals,
 )
 from ._errors_alike import pattern_of
-from ._scales import edges_between, width_for
+from ._scales import EDGES, width_for
 from ._tables import ScannedTables, Tables
 from ._values import Value, value_of
 from ._verify import Verification, verified
 
-_KEYS_AT_ONCE = 500
+_KEYS_RECORDS_AT_ONCE = 500
 _FACTS = len(Origin._fields)
 _EVERYTHING = RecordQuery()
 
@@ -160,28 +162,29 @@ class StepCatalogue:
             return Totals(failures=count, size_bytes=int(size_bytes))
         return Totals(records=count, size_bytes=int(size_bytes), seconds=seconds)
 
-    def distribution(self, of: Literal["duration", "size"], query: RecordQuery = _EVERYTHING) -> list[Bin]:
-        """Return how the durations, in seconds, or the sizes, in bytes, of records are distributed."""
-        least, greatest = self._tables.ask(*_queries.range_of(of, query))[0]
-        if least is None:
-            return []
-        edges = edges_between(least, greatest)
-        (below,) = self._tables.ask(*_queries.below(of, edges, query))
-        counted = zip(edges, edges[1:], below, below[1:], strict=False)
-        return [Bin(start, stop, upto - before) for start, stop, before, upto in counted]
-
-    def growth(self, query: RecordQuery = _EVERYTHING, *, most_buckets: int = 60) -> Growth:
-        """Return what was saved when, in spans of a second, a minute, an hour and so on."""
+    def spread(self, query: RecordQuery = _EVERYTHING, *, most_buckets: int = 60) -> Spread:
+        """Return how long the calls took, how large their results are, and when they were saved, counted in one pass."""
         saved = _sum([part for part in self._parts() if _is_wanted(part.origin, query)])
         if not saved.records:
-            return Growth(1.0, [])
+            return Spread([], [], Growth(1.0, []))
         width = width_for(saved.last_at - saved.first_at, most_buckets)
         start = saved.first_at // width * width
-        found = {row[0]: Totals(*row[1:]) for row in self._tables.ask(*_queries.by_time(start, width, query))}
-        return Growth(
-            width,
-            [Bucket(start + number * width, found.get(number, Totals())) for number in range(max(found) + 1)],
-        )
+        moments = [start + number * width for number in range(int((saved.last_at - start) // width) + 1)]
+        durations, sizes, records = self._counted({"duration": EDGES, "size": EDGES, "created_at": moments}, query)
+        growth = Growth(width, list(map(Bucket, moments, records)))
+        return Spread(_bins(durations), _bins(sizes), growth)
+
+    def _counted(self, bars: dict[str, Sequence[float]], query: RecordQuery) -> list[list[int]]:
+        """Return of each column how many records belong to each bar."""
+        counted = [[0] * len(edges) for edges in bars.values()]
+        first, last = self._tables.ask(_queries.NUMBERS)[0]
+        for after in () if first is None else range(first - 1, last, _queries.RECORDS_AT_ONCE):
+            for counts, letters in zip(
+                counted, self._tables.ask(*_queries.letters(bars, after, query))[0], strict=True
+            ):
+                for number, letter in enumerate(_queries.LETTERS[: len(counts)]):
+                    counts[number] += (letters or "").count(letter)
+        return counted
 
     def record(self, key: Key) -> RecordInfo | None:
         """Return what is known of a record, or None where there is none of this key."""
@@ -210,8 +213,8 @@ class StepCatalogue:
     def failures(self, function: str | None = None) -> Iterator[FailedCall]:
         """Yield the calls that raised and have not succeeded since, in the order of saving."""
         keys = list(self.keys(RecordQuery(function=function, failures=True)))
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            some = keys[start : start + _KEYS_AT_ONCE]
+        for start in range(0, len(keys), _KEYS_RECORDS_AT_ONCE):
+            some = keys[start : start + _KEYS_RECORDS_AT_ONCE]
             infos = self._store.infos(some)
             for key, record in self._store.get_many(some).items():
                 opened = self._codec.opened(record)
@@ -269,6 +272,13 @@ def _is_wanted(origin: Origin, query: RecordQuery) -> bool:
     )
     kind = is_failure if query.failures else is_result
     return kind(origin.encoding) and all(each in (None, there) for each, there in wanted)
+
+
+def _bins(counts: Sequence[int]) -> list[Bin]:
+    """Return the bars from the first to the last one that is not empty."""
+    bins = list(map(Bin, EDGES, (*EDGES[1:], math.inf), counts))
+    filled = [number for number, count in enumerate(counts) if count]
+    return bins[filled[0] : filled[-1] + 1] if filled else []
 
 
 def _sum(parts: list[_Part]) -> Totals:

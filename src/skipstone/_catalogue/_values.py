@@ -18,6 +18,8 @@ class Value(NamedTuple):
     is_shown: bool
     value: Any
     problem: str
+    can_run_code: bool = False
+    """That is the problem: `unpickle` shows it all the same."""
 
 
 class _Anything(NamedTuple):
@@ -41,7 +43,8 @@ def value_of(record: Record, store: Store, codec: Codec, *, unpickle: bool) -> V
         return Value(is_shown=False, value=None, problem="it is kept item by item: call the function to replay it")
     if name not in _RUN_NO_CODE:
         if not unpickle:
-            return Value(is_shown=False, value=None, problem=f"loading {name!r} can run code: --unpickle does so")
+            problem = f"loading {name!r} can run code"
+            return Value(is_shown=False, value=None, problem=problem, can_run_code=True)
         if isinstance(store, LookedAtStore):
             store.check_owner()
     try:

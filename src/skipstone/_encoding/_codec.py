@@ -170,6 +170,11 @@ class Codec:
             pass
         return ""
 
+    @property
+    def encrypts(self) -> bool:
+        """Whether what is known of a record may have to be decrypted."""
+        return self._encryption is not None
+
     def shown(self, info: RecordInfo) -> RecordInfo:
         """Return what is known of a record with call id and details decrypted, as far as there is the key."""
         if self._encryption is None:

@@ -1,43 +1,28 @@
-"""What comes of a call of a map; and calls that run together, yet with a claim, a record and a failure for each.
+"""Calls that run together, in one run of their function or one after the other, yet with a record and a failure for each.
 
 Plain functions and coroutine functions share this code: of plain ones it awaits nothing, see `_call.at_once`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._errors import BatchLengthError
-from .._record import Failure, Key
+from .._record import Key
 from ._beside import in_thread
 from ._call import Attempt, Call, all_under_way, at_once
-from ._hits import MISS
+from ._group import Group, watched
+from ._outcomes import Outcome, Raised, outcome_of
 
 if TYPE_CHECKING:
     from ._engine import Engine
     from ._null_engine import NullEngine
 
 
-class Stored(NamedTuple):
-    """The result is in the store."""
-
-
-class Returned(NamedTuple):
-    """The result is here: the call ran in this process, or its result could not be kept."""
-
-    value: object
-
-
-class Raised(NamedTuple):
-    """The call failed."""
-
-    failure: Failure
-    error: Exception
-
-
-Outcome: TypeAlias = Stored | Returned | Raised
+_LARGEST_GROUP = 128
+_GROUP_SECONDS = 0.005
 
 
 class Batching(NamedTuple):
@@ -47,16 +32,6 @@ class Batching(NamedTuple):
     """The most items of a batch."""
     splits: bool
     """Where they raise together, each half is tried by itself, down to single calls."""
-
-
-async def outcome_of(engine: Engine | NullEngine, call: Call, *, replace: bool = False) -> Outcome:
-    """Run a call that has no stored result, and tell what came of it."""
-    try:
-        if call.function.is_async:
-            return Returned(await engine.run_async(call, replace=replace))
-        return Returned(engine.run(call, replace=replace))
-    except Exception as error:  # noqa: BLE001 - the function raises what it likes
-        return Raised(engine.failure(call, error), error)
 
 
 async def run_batch(
@@ -74,40 +49,67 @@ async def run_batch(
     Raises:
         BatchLengthError: There are more or fewer results than calls; none of these is kept.
     """
-    outcomes: dict[Key, Outcome] = {}
-    busy: list[Call] = []
-    missing: list[Attempt] = []
-
-    def claim() -> None:
-        claimed: list[Call] = []
-        for call in {call.key: call for call in calls}.values():
-            held = engine.claim(call)
-            if held is None:
-                busy.append(call)
-            else:
-                claims.enter_context(held)
-                claimed.append(call)
-        for record, attempt in engine.look_again(*claimed):
-            call = attempt.call
-            value = MISS if record is None or replace else engine.hit(record, call.function, call.id)
-            if value is MISS:
-                missing.append(attempt)
-            else:
-                outcomes[call.key] = Returned(value)
-
-    claims = ExitStack()
+    group = Group(engine, replace=replace)
     try:
-        await _beside(engine, calls, claim)
+        missing = await _beside(engine, calls, group.claim, {call.key: call for call in calls}.values())
         if missing:
-            outcomes |= await _run_together(engine, missing, splits=splits, replace=replace)
+            await _run_together(engine, group, missing, splits=splits)
     finally:
-        await _beside(engine, calls, claims.close)
-    for call in busy:  # only now, with no claim held: whoever computes one of them may wait for one of ours
+        await _beside(engine, calls, group.end)
+    for call in group.busy:  # only now, with no claim held: whoever computes one of them may wait for one of ours
         outcome = await outcome_of(engine, alone(call), replace=replace)
         if isinstance(outcome, Raised) and isinstance(outcome.error, BatchLengthError):
             raise outcome.error
-        outcomes[call.key] = outcome
-    return [outcomes[call.key] for call in calls]
+        group.outcomes[call.key] = outcome
+    return [group.outcomes[call.key] for call in calls]
+
+
+async def run_each(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_at_error: bool) -> list[Outcome]:
+    """Run calls of one function one after the other; with `stops_at_error`, none after one that raised.
+
+    Plain ones that are quick are put into groups.
+    """
+    outcomes: list[Outcome] = []
+    at_once = _LARGEST_GROUP if engine.takes_groups and not calls[0].function.is_async else 0
+    while len(outcomes) < len(calls):
+        some = calls[len(outcomes) :][: at_once or None]
+        began = time.monotonic()
+        done = _run_group(engine, some, stops_at_error=stops_at_error) if at_once and len(some) > 1 else {}
+        for call in some:
+            is_done = (
+                call.key in done
+            )  # of calls with one key, the first one: the second one gets an object of its own
+            outcomes.append(done.pop(call.key) if is_done else await outcome_of(engine, call))
+            if stops_at_error and isinstance(outcomes[-1], Raised):
+                return outcomes
+        if at_once:
+            many = int(len(some) * _GROUP_SECONDS / (time.monotonic() - began))
+            at_once = max(1, min(_LARGEST_GROUP, many))
+    return outcomes
+
+
+def _run_group(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_at_error: bool) -> dict[Key, Outcome]:
+    """Run quick calls, and return the outcomes of those that have run, which may not be all."""
+    group = Group(engine)
+    try:
+        missing = group.claim({call.key: call for call in calls}.values())
+        with watched(group):
+            for attempt in missing:
+                call = attempt.call
+                if not group.begin(attempt):
+                    break
+                try:
+                    with engine.traced("run", call), attempt:
+                        value = call.method(*call.args, **call.kwargs)
+                except Exception as error:  # noqa: BLE001 - the function raises what it likes
+                    group.fail(attempt, error)
+                    if stops_at_error:
+                        break
+                else:
+                    group.finish(attempt, value)
+    finally:
+        group.end()
+    return group.outcomes
 
 
 def alone(call: Call) -> Call:
@@ -124,8 +126,8 @@ def alone(call: Call) -> Call:
 
 
 async def _run_together(
-    engine: Engine | NullEngine, attempts: Sequence[Attempt], *, splits: bool, replace: bool
-) -> dict[Key, Outcome]:
+    engine: Engine | NullEngine, group: Group, attempts: Sequence[Attempt], *, splits: bool
+) -> None:
     calls = [attempt.call for attempt in attempts]
     try:
         with engine.traced("run", calls[0], len(calls)), all_under_way(attempts):
@@ -135,30 +137,26 @@ async def _run_together(
     except Exception as error:  # noqa: BLE001 - the function raises what it likes
         if splits and len(attempts) > 1:
             half = len(attempts) // 2
-            parts = [[each.again() for each in part] for part in (attempts[:half], attempts[half:])]
-            first, second = [await _run_together(engine, part, splits=True, replace=replace) for part in parts]
-            return first | second
-        failed: dict[Key, Outcome] = await _beside(engine, calls, _failed, engine, attempts, error)
-        return failed
+            for part in (attempts[:half], attempts[half:]):
+                await _run_together(engine, group, [each.again() for each in part], splits=True)
+            return
+        await _beside(engine, calls, _failed, group, attempts, error)
+        return
 
-    def save() -> list[Outcome]:
-        return [_saved(engine, *one, replace=replace) for one in zip(attempts, results, strict=True)]
+    def save() -> None:
+        for attempt, result in zip(attempts, results, strict=True):
+            group.finish(attempt, result)
+        group.save()
 
-    outcomes: Any = await in_thread(save) if calls[0].function.is_async else save()
-    return dict(zip([call.key for call in calls], outcomes, strict=True))
+    if calls[0].function.is_async:
+        await in_thread(save)
+    else:
+        save()
 
 
-def _failed(engine: Engine | NullEngine, attempts: Sequence[Attempt], error: Exception) -> dict[Key, Outcome]:
+def _failed(group: Group, attempts: Sequence[Attempt], error: Exception) -> None:
     for attempt in attempts:
-        engine.failed(attempt, error)
-    return {attempt.call.key: Raised(engine.failure(attempt.call, error), error) for attempt in attempts}
-
-
-def _saved(engine: Engine | NullEngine, attempt: Attempt, result: object, *, replace: bool) -> Outcome:
-    try:
-        return Returned(engine.succeeded(attempt, result, replace))
-    except Exception as error:  # noqa: BLE001 - with on_save_error="raise"
-        return Raised(engine.failure(attempt.call, error), error)
+        group.fail(attempt, error)
 
 
 async def _results_of(calls: Sequence[Call]) -> list[Any]:

@@ -58,6 +58,9 @@ class Call(NamedTuple):
 class Attempt:
     """One run of a function. While it lasts, the same call in the same context is a call of itself."""
 
+    before_waiting: Callable[[], object] = staticmethod(lambda: None)
+    """Called where the call has to wait for somebody else, who may wait for what this one holds."""
+
     def __init__(
         self,
         call: Call,
@@ -169,6 +172,8 @@ class Turn:
         """
         if self._try_to_claim():
             return
+        for attempt in _under_way.get():
+            attempt.before_waiting()
         yield 0
         self._refuse_reentry()
         longest = _LONGEST_REMOTE_PAUSE_SECONDS if self._store.is_remote else _LONGEST_PAUSE_SECONDS

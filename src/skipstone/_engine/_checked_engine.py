@@ -41,6 +41,8 @@ _READS = "reads"
 class CheckedEngine(Engine):
     """Runs calls whose result is not stored, stores it, and warns of what will go wrong."""
 
+    takes_groups = False  # each call is compared by itself
+
     def __init__(self, store: Store, config: CheckpointConfig) -> None:
         """See `Engine`."""
         super().__init__(store, config)
@@ -119,12 +121,12 @@ class CheckedEngine(Engine):
                 self._compare(stored[key], self._codec.shown(info))
         return looked
 
-    def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
-        """Store the result of an attempt, and look whether a hit will do what it did."""
+    def ran(self, attempt: Attempt, value: object) -> None:
+        """Count an attempt that returned, and look whether a hit will do what it did."""
         if self.checks_all:
             self._look_for_changes(attempt)
             self._look_at_round_trip(attempt.call, value)
-        return super().succeeded(attempt, value, replace)
+        super().ran(attempt, value)
 
     def _details_of(self, call: Call) -> dict[str, Any]:
         if not self.checks_all:

@@ -34,8 +34,10 @@ class _Kept(NamedTuple):
     """What is kept of the code of a function."""
 
     parts: dict[str, bytes]
-    equals: frozenset[bytes]
+    equals: frozenset[bytes] = frozenset()
     """Fingerprints of code that is as good."""
+    accepted: bytes = b""
+    """The fingerprint of the code for which this one was accepted last, or empty."""
 
 
 class _Warn(Protocol):
@@ -103,7 +105,7 @@ class CodeChanges:
             return  # also where nothing of it is the user's own
         kept[function] = origin
         with suppress(StoreError):  # the next process does it
-            self._store.put(self._record(function, _Kept(function.described.parts, frozenset())))
+            self._store.put(self._record(function, function.code, _Kept(function.described.parts)))
 
     def accept(self, function: KnownFunction) -> int:
         """Take the present code of a function for as good as all that made its stored results.
@@ -127,8 +129,11 @@ class CodeChanges:
         }
         if others:
             equals = self._read(function, function.code).equals | others
-            record = self._record(function, _Kept(function.described.parts, equals))
-            self._store.put(record, replace=True)
+            records = [self._record(function, function.code, _Kept(function.described.parts, equals))]
+            for code in others:
+                kept = self._read(function, code)._replace(accepted=function.code)
+                records.append(self._record(function, code, kept))
+            self._store.put_many(records, replace=True)
             self._verdicts.clear()
         return sum(found[code] for code in others)
 
@@ -148,12 +153,12 @@ class CodeChanges:
         record = self._store.get(_key(function, code))
         opened = None if record is None else self._codec.opened(record)
         told = {} if opened is None else map_in(b"".join(parts_of(opened.payload)))
-        return _Kept(told.get("parts", {}), frozenset(told.get("equals", ())))
+        return _Kept(told.get("parts", {}), frozenset(told.get("equals", ())), told.get("accepted", b""))
 
-    def _record(self, function: KnownFunction, kept: _Kept) -> Record:
-        payload = packed({"parts": kept.parts, "equals": sorted(kept.equals)})
-        origin = self._origins.of(function, self._codec.sealed(CODE))
-        return self._codec.seal(Record(_key(function, function.code), b"", origin, 0.0, payload, "", time.time()))
+    def _record(self, function: KnownFunction, code: bytes, kept: _Kept) -> Record:
+        payload = packed({"parts": kept.parts, "equals": sorted(kept.equals), "accepted": kept.accepted})
+        origin = self._origins.of(function, self._codec.sealed(CODE))._replace(code=code)
+        return self._codec.seal(Record(_key(function, code), b"", origin, 0.0, payload, "", time.time()))
 
     def _refuse_namesake(self, origin: Origin, function: KnownFunction, call_id: object) -> None:
         """Two functions with one name and the same ids would get each other's results."""
@@ -172,13 +177,15 @@ class CodeChanges:
 
     def _message(self, function: KnownFunction, code: bytes, call_id: object) -> str:
         name = function.name.rpartition(".")[2]
-        try:
-            changes = differences(self._read(function, code).parts, function.described.parts)
+        changes, counted, since = list[str](), "", "its stored results were made"
+        with suppress(StoreError):
+            before = self._read(function, code)
+            if before.accepted:
+                before, since = self._read(function, before.accepted), "it was accepted"
+            changes = differences(before.parts, function.described.parts)
             counted = self._counted(function)
-        except StoreError:
-            changes, counted = [], ""
         return (
-            f"the code of {function.name} changed since its stored results were made: "
+            f"the code of {function.name} changed since {since}: "
             f"{_listed(changes) or 'something in it, or in what it calls, is different'}. {counted}They are returned all the "
             f"same (first for id {shortened(call_id)!r}). If they are still right, call "
             f"get_checkpoint().accept({name}); to run such calls again, decorate it with "

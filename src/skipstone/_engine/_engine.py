@@ -6,14 +6,14 @@ Sync and async calls differ in who sleeps and who awaits, and in nothing else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, cast
 
 from .. import _log
 from .._books._contents import Contents
 from .._books._details import details_of
-from .._books._failures import attempts_of, failure_key, failure_now, failure_of, failure_payload
+from .._books._failures import failure_key
 from .._books._history import keep_in_history
 from .._books._origins import Origins
 from .._books._runs import Runs
@@ -33,18 +33,7 @@ from .._errors import (
 )
 from .._functions._function import KnownFunction
 from .._naming import shortened
-from .._record import (
-    FAILURE,
-    ITEM,
-    Buffer,
-    Failure,
-    Key,
-    Payload,
-    Record,
-    RecordInfo,
-    info_of,
-    size_of,
-)
+from .._record import ITEM, Buffer, Key, Payload, Record, RecordInfo, size_of
 from .._settings._config import CheckpointConfig, codec_of
 from ..stores import Claim, Store
 from ..stores._base import ReadsAhead
@@ -52,6 +41,7 @@ from ..stores._tiers import renewed
 from ._beside import in_thread
 from ._call import Attempt, Call, Turn
 from ._code_changes import CodeChanges
+from ._failures import Failures
 from ._hits import MISS, Hits
 from ._telemetry import traced_for
 
@@ -63,6 +53,7 @@ class Engine:
     """Runs calls whose result is not stored, and stores it."""
 
     checks_all = False  # whether nothing is to be looked up without the call
+    takes_groups = True  # whether calls may be looked up and saved together
     _details_of = staticmethod(details_of)
 
     def __init__(self, store: Store, config: CheckpointConfig) -> None:
@@ -89,6 +80,17 @@ class Engine:
         )
         self.hit, self.hits, self.results = self._hits.hit, self._hits.hits, self._hits.results
         self.accepts = self._hits.accepts
+        self._failures = Failures(
+            store,
+            self._codec,
+            self.counters,
+            self.runs,
+            fetch=self.fetch,
+            record=self._record,
+            store_failed=self._store_failed,
+        )
+        self.failed, self.note_failure = self._failures.failed, self._failures.note
+        self.failure, self.failures_of = self._failures.failure, self._failures.failures_of
         self.traced = traced_for(self, self.counters)
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
@@ -162,21 +164,6 @@ class Engine:
         except StoreError as error:
             self._store_failed(error)
             return {}
-
-    def failure(self, call: Call, error: Exception) -> Failure:
-        """Return the failure of a call that raised just now."""
-        noted = self.failures_of({call.key: call.id}).get(call.key)
-        return noted or failure_now(call.function, call.id, error, self.runs.id)
-
-    def failures_of(self, ids: Mapping[Key, object]) -> dict[Key, Failure]:
-        """Return the failures that are noted of these calls, given their ids by key."""
-        by_failure_key = {failure_key(key): key for key in ids}
-        return {
-            key: failure_of(info_of(record._replace(call_id=shortened(ids[key]))), record)
-            for record in map(self._codec.opened, self.fetch(list(by_failure_key)).values())
-            if record is not None
-            for key in (by_failure_key[record.key],)
-        }
 
     def turn(self, call: Call) -> Turn:
         """Return what waits for the claim of a call."""
@@ -266,13 +253,12 @@ class Engine:
         if any(call.key in found for call in calls):
             self._just_missed = None
         return [
-            (found.get(key), Attempt(call, self._store, self._failures_in(found.get(failed)), self._details_of))
+            (
+                found.get(key),
+                Attempt(call, self._store, self._failures.attempts_in(found.get(failed)), self._details_of),
+            )
             for call, (key, failed) in zip(calls, keys, strict=True)
         ]
-
-    def _failures_in(self, record: Record | None) -> int:
-        opened = None if record is None else self._codec.opened(record)
-        return 0 if opened is None else attempts_of(opened)
 
     def claim(self, call: Call) -> Claim | None:
         """Claim a call without waiting; None where somebody else computes it."""
@@ -284,30 +270,53 @@ class Engine:
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
         """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
+        self.ran(attempt, value)
+        with self.traced("save", attempt.call):
+            record = self.record_of(attempt, value)
+            return value if record is None else self.keep(attempt, value, record, replace=replace)
+
+    def ran(self, attempt: Attempt, _value: object) -> None:
+        """Count an attempt that returned."""
         self.counters.miss(attempt.duration_seconds, attempt.notes)
         if _log.is_debugging():
             _log.debug("ran: %s", attempt.call, event="ran", **attempt.told(self.counters.step))
-        with self.traced("save", attempt.call):
-            return self._save(attempt, value, replace)
 
-    def failed(self, attempt: Attempt, error: Exception) -> None:
-        """Count and note the failure of an attempt that is over."""
-        self.counters.failure(attempt.duration_seconds, attempt.notes)
-        self._note_failure(attempt, error)
-        _log.debug(
-            "raised %s: %s", type(error).__name__, attempt.call, event="raised", **attempt.told(self.counters.step)
-        )
+    def record_of(self, attempt: Attempt, value: object) -> Record | None:
+        """Return the record of a result, or None where it cannot be serialized, which is told.
 
-    def _save(self, attempt: Attempt, value: object, replace: bool) -> object:
-        """Store a result, and return it, or the one that somebody else stored first."""
+        Raises:
+            SaveError: With `on_save_error="raise"`.
+        """
         call = attempt.call
         try:
             encoded = self._codec.encode(value, call.function, attempt.notes)
         except Exception as error:  # noqa: BLE001 - a serializer raises what it likes
             reason = blame(value, error, self._codec.serializer)
             self._not_saved(call, value, f"{reason}; return plain data to have it kept", error)
-            return value
-        record = self._record(attempt, call.key, encoded.encoding, encoded.payload)
+            return None
+        return self._record(attempt, call.key, encoded.encoding, encoded.payload)
+
+    def keep_new(self, finished: Sequence[tuple[Attempt, object, Record]]) -> set[Key]:
+        """Store results of one function with one request, and return the keys of those that are stored now.
+
+        Others were there before, or could not be stored: `keep` tries each of those by itself, and tells what is wrong.
+        """
+        try:
+            stored = self._store.put_many([record for _, _, record in finished])
+            failed = [attempt.call.key for attempt, _, _ in finished if attempt.failures_before]
+            if failed:
+                self._store.delete([failure_key(key) for key in failed if key in stored])
+        except Exception:  # noqa: BLE001 - whatever it is, `keep` meets it, too
+            return set()
+        if stored:
+            attempt, _, record = finished[0]
+            self.code.keep(record.origin, attempt.call.function)
+            self.counters.saved(sum(size_of(record.payload) for _, _, record in finished if record.key in stored))
+        return stored
+
+    def keep(self, attempt: Attempt, value: object, record: Record, *, replace: bool = False) -> object:
+        """Store a result; return it, or the one that somebody else stored first."""
+        call = attempt.call
         try:
             if replace:
                 self._keep_history(call.key)
@@ -330,7 +339,7 @@ class Engine:
             self._not_saved(call, value, str(error), error)
         else:
             self.code.keep(record.origin, call.function)
-            size_bytes = size_of(encoded.payload)
+            size_bytes = size_of(record.payload)
             self.counters.saved(size_bytes)
             is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
             self._saves_quickly = call.function if is_quick else None
@@ -348,15 +357,6 @@ class Engine:
             save_error.result = value
             raise save_error from error
         self._warn(SaveWarning, f"{message}. The result was returned", once=call.function.name)
-
-    def _note_failure(self, attempt: Attempt, error: Exception) -> None:
-        payload = failure_payload(error, attempt.failures_before + 1)
-        key = failure_key(attempt.call.key)
-        record = self._record(attempt, key, self._codec.sealed(FAILURE), payload)
-        try:
-            self._store.put(record, replace=True)
-        except StoreError as store_error:
-            self._store_failed(store_error)
 
     def _record(self, attempt: Attempt, key: Key, encoding: str, payload: Buffer | Payload) -> Record:
         function = attempt.call.function

@@ -24,7 +24,7 @@ from ._telemetry import untraced
 class NullEngine:
     """Runs every call and stores nothing."""
 
-    checks_all = False
+    checks_all = takes_groups = False
 
     def __init__(self) -> None:
         """Count calls, and that is all."""
@@ -67,10 +67,12 @@ class NullEngine:
         """Return, of each call, the attempt to run it."""
         return [(None, Attempt(call, None, 0)) for call in calls]
 
-    def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:  # noqa: ARG002
+    def ran(self, attempt: Attempt, _value: object) -> None:
         """Count it."""
         self.counters.miss(attempt.duration_seconds, attempt.notes)
-        return value
+
+    def record_of(self, _attempt: Attempt, _value: object) -> None:
+        """Return None: nothing is kept."""
 
     def failed(self, attempt: Attempt, _error: Exception) -> None:
         """Count it."""
@@ -85,7 +87,7 @@ class NullEngine:
         except Exception as error:
             self.failed(attempt, error)
             raise
-        self.succeeded(attempt, None)
+        self.ran(attempt, None)
 
     def done(self, _function: KnownFunction, _keys: Sequence[Key]) -> set[Key]:
         """Return an empty set."""

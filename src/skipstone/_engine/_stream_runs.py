@@ -177,7 +177,7 @@ class KeptRun(Run):
 
     def fail(self, error: Exception) -> None:
         super().fail(error)
-        self._engine._note_failure(self.attempt, error)
+        self._engine.note_failure(self.attempt, error)
 
     def drop(self) -> None:
         if self._is_begun and not self._is_saving and not self._is_elsewhere():

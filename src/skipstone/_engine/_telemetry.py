@@ -28,6 +28,7 @@ _METRICS = (
     ("hits", "hits", "{call}", "calls whose stored result was returned"),
     ("misses", "misses", "{call}", "calls that ran, and returned"),
     ("failures", "failures", "{call}", "calls that ran, and raised"),
+    ("left_alone", "left_alone", "{call}", "calls that were not tried again, because they had failed too often"),
     ("not_saved", "not_saved", "{call}", "results that could not be kept"),
     ("time.saved", "seconds_saved", "s", "how long the calls that were hits took when they ran"),
     ("time.run", "seconds_run", "s", "how long calls ran"),

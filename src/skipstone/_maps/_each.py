@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from .._current import get_checkpoint
-from .._engine._batch import Outcome, Raised, Returned, run_batch
+from .._engine._batch import run_batch
 from .._engine._beside import in_thread
 from .._engine._call import Call, at_once
 from .._engine._hits import MISS
+from .._engine._outcomes import Outcome, Raised, Returned
 from .._functions._call_id import compile_id, position_of
 from .._functions._function import KnownFunction
 from .._functions._unstable import check_ids, check_repeats

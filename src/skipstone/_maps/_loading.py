@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .._engine._batch import Returned, Stored
 from .._engine._engine import Engine
+from .._engine._outcomes import Returned, Stored
 from .._functions._function import KnownFunction
 from .._record import Key
 from ._pieces import Found, Piece

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
@@ -148,10 +149,25 @@ def _pieces(window: Window, grace_seconds: float) -> Generator[Piece]:
                     most = min(2 * most, _LARGEST_PIECE) if is_quick else max(1, most // 2)
         is_over = True
     finally:
-        if not is_over:
-            is_late = bool(wait(window.stop(), timeout=grace_seconds).not_done)
-            window.take_what_ended()
-        window.close(is_over=is_over, is_late=is_late)
+        try:
+            if not is_over:
+                is_late = True
+                is_late = _wait_for_the_rest(window, grace_seconds)
+        finally:
+            window.close(is_over=is_over, is_late=is_late)
+
+
+def _wait_for_the_rest(window: Window, grace_seconds: float) -> bool:
+    """Wait for what is in flight, until Ctrl-C is pressed once more; tell whether some of it is left."""
+    stopped_by = sys.exception()
+    try:
+        is_late = bool(wait(window.stop(), timeout=grace_seconds).not_done)
+    except KeyboardInterrupt:
+        if not isinstance(stopped_by, KeyboardInterrupt):
+            raise
+        is_late = True  # the first one is raised, and says it all
+    window.take_what_ended()
+    return is_late
 
 
 def _results(window: Window, pieces: Generator[Piece]) -> Generator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias, overload
 
-from .._engine._batch import Outcome, Stored
+from .._engine._outcomes import Outcome, Stored
 from .._record import Key
 
 _STORED = Stored()

@@ -18,8 +18,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .. import _log
 from .._books._runs import RunningMap
-from .._engine._batch import Outcome, Raised, alone
+from .._engine._batch import alone
 from .._engine._call import Call
+from .._engine._outcomes import Outcome, Raised
 from .._functions._function import KnownFunction
 from .._functions._unstable import check_ids
 from .._naming import shortened
@@ -167,9 +168,12 @@ class Window:
         held = list(runs_of(args, ids, keys, stored))
         missing = [each for each in held if isinstance(each, Item)]
         self.progress.found(len(keys) - len(missing))
-        for item, outcome in self._left_alone(missing):
+        left_alone = list(self._left_alone(missing))
+        for item, outcome in left_alone:
             item.outcome = outcome
             self.progress.ran(failed=True)
+        if left_alone:
+            self.engine.counters.left_alone(len(left_alone))
         to_run = [item for item in missing if item.outcome is None]
         if not self._drops_results:
             waits = self._options.ordered
@@ -253,7 +257,7 @@ class Window:
             return self._options.batch_size
         if not self._seconds_per_call:
             return 1
-        most = max(1, len(self._ready) // self._options.workers)
+        most = max(1, len(self._ready) // min(self._options.workers, self._most_in_flight()))
         return min(self._crew.largest_chunk, most, int(self._crew.chunk_seconds / self._seconds_per_call) + 1)
 
     def take(self, ended: Ended) -> None:

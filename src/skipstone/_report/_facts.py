@@ -84,7 +84,7 @@ def _step(catalogue: Catalogue, name: StepName) -> StepReport:
     asked = catalogue.step(name)
     try:
         return StepReport(
-            asked.summary(), asked.functions(), asked.growth(), asked.failure_groups(), asked.told_runs()
+            asked.summary(), asked.functions(), asked.spread().growth, asked.failure_groups(), asked.told_runs()
         )
     except StoreError as error:
         return StepReport(StepSummary(name, 0, Totals(), str(error)), [], Growth(1.0, []), [], [])

@@ -54,8 +54,8 @@ def growth_chart(growth: Growth, *, width: int, height: int) -> str:
     """Return a chart of how many records were saved when."""
     values = [
         Bar(
-            f"{moment_text(bucket.start_at)}: {count_text(bucket.totals.records, 'record')}",
-            (bucket.totals.records,),
+            f"{moment_text(bucket.start_at)}: {count_text(bucket.records, 'record')}",
+            (bucket.records,),
         )
         for bucket in growth.buckets
     ]

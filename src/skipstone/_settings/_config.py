@@ -102,8 +102,11 @@ def resolve(config: ConfigLike, environment: Mapping[str, str] = os.environ) -> 
         ConfigError: A field has the wrong type or value, or a mapping has a key that is no field.
     """
     fields = CheckpointConfig._fields
-    variables = [name for name in environment if name.startswith(ENVIRONMENT_PREFIX)]
-    _check_names("the environment", {name.removeprefix(ENVIRONMENT_PREFIX).lower(): name for name in variables})
+    variables = {name: f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in fields}
+    for variable in environment:
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in variables.values():
+            message = f"environment variable {variable} is no setting; there are: {', '.join(variables.values())}"
+            raise ConfigError(message)
     if isinstance(config, (str, bytes, int, float, os.PathLike)):
         message = f"config is {_without_secrets('', config)!r}, expected a mapping or an object with settings, such as {{'artifacts_dir': ...}}"
         raise ConfigError(message)
@@ -117,8 +120,7 @@ def resolve(config: ConfigLike, environment: Mapping[str, str] = os.environ) -> 
         _check_names(file.path, file.settings)
         for name in file.settings.keys() - checked.keys():
             checked[name] = _checked(name, file.settings[name], file.path)
-    for name in fields:
-        variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+    for name, variable in variables.items():
         if variable in environment:
             checked[name] = _checked(name, _from_text(name, environment[variable]), variable)
     return CheckpointConfig(**checked)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from submitit.core.utils import DelayedSubmission, UncompletedJobError
 
 from .._books._stats import Counters, Stats
-from .._engine._batch import Outcome, Raised
+from .._engine._outcomes import Outcome, Raised
 from .._record import Key
 from ._crew import Job, Task
 from ._elsewhere import Answer, run_here, unpacked

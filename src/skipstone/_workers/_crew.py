@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from .._engine._batch import Batching, Outcome, Raised, outcome_of, run_batch
+from .._engine._batch import Batching, run_batch, run_each
 from .._engine._call import Call, at_once
+from .._engine._outcomes import Outcome
 from .._functions._function import KnownFunction, known
 from .._record import Key
 
@@ -47,12 +48,7 @@ async def run_tasks(
     calls = [Call(function, key, call_id, call, args, {}) for call_id, key, args in tasks]
     if job.batching is not None:
         return await run_batch(engine, calls, splits=job.batching.splits)
-    outcomes: list[Outcome] = []
-    for each in calls:
-        outcomes.append(await outcome_of(engine, each))
-        if job.stops_at_error and isinstance(outcomes[-1], Raised):
-            break
-    return outcomes
+    return await run_each(engine, calls, stops_at_error=job.stops_at_error)
 
 
 class Crew:
@@ -60,7 +56,7 @@ class Crew:
 
     chunk_seconds = 0.005
     """How long a chunk should take: handing it out costs much less than that."""
-    largest_chunk = 64
+    largest_chunk = 128
     chunks_per_worker = 2
     takes_all = False
     """Whether the whole input is read, and then handed out at once."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._books._stats import Stats
 from .._current import get_checkpoint, use_checkpoint
-from .._engine._batch import Outcome, Raised, Returned, Stored
 from .._engine._call import at_once
+from .._engine._outcomes import Outcome, Raised, Returned, Stored
 from .._errors import CheckpointNotInitializedError, StoreUnavailableError, StoreUnavailableWarning
 from .._record import Record
 from ..stores import SqliteStore

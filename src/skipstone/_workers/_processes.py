@@ -10,7 +10,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TypeAlias
 
-from .._engine._batch import Outcome
+from .._engine._outcomes import Outcome
 from ..stores._urls import known_urls, received
 from ._crew import Crew, Job, Task
 from ._elsewhere import Answer, current_or, keep, packed, run_in_worker

@@ -21,7 +21,7 @@ import submitit
 from submitit.core.utils import UncompletedJobError
 
 from .. import _log
-from .._engine._batch import Outcome, Stored
+from .._engine._outcomes import Outcome, Stored
 from .._record import Key
 from ._array_task import ArrayAnswer, ArrayTask
 from ._crew import Crew, Job, Task

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from .._errors import SkipstoneError
 from . import _clear, _doctor, _gc, _look, _report, _runs, _show, _transfers, _ui, _verify
@@ -14,8 +15,32 @@ from ._output import say, warn
 from ._status import FAILED, INTERRUPTED
 from ._where import environment_read
 
+
+class _Commands(TyperGroup):
+    """The commands, with help that says what options take: not <bool> of a flag, nor <str> of an argument with a name."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _without_types(command.get_params(ctx))
+        return command
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+        elif parameter.param_type_name == "argument":
+            parameter.display_type_rich = lambda ctx: ""  # noqa: ARG005
+    return parameters
+
+
 app = typer.Typer(
     name="skipstone",
+    cls=_Commands,
     help="See and tend what skipstone has stored.\n\nThe store is that of the options, else of SKIPSTONE_* in the "
     "environment, else of \\[tool.skipstone] in pyproject.toml or of skipstone.toml, here or above, else ./artifacts.",
     no_args_is_help=True,

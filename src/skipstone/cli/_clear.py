@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .._catalogue import Catalogue, RecordQuery, StepName
-from .._selection import Selection, remove, select
+from .._selection import Selection, remove, select, takes_runs
 from .._units import plain_text, size_text
 from ._bare import clear_all
 from ._output import Column, agreed, print_json, print_table, say, warn
@@ -89,9 +89,15 @@ def clear(
         )
     else:
         _print(catalogue, found)
-    if dry_run or not found:
+    if not found:
         return
-    if not yes and not agreed("Remove this?", as_json=as_json):
+    with_runs = any(each.is_all for each in found) and takes_runs(catalogue)
+    runs = ", with what is known of the runs of these steps" if with_runs else ""
+    if dry_run:
+        if not as_json:
+            say(f"would be removed{runs}")
+        return
+    if not yes and not agreed(f"Remove this{runs}?", as_json=as_json):
         warn("nothing was removed")
         raise typer.Exit(FAILED)
     for each in found:

@@ -103,7 +103,7 @@ def _figures(totals: Totals) -> list[str | Text]:
 
 
 def records(
-    search: Annotated[str, typer.Argument(metavar="[TEXT]", help="A part of the call id.")] = "",
+    search: Annotated[str, typer.Argument(metavar="TEXT", help="A part of the call id.")] = "",
     *,
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
@@ -113,7 +113,9 @@ def records(
     run: Annotated[str, typer.Option("--run", metavar="ID", help="Only those saved in this run.")] = "",
     sort: Annotated[Sort, typer.Option("--sort", help="In which order.")] = Sort.time,
     ascending: Annotated[bool, typer.Option("--ascending", "-a", help="The least or oldest first.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many of each step.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="At most so many of each step.")
+    ] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List records: the latest, slowest or largest, or those with a text in their id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -21,9 +22,10 @@ _BETWEEN = 3  # spaces of two columns
 
 
 def console(*, errors: bool = False) -> Console:
-    """Return what to print to: in colours and as wide as the terminal, or plain and as wide as need be."""
+    """Return what to print to: in colours and as wide as the terminal, or plain and as wide as COLUMNS says, or need be."""
     file = sys.stderr if errors else sys.stdout
-    return Console(file=file, width=None if file.isatty() else _WIDE, highlight=False, markup=False, emoji=False)
+    width = None if file.isatty() or os.environ.get("COLUMNS", "").isdecimal() else _WIDE
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str = "", style: str = "") -> None:

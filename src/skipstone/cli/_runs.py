@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from .._books._runs import Run, RunningMap
-from .._books._stats import total
+from .._books._stats import number, total
 from .._catalogue import Catalogue, StepName
 from .._units import count_text, duration_text, moment_text, plain_text, size_text
 from ._output import Column, console, print_json, print_table, say
@@ -39,10 +39,12 @@ def stats(
     artifacts_dir: ArtifactsOption = "",
     index: IndexOption = "",
     step: StepOption = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many runs.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="At most so many runs.")
+    ] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List what runs did, the latest last: hits, misses, failures, and the time that was saved."""
+    """List what runs did, the latest last: hits, misses, failures, time and noted numbers that were spent and saved."""
     catalogue = place(store, artifacts_dir)
     told = _told(catalogue, steps(catalogue, index, step))[-limit:]
     if as_json:
@@ -53,16 +55,24 @@ def stats(
     if not told:
         say("no runs")
         return
+    done = total(run.stats for _, run in told)
+    notes = sorted({**done.notes_spent, **done.notes_saved})
+    numbers = [
+        *("saved", "ran"),
+        *(f"{name} {what}" for name in notes for what in ("saved", "spent")),
+        *(["left alone"] if done.left_alone else []),
+        "written",
+    ]
     columns = [
         Column("started", style="dim", is_extra=True),
         Column("index / step"),
-        Column("run", style="dim", is_extra=True),
         Column("state"),
         *(Column(title, is_number=True) for title in ("hits", "misses", "failures")),
-        *(Column(title, is_number=True, is_extra=True) for title in ("saved", "ran", "written")),
+        *(Column(title, is_number=True, is_extra=True) for title in numbers),
+        Column("run", style="dim", is_extra=True),
     ]
-    print_table(columns, [_row(name, run) for name, run in told])
-    say(plain_text(f"\n{count_text(len(told), 'run')}: {total(run.stats for _, run in told)}".lstrip()))
+    print_table(columns, [_row(name, run, numbers, notes) for name, run in told])
+    say(plain_text(f"\n{count_text(len(told), 'run')}: {done}".lstrip()))
 
 
 def _told(catalogue: Catalogue, names: Iterable[StepName]) -> list[_Told]:
@@ -74,19 +84,26 @@ def _told(catalogue: Catalogue, names: Iterable[StepName]) -> list[_Told]:
     return sorted(found, key=lambda told: told.run.started_at_seconds)
 
 
-def _row(name: StepName, run: Run) -> list[str | Text]:
-    failures = Text(f"{run.stats.failures:,}", "red") if run.stats.failures else Text("0", "dim")
+def _row(name: StepName, run: Run, numbers: list[str], notes: list[str]) -> list[str | Text]:
+    stats = run.stats
+    told = {
+        "saved": duration_text(stats.seconds_saved),
+        "ran": duration_text(stats.seconds_run),
+        "left alone": f"{stats.left_alone:,}",
+        "written": size_text(stats.bytes_saved),
+    }
+    for each in notes:
+        told[f"{each} saved"] = number(stats.notes_saved.get(each, 0))
+        told[f"{each} spent"] = number(stats.notes_spent.get(each, 0))
     return [
         moment_text(run.started_at_seconds),
         f"{name.index_name} / {name.step}",
-        run.id,
         Text(run.state, _STATE_STYLES[run.state]),
-        f"{run.stats.hits:,}",
-        f"{run.stats.misses:,}",
-        failures,
-        duration_text(run.stats.seconds_saved),
-        duration_text(run.stats.seconds_run),
-        size_text(run.stats.bytes_saved),
+        f"{stats.hits:,}",
+        f"{stats.misses:,}",
+        Text(f"{stats.failures:,}", "red") if stats.failures else Text("0", "dim"),
+        *(told[each] for each in numbers),
+        run.id,
     ]
 
 

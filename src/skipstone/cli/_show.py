@@ -164,7 +164,8 @@ def _print(found: _Found) -> None:
 
 def _print_value(value: Value) -> None:
     if not value.is_shown:
-        say(f"result not shown: {plain_text(value.problem)}\n", "dim")
+        hint = ": --unpickle does so" if value.can_run_code else ""
+        say(f"result not shown: {plain_text(value.problem)}{hint}\n", "dim")
         return
     from pprint import pformat
 

@@ -21,7 +21,9 @@ def ui(
     *,
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
-    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="Where; 0: any free port.")] = 0,
+    port: Annotated[
+        int, typer.Option("--port", "-p", metavar="NUMBER", min=0, max=65535, help="Where; 0: any free port.")
+    ] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only say where it is.")] = False,
 ) -> None:
     """Show it all on a page in the browser, for this machine alone. Ctrl-C stops it."""

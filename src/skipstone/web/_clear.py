@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from .._catalogue import FailedCall, RecordQuery, StepCatalogue, Totals
 from .._catalogue._errors_alike import pattern_of
-from .._selection import Selection, remove, select
+from .._selection import Selection, remove, select, takes_runs
 from .._units import count_text
 from ._guard import FORM
 from ._records import key_of, query_of, record_of
@@ -62,7 +62,7 @@ def _choice(site: Site, asked: StepCatalogue, fields: Mapping[str, str]) -> _Cho
     query = query_of(fields)
     if query == RecordQuery():
         return _Choice(
-            "the whole step, and what is known of its runs",
+            "the whole step, and what is known of its runs" if takes_runs(site.catalogue) else "the whole step",
             asked.summary().totals,
             lambda: select(site.catalogue, asked.name, query),
         )

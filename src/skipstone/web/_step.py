@@ -41,9 +41,7 @@ def step(site: Site, request: Request) -> Response:
 def charts(site: Site, request: Request) -> Response:
     """Return the part of the page that reads every record: it is fetched when the rest is there."""
     asked = site.step(request.query_params)
-    durations = site.kept(asked, "durations", lambda: asked.distribution("duration"))
-    sizes = site.kept(asked, "sizes", lambda: asked.distribution("size"))
-    growth = site.kept(asked, "growth", asked.growth)
+    durations, sizes, growth = site.kept(asked, "spread", asked.spread)
     slowest = site.kept(asked, "slowest", lambda: asked.records(_SLOWEST, limit=_MOST_SHOWN).records)
     return site.page(
         "_charts.html",

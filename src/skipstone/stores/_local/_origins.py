@@ -9,7 +9,7 @@ from ..._record import Origin
 from ._queries import ORIGIN, marks
 from ._recovery import damaged_index
 
-_NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # of a record whose origin cannot be read
+NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # of a record whose origin cannot be read
 
 
 class Origins(dict[int, Origin]):
@@ -23,7 +23,7 @@ class Origins(dict[int, Origin]):
     def __missing__(self, number: int) -> Origin:
         origin = self._read(number)
         if origin is None:
-            return _NO_ORIGIN
+            return NO_ORIGIN
         self[number] = origin
         return origin
 

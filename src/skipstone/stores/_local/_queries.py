@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import sqlite3
 
 FEW_KEYS = 4  # up to here, a look-up of each is faster than IN, which sorts its list first
 KEYS_PER_QUERY = 500
@@ -22,15 +25,13 @@ INSERT = (
     f"INSERT INTO records ({ROW}, file, size, call_id, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (key) DO NOTHING"
 )
-_INFO = """
-    SELECT records.sequence, records.key, function, version, call_id, encoding, code, size, created_at, duration,
-           run, host, process, details
-    FROM records JOIN origins ON origins.id = records.origin
-"""
+_INFO = "SELECT sequence, key, origin, call_id, size, created_at, duration, details FROM records"
 SCAN = f"""{_INFO}
-    WHERE records.sequence > ? AND (?2 IS NULL OR function = ?2) ORDER BY records.sequence LIMIT ?3
+    WHERE sequence > ?1 AND (?3 IS NULL OR origin IN (SELECT id FROM origins WHERE function = ?3))
+    ORDER BY sequence LIMIT ?2
 """
-SIZE = """
+SIZE = "SELECT coalesce(sum(size), 0) FROM records"
+DATABASE_BYTES = """
     SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size
 """
 IS_KNOWN = "SELECT 1 FROM origins WHERE function = ? LIMIT 1"
@@ -50,7 +51,28 @@ def by_keys(count: int) -> str:
 
 
 def infos(count: int) -> str:
-    return f"{_INFO} WHERE records.key IN ({', '.join('?' * count)})"
+    return f"{_INFO} WHERE key IN ({', '.join('?' * count)})"
+
+
+def sift(encodings: int) -> str:
+    begins = " OR ".join(
+        f"substr(encoding, 1, length(?{number})) = ?{number}" for number in range(5, 5 + encodings)
+    )
+    return f"""{_INFO}
+        WHERE sequence > ?1 AND (
+            created_at < ?3 OR origin IN (SELECT id FROM origins WHERE {begins}) OR instr(details, ?4)
+        ) ORDER BY sequence LIMIT ?2
+    """
+
+
+def insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> set[bytes]:
+    """Insert rows that begin with a key, several in a transaction of the caller's; return the keys that were not there."""
+    if len(rows) == 1:
+        return {row[0] for row in rows if connection.execute(INSERT, row).rowcount == 1}
+    (last,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM records").fetchone()
+    if connection.executemany(INSERT, rows).rowcount == len(rows):
+        return {row[0] for row in rows}
+    return {key for (key,) in connection.execute("SELECT key FROM records WHERE sequence > ?", (last,))}
 
 
 @lru_cache(maxsize=8)

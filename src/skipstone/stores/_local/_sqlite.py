@@ -15,21 +15,21 @@ from .._base import Ahead, BaseStore, Claim
 from .._leftovers import Leftovers
 from .._values import Values
 from ._connection import Connection, again_when_mended
+from ._listing import Listing
 from ._origins import Origins
 from ._queries import (
     BY_KEY,
+    DATABASE_BYTES,
     FEW_KEYS,
     IN_RANGE,
     INSERT,
-    IS_KNOWN,
     KEYS_PER_QUERY,
     ORIGIN,
     ROW,
-    SCAN,
     SIZE,
     by_keys,
     chunks,
-    infos,
+    insert,
     marks,
     present,
 )
@@ -40,7 +40,6 @@ VALUES = "values"
 
 _ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or another: benchmarks/thresholds.py
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
-_ROWS_PER_PAGE = 1000
 _ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
 
 _Row: TypeAlias = tuple[Key, bytes, int, float, bytes, float]
@@ -70,7 +69,7 @@ class SqliteStore(BaseStore):
 
     def _forget(self) -> None:
         """Forget what is known of the database: it may be another one now."""
-        self._ahead: ReadAhead[_Row] = ReadAhead(self._read_rows, lambda: self._one(SIZE)[0])
+        self._ahead: ReadAhead[_Row] = ReadAhead(self._read_rows, lambda: self._one(DATABASE_BYTES)[0])
         self._keys_ahead: ReadAhead[None] = ReadAhead(self._read_keys)
         self._fresh_until = 0.0
         self._data_version, self._epoch = -1, None
@@ -273,11 +272,9 @@ class SqliteStore(BaseStore):
                 connection = self._connection.in_place()
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
                 with self._change(connection, [row[0] for row in rows]) if replace else _transaction(connection):
-                    for row in rows:
-                        if connection.execute(INSERT, row).rowcount == 1:
-                            kept.add(row[0])
-                        elif replace:
-                            raise damaged_index(row[0])
+                    kept = insert(connection, rows)
+                    if replace and len(kept) < len(rows):
+                        raise damaged_index(rows[0][0])
         except BaseException:
             kept.clear()
             raise
@@ -339,29 +336,26 @@ class SqliteStore(BaseStore):
         for file in files:
             self._values.remove(file)
 
+    @property
+    def _listing(self) -> Listing:
+        return Listing(self._connection, lambda: self._origins)  # those of the database that there is then
+
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
         """See `Store`."""
-        sequence = -1
-        while True:
-            with self._connection as connection:
-                if function is not None and not connection.execute(IS_KNOWN, (function,)).fetchone():
-                    return  # without a look at every record
-                rows = connection.execute(SCAN, (sequence, function, _ROWS_PER_PAGE)).fetchall()
-            for _, *info in rows:
-                yield RecordInfo(*info)
-            if len(rows) < _ROWS_PER_PAGE:
-                return
-            sequence = rows[-1][0]
+        return self._listing.all(function)
+
+    def sift(self, *, saved_before: float, encodings: Sequence[str], details: bytes) -> Iterator[RecordInfo]:
+        """See `Sifts`."""
+        return self._listing.sifted(saved_before, encodings, details)
+
+    def size_bytes(self) -> int:
+        """See `Sifts`."""
+        return int(self._one(SIZE)[0])
 
     @again_when_mended
     def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
         """See `Store`."""
-        found: dict[Key, RecordInfo] = {}
-        for some in chunks(keys):
-            with self._connection as connection:
-                rows = connection.execute(infos(len(some)), some).fetchall()
-            found.update((key, RecordInfo(key, *info)) for _, key, *info in rows)
-        return found
+        return self._listing.of(keys)
 
     def remove_leftovers(self, *, older_than_seconds: float, dry_run: bool) -> Leftovers:
         """See `HasLeftovers`."""

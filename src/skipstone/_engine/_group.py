@@ -1,0 +1,244 @@
+"""Calls of one function that are claimed, looked up and saved together, yet each with a record and a failure of its own.
+
+Saving many together takes a fraction of the time that one by one takes. What is to be saved waits for that, and so do those
+who want a call that is claimed and has not begun. So a group ends early where a call of it is slow, or has to wait itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from .._record import Key, Record, parts_of, size_of
+from ..stores import Claim
+from ._call import Attempt, Call
+from ._hits import MISS
+from ._outcomes import Outcome, Raised, Returned
+
+_MOMENT_SECONDS = 0.01  # a group that is watched at two looks, which are so far apart, has taken too long
+_IDLE_LOOKS = 100  # a map has a group after the other: the watcher is not to be started for each
+_LARGE_BYTES = 64 << 10  # so large a result gains nothing from being saved together with others
+_MOST_BYTES = 1 << 20
+
+
+class _Finished(NamedTuple):
+    attempt: Attempt
+    value: object
+    record: Record
+
+
+class Group:
+    """The claims of some calls, and those of their results that are not saved yet."""
+
+    def __init__(self, engine: Any, *, replace: bool = False) -> None:
+        """Begin with no call.
+
+        Args:
+            engine: Keeps the results.
+            replace: Calls run even if there are stored results, and replace those.
+        """
+        self.outcomes: dict[Key, Outcome] = {}
+        """Of the calls that are over; of those that returned, when they are saved."""
+        self.busy: list[Call] = []
+        """Those that somebody else computes."""
+        self._engine = engine
+        self._replace = replace
+        self._claims: dict[Key, Claim] = {}
+        self._running: Key | None = None
+        self._finished: list[_Finished] = []
+        self._size_bytes = 0
+        self._written: list[tuple[_Finished, bool]] = []
+        self.is_dissolved = False
+        # Reentrant: where a generator is dropped while it is held, that may lead here.
+        self._lock = threading.RLock()
+
+    def claim(self, calls: Iterable[Call]) -> list[Attempt]:
+        """Claim calls, each of another key; return those that are to be run, but for what others compute or have stored."""
+        claimed: list[Call] = []
+        for call in calls:
+            held = self._engine.claim(call)
+            if held is None:
+                self.busy.append(call)
+            else:
+                held.__enter__()
+                self._claims[call.key] = held
+                claimed.append(call)
+        missing: list[Attempt] = []
+        for record, attempt in self._engine.look_again(*claimed):
+            call = attempt.call
+            try:
+                is_new = record is None or self._replace
+                value = MISS if is_new else self._engine.hit(record, call.function, call.id)
+            except Exception as error:  # noqa: BLE001 - it was made by another function of this name
+                self._failed(call, error)
+                continue
+            if value is MISS:
+                missing.append(attempt)
+            else:
+                self.outcomes[call.key] = Returned(value)
+        return missing
+
+    def begin(self, attempt: Attempt) -> bool:
+        """Tell whether a call may begin: its claim is held as long as the group is not dissolved."""
+        with self._lock:
+            if not self.is_dissolved:
+                self._running = attempt.call.key
+                attempt.before_waiting = self.dissolve
+            return not self.is_dissolved
+
+    def finish(self, attempt: Attempt, value: object) -> None:
+        """A call returned: its result is to be saved."""
+        call = attempt.call
+        try:
+            self._engine.ran(attempt, value)
+            record = self._engine.record_of(attempt, value)
+        except Exception as error:  # noqa: BLE001 - with on_save_error="raise"
+            self._failed(call, error)
+            return
+        if record is None:
+            self.outcomes[call.key] = Returned(value)
+            return
+        size_bytes = size_of(parts_of(record.payload))
+        if type(record.payload) is not bytes and size_bytes < _LARGE_BYTES:
+            # Its parts may be what the function returned, which whoever has it may change before it is saved.
+            record = record._replace(payload=b"".join(parts_of(record.payload)))
+        with self._lock:
+            self._finished.append(_Finished(attempt, value, record))
+            self._size_bytes += size_bytes
+        if size_bytes >= _LARGE_BYTES or self._size_bytes >= _MOST_BYTES:
+            self.save()
+
+    def fail(self, attempt: Attempt, error: Exception) -> None:
+        """A call raised."""
+        self._engine.failed(attempt, error)
+        self._failed(attempt.call, error)
+
+    def _failed(self, call: Call, error: Exception) -> None:
+        self.outcomes[call.key] = Raised(self._engine.failure(call, error), error)
+
+    def save(self) -> None:
+        """Save what has finished, and give its claims back."""
+        with self._lock:
+            waiting = [each.attempt.call for each in (*self._finished, *[each for each, _ in self._written])]
+        if not waiting:
+            return
+        with self._engine.traced("save", waiting[0], len(waiting)):
+            with self._lock:
+                self._write()
+                written, self._written = self._written, []
+            for each, is_stored in written:
+                if is_stored:
+                    self.outcomes[each.record.key] = Returned(each.value)
+                else:
+                    self._keep(each)
+        self._give_back([call.key for call in waiting])
+
+    def _keep(self, finished: _Finished) -> None:
+        call = finished.attempt.call
+        try:
+            value = self._engine.keep(*finished, replace=self._replace)
+        except Exception as error:  # noqa: BLE001 - with on_save_error="raise"
+            self._failed(call, error)
+        else:
+            self.outcomes[call.key] = Returned(value)
+
+    def end(self) -> None:
+        """Save what has finished, and give all claims back."""
+        try:
+            self.save()
+        finally:
+            self._give_back(list(self._claims))
+
+    def dissolve(self) -> None:
+        """Save what has finished, and keep no claim but that of the call that runs; others do not begin any more.
+
+        May be called by any thread, at any time.
+        """
+        with self._lock:
+            if not self.is_dissolved:
+                self.is_dissolved = True
+                self._write()
+                self._give_back([key for key in self._claims if key != self._running])
+
+    def _write(self) -> None:
+        """Write what has finished to the store; what comes of it is for those to tell who run the group."""
+        finished, self._finished, self._size_bytes = self._finished, [], 0
+        stored: set[Key] = set()
+        try:
+            if finished and not self._replace:  # then each is tried by itself
+                stored = self._engine.keep_new(finished)
+        finally:
+            self._written += [(each, each.record.key in stored) for each in finished]
+
+    def _give_back(self, keys: list[Key]) -> None:
+        with self._lock:
+            for key in keys:
+                claim = self._claims.pop(key, None)
+                if claim is not None:
+                    claim.__exit__(None, None, None)
+
+    def after_fork(self) -> None:
+        """Leave claims and results to the process that has them."""
+        self._lock = threading.RLock()  # a thread that is not here may hold the other
+        self.outcomes |= {each.attempt.call.key: Returned(each.value) for each in self._finished}
+        self._finished, self._written, self._claims = [], [], {}
+        self.is_dissolved = True
+
+
+# ---- groups that take too long ----
+
+_watched: set[Group] = set()
+_watching = threading.Lock()
+_watcher: threading.Thread | None = None
+
+
+@contextmanager
+def watched(group: Group) -> Generator[None]:
+    """Dissolve a group whose calls take longer than a moment or two."""
+    global _watcher  # noqa: PLW0603 - one for all groups
+    with _watching:
+        _watched.add(group)
+        if _watcher is None or not _watcher.is_alive():
+            try:
+                _watcher = threading.Thread(target=_watch, name="skipstone-groups", daemon=True)
+                _watcher.start()
+            except RuntimeError:  # the interpreter is about to exit, or has no such threads
+                group.dissolve()
+    try:
+        yield
+    finally:
+        with _watching:
+            _watched.discard(group)
+
+
+def _watch() -> None:
+    global _watcher  # noqa: PLW0603
+    seen: set[Group] = set()
+    idle_looks = 0
+    while True:
+        time.sleep(_MOMENT_SECONDS)
+        with _watching:
+            now = {group for group in _watched if not group.is_dissolved}
+            idle_looks = 0 if now else idle_looks + 1
+            if idle_looks == _IDLE_LOOKS:
+                _watcher = None
+                return
+        for group in now & seen:
+            group.dissolve()
+        seen = now
+
+
+def _after_fork() -> None:
+    """Begin anew in a child, which may have been made by a call of a group."""
+    global _watcher, _watching
+    _watcher, _watching = None, threading.Lock()
+    for group in _watched:
+        group.after_fork()
+    _watched.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
