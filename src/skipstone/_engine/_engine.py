@@ -236,7 +236,7 @@ class Engine:
 
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
         """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""
-        self.runs.tick()
+        self.runs.call_begins()
         keys = [(call.key, failure_key(call.key)) for call in calls]
         try:
             there = self._store.present([key for both in keys for key in both])
