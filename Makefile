@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLUSTERS := $(VENV)/.clusters
+DOCS := $(VENV)/.docs
 AZURITE := build/azurite/node_modules/azurite
 
 help:  ## this list
@@ -11,10 +12,8 @@ help:  ## this list
 run: $(READY)  ## the example: killed part-way, resumed, run again
 	$(BIN)/python examples/retrieval/kill_and_resume.py
 
-examples: $(READY)  ## the other examples, killed and run again
-	$(BIN)/python examples/llm/kill_and_resume.py
-	$(BIN)/python examples/crawl/kill_and_resume.py
-	cd "$$(mktemp -d)" && "$(CURDIR)/$(BIN)/python" "$(CURDIR)/examples/sweep/sweep.py"
+examples: $(CLUSTERS)  ## the other examples, killed and run again
+	$(BIN)/python examples/kill_and_resume.py
 
 test: $(READY)  ## all but the slow tests, under 5 minutes
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
@@ -37,6 +36,9 @@ lint: $(READY)  ## format, rules, types, direction of imports, length of modules
 	@long=$$(find src -name '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400'); \
 	if [ -n "$$long" ]; then echo "modules over 400 lines:"; echo "$$long"; exit 1; fi
 
+docs: $(DOCS)  ## the documentation as pages for a browser, into build/docs/
+	$(BIN)/python tools/build_pages.py
+
 bench: $(READY)  ## side by side with peers, into docs/benchmarks/: about half an hour
 	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/run.py
@@ -45,7 +47,7 @@ clear_checkpoints: $(READY)  ## delete the checkpoint data in artifacts/, and no
 	$(BIN)/python -m skipstone clear_checkpoints artifacts
 
 clean:  ## delete what this Makefile made, but no checkpoints
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .cache
 
 $(AZURITE):
 	npm install --prefix build/azurite --no-save --no-package-lock --no-audit --no-fund --loglevel=error azurite@3.37.0
@@ -60,4 +62,8 @@ $(CLUSTERS): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group clusters
 	@touch $@
 
-.PHONY: help run examples test test_slow azurite torture lint bench clear_checkpoints clean
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	@touch $@
+
+.PHONY: help run examples test test_slow azurite torture lint docs bench clear_checkpoints clean

@@ -123,6 +123,16 @@ def test_failures_are_listed_with_their_attempts():
     assert "in work\n    raise errors[x]\n" in told["a"]
 
 
+def test_the_traceback_that_is_kept_begins_in_the_users_code(memory):
+    """Nobody has to read through lines of skipstone's own to find theirs."""
+    errors[1] = ValueError("bad page")
+    with pytest.raises(ValueError):
+        work(1)
+    (failure,) = memory.failures()
+    first = failure.traceback.splitlines()[1]
+    assert first.startswith(f'  File "{__file__}"') and first.endswith("in work")
+
+
 def test_a_success_removes_the_failure():
     """A failure is gone when the call succeeds; other failures stay; attempts then begin anew."""
     errors.update(a=ValueError("first"), b=ValueError("first"))

@@ -19,7 +19,6 @@ from skipstone import (
     Failure,
     IdExpressionError,
     MapSummary,
-    NullCheckpoint,
     cache_with_checkpoint,
     get_checkpoint,
     open_checkpoint,
@@ -256,18 +255,6 @@ def test_the_users_own_executor(checkpoint):
     assert runs.count(5) == 0
 
 
-@EXECUTORS
-def test_switched_off(executor):
-    """With NullCheckpoint, everything runs, also in other processes, and results come back."""
-    off = NullCheckpoint()
-    for _ in range(2):
-        assert list(off.map(square, range(5), executor=executor, workers=1)) == [0, 1, 4, 9, 16]
-    assert off.stats().misses == 10
-    assert off.plan(square, range(5))[:3] == (0, 5, 0)
-    two, failure = off.map(choosy, [2, -1], executor=executor, workers=1, on_error="return")
-    assert (two, failure.error, failure.attempts) == (2, "ValueError: -1 is negative", 1)
-
-
 def test_the_context_travels_to_threads():
     """Decorated functions inside of a call use the checkpoint that is current where map was called."""
     with use_checkpoint(Checkpoint(MemoryStore())) as checkpoint:
@@ -324,8 +311,12 @@ def test_a_plan_tells_what_it_would_take(checkpoint):
     ("settings", "error", "message"),
     [
         ({"executor": "thraeds"}, ValueError, "executor is 'thraeds', expected"),
-        ({"workers": 0}, ValueError, "workers is 0, expected at least 1"),
-        ({"window": 0}, ValueError, "window is 0, expected at least 1"),
+        ({"workers": 0}, ValueError, "workers is 0, expected a whole number, at least 1"),
+        ({"window": 0}, ValueError, "window is 0, expected a whole number, at least 1"),
+        ({"workers": "two"}, ValueError, "workers is 'two', expected a whole number, at least 1"),
+        ({"skip_failed_after": 1.5}, ValueError, "skip_failed_after is 1.5, expected a whole number"),
+        ({"batch_size": "all"}, ValueError, "batch_size is 'all', expected a whole number"),
+        ({"retry": 3}, TypeError, "retry is 3, expected a policy, such as tenacity.Retrying"),
         ({"on_error": "ignore"}, ValueError, "on_error is 'ignore', expected"),
         ({"id": "y"}, IdExpressionError, "there is no parameter 'y'"),
     ],

@@ -3,6 +3,7 @@
 import nbclient
 import nbformat
 import pytest
+from tests import pages
 
 MAP = """
 from skipstone import open_checkpoint
@@ -160,3 +161,12 @@ def test_a_function_that_is_defined_again(run):
         "[2, 2] 0 []\n",
         "[3, 3] 1 []\n",
     ]
+
+
+def test_the_guide(run):
+    """Each piece of code of the guide on notebooks is a cell that runs."""
+    cells = [block.text for block in pages.blocks("docs/how-to/use-in-a-notebook.md") if block.kind == "python"]
+    notebook = run(
+        *cells, "print({record.function for record in checkpoint.records()}, checkpoint.stats().misses)"
+    )
+    assert notebook.cells[-1].outputs[-1]["text"] == "{'notebook.embed'} 40\n"

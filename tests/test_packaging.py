@@ -1,5 +1,6 @@
 """What is built can be installed alone, and works."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -34,12 +35,16 @@ def run(*command, cwd):
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_wheel_works_in_an_empty_environment(tmp_path):
-    """The wheel has py.typed, installs with its dependencies alone, and passes a smoke test."""
+    """The wheel has py.typed and a page whose links lead somewhere, installs with its dependencies alone, and passes a smoke test."""
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT, cwd=tmp_path)
     (wheel,) = tmp_path.glob("skipstone-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {"skipstone/py.typed", "skipstone/_report/style.css"} <= set(names)
     assert not [name for name in names if name.startswith(("tests", "docs", "examples"))]
+    (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
+    page = zipfile.ZipFile(wheel).read(metadata).decode().partition("\n\n")[2]
+    assert page.startswith("# skipstone")
+    assert {link.partition(":")[0] for link in re.findall(r"\]\(([^)]+)\)", page)} <= {"https"}
     run(sys.executable, "-m", "venv", tmp_path / "empty", cwd=tmp_path)
     python = tmp_path / "empty/bin/python"
     run(python, "-m", "pip", "install", wheel, cwd=tmp_path)

@@ -1,9 +1,11 @@
 """Where records live is chosen by the config's `store`; what is secret in it is shown to nobody."""
 
 import pickle
+import re
 import sys
 
 import pytest
+from tests import pages
 
 from skipstone import (
     Checkpoint,
@@ -22,6 +24,7 @@ from skipstone.stores import MemoryStore, SqliteStore
 from skipstone.stores._tiers import TieredStore
 from skipstone.testing import StoreConformance
 
+PAGE = "docs/how-to/add-a-store.md"
 SECRET = "postgresql://me:s3cret@host/db"
 
 
@@ -182,3 +185,48 @@ def test_a_tier_that_is_away_is_told_once_and_the_other_stands_in(away):
         assert checkpoint.stats().misses == 2
         stores[away].is_away = False
         assert checkpoint.load_or_run(str, 1, 5) == "1"
+
+
+PIPELINE = """
+    from skipstone import cache_with_checkpoint, init_checkpoint
+
+    @cache_with_checkpoint(id="x")
+    def square(x):
+        return x * x
+
+    if __name__ == "__main__":
+        checkpoint = init_checkpoint("step", {"store": "mine.SharedFolder://records", "trust_store": True})
+        print(list(checkpoint.map(square, range(5), executor="processes", workers=2)))
+        print(checkpoint.stats().misses, checkpoint)
+"""
+
+
+def test_a_store_of_ones_own_is_named_in_a_config(script):
+    """The one of the documentation, by its module and class: here, in worker processes, and from the command line."""
+    for block in pages.blocks(PAGE):
+        if block.title in ("folder_store.py", "mine.py"):
+            script.write(block.title, block.text)
+    script.write("pipeline.py", PIPELINE)
+    for misses in (5, 0):
+        shown = script("pipeline.py").stdout
+        assert shown.startswith(
+            f"[0, 1, 4, 9, 16]\n{misses} <SharedCheckpoint 'step' in mine.SharedFolder://records: "
+        )
+    listed = script("-m", "skipstone", "stats", "--store", "mine.SharedFolder://records", "--json").stdout
+    assert re.findall(r'"misses": (\d)', listed) == ["5", "0"]
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("no_such.Store://x", "there is no module 'no_such'"),
+        ("skipstone.no_such.Store://x", "there is no module 'skipstone.no_such'"),
+        ("skipstone.stores.Store2://:s3cret@x", "skipstone.stores has no 'Store2'"),
+    ],
+)
+def test_a_store_of_ones_own_that_is_not_there_is_told(store, told):
+    """What cannot be imported is an error that names it, and no secret."""
+    with pytest.raises(ConfigError) as caught:
+        open_checkpoint("step", {"store": store})
+    assert told in str(caught.value)
+    assert "s3cret" not in str(caught.value)

@@ -6,6 +6,7 @@ import enum
 import typing
 import zoneinfo
 
+import numpy as np
 import pytest
 
 from skipstone import (
@@ -19,7 +20,9 @@ from skipstone import (
     open_checkpoint,
     use_checkpoint,
 )
+from skipstone._encoding._serializers import SERIALIZERS, PickleSerializer, serializer_named
 from skipstone.stores import MemoryStore
+from skipstone.testing import SerializerConformance
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 NOON = dt.datetime(2024, 5, 6, 12)  # noqa: DTZ001 - without a time zone, on purpose
@@ -69,6 +72,61 @@ def using(serializer, **settings):
 
 def same(one, other):
     return type(one) is type(other) and repr(one) == repr(other)
+
+
+class BuiltIn(SerializerConformance):
+    @pytest.fixture(autouse=True, params=SERIALIZERS)
+    def chosen(self, request):
+        self.name = request.param
+
+    def make_serializer(self):
+        return type(serializer_named(self.name))()
+
+
+class TestPlain(BuiltIn):
+    """Plain data, in every serializer."""
+
+
+class TestTyped(BuiltIn):
+    """Data of the type that the function is annotated with."""
+
+    result_type = list[Document]
+    results = ([], [Document("a", [1, 2], NOON), Document("b", [])])
+
+
+class TestArrays(SerializerConformance):
+    """Arrays, which travel outside of the pickle."""
+
+    results = (np.arange(100_000), [np.zeros((3, 4)), "text", np.ones(70_000, dtype="float32")])
+
+    def make_serializer(self):
+        return PickleSerializer()
+
+    def is_same(self, result, loaded):
+        arrays = result if isinstance(result, list) else [result]
+        others = loaded if isinstance(result, list) else [loaded]
+        return all(map(np.array_equal, arrays, others)) and len(arrays) == len(others)
+
+
+class TestOfSomebodyElse(SerializerConformance):
+    """One of somebody else."""
+
+    results = (b"", b"stone", bytes(range(256)))
+
+    def make_serializer(self):
+        return Bytes()
+
+
+class Bytes:
+    name = "bytes"
+
+    def dumps(self, value, result_type):
+        if not isinstance(value, bytes):
+            raise TypeError(f"it is a {type(value).__name__}, and no bytes")
+        return [value[:1], value[1:]]
+
+    def loads(self, payload, result_type):
+        return bytes(payload)
 
 
 PLAIN = [None, True, 0, -1, 2**63 - 1, 1.5, -0.0, "", "é\0😀", [], [1, [2.0, "a", None]], {}, {"a": {"b": [1]}}]

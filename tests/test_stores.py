@@ -1,14 +1,12 @@
 """What every store keeps to: the local one, the one in memory, and the one that the documentation shows."""
 
-import re
-from pathlib import Path
-
 import pytest
+from tests import pages
 
 from skipstone.stores import MemoryStore, SqliteStore
 from skipstone.testing import OneProcessStoreConformance, StoreConformance
 
-PAGE = Path(__file__).parent.parent / "docs/stores.md"
+PAGE = "docs/how-to/add-a-store.md"
 
 
 class TestSqliteStore(StoreConformance):
@@ -63,9 +61,9 @@ class TestMemoryStore(OneProcessStoreConformance):
 class TestDocumentedStore(OneProcessStoreConformance):
     @pytest.fixture(autouse=True)
     def place(self, tmp_path):
-        source = re.search(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[1]
+        (source,) = [block.text for block in pages.blocks(PAGE) if block.title == "folder_store.py"]
         names = {}
-        exec(source.partition("@cache_with_checkpoint")[0], names)
+        exec(source, names)
         self.kind = names["FolderStore"]
         self.folder = tmp_path
 

@@ -24,7 +24,7 @@ A stored result carries a fingerprint of the code that made it. When the code of
 changed, the next call says so, runs again, or says nothing: as `on_code_change` wants it. [The right
 result](right-results.md) tells more.
 
-Each row is an edit to [one small project](../tests/edits/edits.py): one process ran it before the edit, another one after.
+Each row is an edit to one small project (`tests/edits/edits.py`): one process ran it before the edit, another one after.
 *must* says whether the edit can change what the function returns; the other columns, whether the library noticed: skipstone
 by a warning, the others by running the call again. A wrong answer is in **bold**: a missed change gives a result that is not
 right, and a change that is none costs the work of all calls. The table is made by `tools/code_changes.py` with {versions}; the

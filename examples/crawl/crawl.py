@@ -1,8 +1,8 @@
 """A web crawl that goes on where it was stopped, and asks for no page twice.
 
-    pip install skipstone httpx
-    python site_of_modules.py &
-    python crawl.py http://127.0.0.1:8001/argparse
+    pip install "skipstone[examples]"
+    python stand_in.py &                # in place of somebody's site
+    python crawl/crawl.py
 
 Start it on the next day with `--day`: pages are fetched again, and what was read of those that have not changed is kept.
 """
@@ -37,9 +37,11 @@ class Reader(HTMLParser):
 
 # A page may be another one tomorrow: the day is part of the id.
 @cache_with_checkpoint(id="(url, day)")
-async def fetch(client: httpx.AsyncClient, day: str, url: str) -> str:
-    """Return the source of a page."""
+async def fetch(client: httpx.AsyncClient, day: str, url: str) -> str | None:
+    """Return the source of a page, or None where there is none."""
     response = await client.get(url)
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return None
     response.raise_for_status()
     return response.text
 
@@ -55,30 +57,32 @@ def read(digest: str, source: str) -> tuple[int, list[str]]:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description="Crawl a web site.")
-    parser.add_argument("url")
+    parser.add_argument("url", nargs="?", default="http://127.0.0.1:8000/argparse")
     parser.add_argument("--day", default=dt.datetime.now(tz=dt.UTC).date().isoformat())
     options = parser.parse_args()
 
     checkpoint = init_checkpoint("crawl", {"artifacts_dir": "artifacts", "index_name": "site"})
-    seen, level, words, missing = {options.url}, [options.url], 0, 0
+    seen, level, words, dead, failed = {options.url}, [options.url], 0, 0, 0
     async with httpx.AsyncClient(timeout=30) as client:
         while level:
             found: list[str] = []
             get = functools.partial(fetch, client, options.day)
-            # A page that is not there is a Failure; after one attempt it is left alone.
-            pages = checkpoint.map_async(get, level, concurrency=10, on_error="return", skip_failed_after=1)
+            pages = checkpoint.map_async(get, level, concurrency=10, on_error="return")
             urls = iter(level)
             async for page in pages:
                 url = next(urls)
-                if isinstance(page, Failure):
-                    missing += 1
-                    continue
-                count, links = read(hashlib.sha256(page.encode()).hexdigest(), page)
-                words += count
-                found += [urljoin(url, link) for link in links]
+                if page is None:
+                    dead += 1
+                elif isinstance(page, Failure):  # it is asked for again in the next run
+                    failed += 1
+                    print(f"{url}: {page.error}")
+                else:
+                    count, links = read(hashlib.sha256(page.encode()).hexdigest(), page)
+                    words += count
+                    found += [urljoin(url, link) for link in links]
             level = sorted(set(found) - seen)
             seen.update(level)
-    print(f"{len(seen) - missing} pages with {words:,} words, and {missing} dead links")
+    print(f"{len(seen) - dead - failed} pages with {words:,} words, {dead} dead links, {failed} failures")
     print(checkpoint.stats())
 
 

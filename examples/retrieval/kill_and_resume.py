@@ -1,6 +1,6 @@
 """Kill the pipeline part-way with SIGKILL, run it again to its end, and run it a third time.
 
-    python kill_and_resume.py
+    python retrieval/kill_and_resume.py
 
 Fails if anything that was finished is lost, or if the third run, which has nothing left to do, runs any
 call or takes more than 1/20 of the time of an uninterrupted first run.

@@ -1,7 +1,7 @@
 """A small search engine over the documentation inside Python itself, in which no work is done twice.
 
-    pip install skipstone yake scikit-learn tqdm
-    python pipeline.py
+    pip install "skipstone[examples]"
+    python retrieval/pipeline.py
 
 Stop it whenever you like (Ctrl-C, kill -9) and start it again: it goes on where it was. Start it once more
 when it has finished: every call is skipped, and the answers come at once.

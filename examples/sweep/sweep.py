@@ -1,9 +1,9 @@
 """A parameter sweep of a simulation, in processes: an epidemic among people who meet at random.
 
-pip install skipstone numpy
-python sweep.py                    # stop it whenever you like, and start it again
-python sweep.py --rates 8          # a finer grid: only its new points are run
-python sweep.py --seeds 20         # more repetitions: only the new ones are run
+pip install "skipstone[examples]"
+python sweep/sweep.py               # stop it whenever you like, and start it again
+python sweep/sweep.py --rates 8     # more values of each parameter: only the new points are run
+python sweep/sweep.py --seeds 20    # more repetitions: only the new ones are run
 """
 
 import argparse
@@ -15,21 +15,25 @@ import numpy as np
 
 from skipstone import cache_with_checkpoint, init_checkpoint
 
-PEOPLE = 20_000
+PEOPLE = 500_000
 
 
 # No id: the content of all arguments identifies a call.
 @cache_with_checkpoint
 def simulate(meetings_per_day: float, days_ill: float, seed: int, *, people: int = PEOPLE) -> dict[str, float]:
-    """Return how many fell ill in all, how many at the worst moment, and how many days it took."""
+    """Return the shares of people who fell ill in all, and at the worst moment, and how many days it took."""
     random = np.random.default_rng(seed)
-    healthy, ill, worst, day = people - 10, 10, 10, 0
-    while ill:
-        infected = random.binomial(healthy, 1 - (1 - 1 / people) ** (meetings_per_day * ill))
-        recovered = random.binomial(np.ones(ill, dtype=int), 1 / days_ill).sum()
-        healthy, ill = healthy - infected, ill + infected - recovered
-        worst, day = max(worst, ill), day + 1
-    return {"ill": 1 - healthy / people, "worst": worst / people, "days": day}
+    healthy = np.ones(people, dtype=bool)
+    ill = np.arange(10)
+    healthy[ill] = False
+    worst = days = 0
+    while len(ill):
+        met = random.integers(people, size=random.poisson(meetings_per_day * len(ill)))
+        infected = np.unique(met[healthy[met]])
+        healthy[infected] = False
+        ill = np.concatenate([ill[random.random(len(ill)) >= 1 / days_ill], infected])
+        worst, days = max(worst, len(ill)), days + 1
+    return {"ill": 1 - float(healthy.mean()), "worst": worst / people, "days": days}
 
 
 def main() -> None:

@@ -35,6 +35,10 @@ class Checkpoint(Holdings):
     May be used from any number of threads and tasks, pickled, and used after `fork`.
     """
 
+    name: str
+    """Of the step."""
+    config: CheckpointConfig
+    """The settings as they were read: from `config`, the environment and the project's file."""
     place: str
     """Where the records are, for people: a folder, or a URL without its password."""
 
@@ -82,7 +86,7 @@ class Checkpoint(Holdings):
 
         Args:
             method: A function, method, class or `functools.partial`; decorated or not.
-            id: What identifies this call among those of `method`; see "ids" in the documentation.
+            id: What identifies this call among those of `method`: any value of plain data, or that has a canonical form.
             *args: For `method`.
             **kwargs: For `method`.
 
@@ -105,7 +109,21 @@ class Checkpoint(Holdings):
     async def load_or_run_async(
         self, method: Callable[P, Awaitable[R]], id: object, /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Return the stored result of a call of a coroutine function, or run it; see `load_or_run`."""
+        """Return the stored result of a call of a coroutine function, or run it; see `load_or_run`.
+
+        Args:
+            method: A coroutine function, or a method or `functools.partial` of one; decorated or not.
+            id: See `load_or_run`.
+            *args: For `method`.
+            **kwargs: For `method`.
+
+        Returns:
+            What awaiting `method(...)` gives: on a hit, a fresh copy.
+
+        Raises:
+            Exception: See `load_or_run`.
+            TypeError: `method` is no coroutine function.
+        """
         function, call = known(method)
         check_takes_id(function)
         if function.is_generator:
@@ -169,7 +187,7 @@ class Checkpoint(Holdings):
             workers: How many calls run at a time; by default as many as suit the executor.
             executor: "threads"; "processes", "ray", "dask" or "slurm": `method` and its arguments must be picklable,
                 and each worker saves its results itself; any `concurrent.futures.Executor`, which stays open; an
-                executor of submitit; or `ray.remote(...)` with what a worker needs. See docs/clusters.md.
+                executor of submitit; or `ray.remote(...)` with what a worker needs.
             ordered: Results come in the order of the input, or else as they become ready.
             on_error: "raise": begin no further calls, let those in flight finish, and raise the first error, with
                 a note of the id. "return": a `Failure` stands in the result's place.
@@ -271,7 +289,19 @@ class Checkpoint(Holdings):
         *iterables: Iterable[Any],
         id: str | Callable[..., object] | None = None,
     ) -> Plan:
-        """Tell what `map` would do with these arguments, without running anything. The input is read to its end."""
+        """Tell what `map` would do with these arguments, without running anything. The input is read to its end.
+
+        Args:
+            method: See `map`; coroutine functions as well.
+            *iterables: See `map`.
+            id: See `map`.
+
+        Returns:
+            How many calls are done and how many are missing; what these would take, as those that are stored took.
+
+        Raises:
+            IdExpressionError: The id does not fit the function.
+        """
         return plan_of(self._engine, known(method)[0], source_of(method, iterables, id))
 
     @staticmethod

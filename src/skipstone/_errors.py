@@ -28,6 +28,7 @@ SkipstoneWarning(UserWarning)
 │   ├── RoundTripWarning               a result does not come back as it was
 │   └── AuditWarning                   a call was run again, and its result differs
 ├── UnsafeStoreWarning                 pickles of a shared store are loaded, and nobody vouches for them
+├── NoteWarning                        numbers were noted where no call is under way
 ├── NetworkFileSystemWarning           a local store is on a network file system
 └── StoreUnavailableWarning            the store does not answer; the run goes on without it
 
@@ -38,6 +39,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 
 class SkipstoneError(Exception):
@@ -45,58 +47,105 @@ class SkipstoneError(Exception):
 
 
 class CheckpointNotInitializedError(SkipstoneError):
-    """No checkpoint is current: `init_checkpoint` was not called."""
+    """No checkpoint is current: `init_checkpoint` was not called.
+
+    Call it once, before the first call of a decorated function; in a worker process of your own, there as well, or use
+    `checkpoint.wrap`. In tests, `use_checkpoint(Checkpoint(MemoryStore()))` or `NullCheckpoint()` will do.
+    """
 
 
 class ConfigError(SkipstoneError, ValueError):
-    """A setting has the wrong type or value."""
+    """A setting has the wrong type or value.
+
+    The message names the setting, where it was said (the config, an environment variable, a file), its value, and what was
+    expected.
+    """
 
 
 class IdExpressionError(SkipstoneError, ValueError):
-    """An id expression has a syntax error or names something that is no parameter."""
+    """An id expression has a syntax error or names something that is no parameter.
+
+    Raised when the function is decorated, or when a map begins. The message shows the expression and the parameters that
+    there are: name one of them, or give a callable of the same parameters.
+    """
 
 
 class UnstableIdError(SkipstoneError, TypeError):
-    """A value has no form that is the same in every process, so it cannot identify a call."""
+    """A value has no form that is the same in every process, so it cannot identify a call.
+
+    Let the id mention what identifies the value (`id="model.name"`), or say it for its class: a method
+    `__skipstone_id__`, or `register_id`. A function that was made by another one needs `name=`.
+    """
 
 
 class ReentrantCallError(SkipstoneError, RuntimeError):
-    """A call asked, from within itself, for its own result."""
+    """A call asked, from within itself, for its own result.
+
+    It would wait for itself for ever. Mostly an id is too coarse: a recursive function whose id does not mention what
+    differs from level to level.
+    """
 
 
 class ClaimTimeoutError(SkipstoneError, TimeoutError):
-    """Another thread, process or machine computed the key for longer than `wait_timeout`."""
+    """Another thread, process or machine computed the key for longer than `wait_timeout`.
+
+    Try again later, or wait longer. If its holder is dead, others take over by themselves.
+    """
 
 
 class BatchLengthError(SkipstoneError, ValueError):
-    """A function of many items returned more or fewer results than it got items; none of them was kept."""
+    """A function of many items returned more or fewer results than it got items; none of them was kept.
+
+    Return one result for each item, in their order: also for those that have none.
+    """
 
 
 class SaveError(SkipstoneError):
-    """A result could not be kept. Raised only with `on_save_error="raise"`."""
+    """A result could not be kept. Raised only with `on_save_error="raise"`.
+
+    Use `error.result`. The message says what failed: a part that cannot be serialized, or the store, whose error is the
+    `__cause__`.
+    """
 
     result: object = None
     """What the function returned: it need not be computed again."""
 
 
 class StoreError(SkipstoneError):
-    """A store failed. The client's own error is the `__cause__`."""
+    """A store failed. The client's own error is the `__cause__`.
+
+    Raised where a store is asked for more than a call's result: listing, clearing, exporting. A call itself never fails
+    because of its store.
+    """
 
 
 class StoreUnavailableError(StoreError, ConnectionError):
-    """A store did not do what was asked, now: disk full, locked, gone, no permission."""
+    """A store did not do what was asked, now: disk full, locked, gone, no permission.
+
+    The message and the `__cause__` say why. Mend that, and do it again: the store works again by itself.
+    """
 
 
 class StoreFormatError(StoreError):
-    """A store was written by a newer version of skipstone."""
+    """A store was written by a newer version of skipstone.
+
+    Install the version that the message names, or a newer one. Nothing was changed.
+    """
 
 
 class UnsafeStoreError(StoreError, PermissionError):
-    """Others can write to a store, so they could plant a pickle that runs code."""
+    """Others can write to a store, so they could plant a pickle that runs code.
+
+    If you made the folder, run the command that the message shows; if you trust those who did, set `trust_store=True`. Nothing
+    of it was loaded.
+    """
 
 
 class MissingExtraError(SkipstoneError, ImportError):
-    """An optional dependency is needed and not installed."""
+    """An optional dependency is needed and not installed.
+
+    The message says what to install: `pip install "skipstone[...]"`.
+    """
 
 
 class SkipstoneWarning(UserWarning):
@@ -104,63 +153,121 @@ class SkipstoneWarning(UserWarning):
 
 
 class SaveWarning(SkipstoneWarning):
-    """A result was returned but could not be kept."""
+    """A result was returned but could not be kept.
+
+    Given once for each function and cause. The message names the part of the result that cannot be serialized, or the
+    trouble of the store. Return plain data, choose another serializer, or free the disk; `on_save_error="raise"` makes it an
+    error.
+    """
 
 
 class LoadWarning(SkipstoneWarning):
-    """A stored result could not be used, so the call runs again."""
+    """A stored result could not be used, so the call runs again.
+
+    The message says why: a class that is not there any more, another `signing_key` or `encryption_key`, a serializer that is
+    not at hand. Where a key is missing, what is stored stays, and is found again with the key; else the new result takes its
+    place.
+    """
 
 
 class DamagedRecordWarning(LoadWarning):
-    """The bytes of a stored result are not those that were saved."""
+    """The bytes of a stored result are not those that were saved.
+
+    The call runs again, and its result takes the place of the damaged one. `skipstone verify` looks for more; check the
+    disk.
+    """
 
 
 class DamagedStoreWarning(SkipstoneWarning):
-    """A store's database was damaged; what could be read of it was carried over into a new one."""
+    """A store's database was damaged; what could be read of it was carried over into a new one.
+
+    What is missing is computed again. The damaged database stays beside the new one, as `records.damaged-<time>.sqlite3`:
+    delete it when you do not need it.
+    """
 
 
 class CodeChangedWarning(SkipstoneWarning):
-    """A stored result was made by other code than the present."""
+    """A stored result was made by other code than the present.
+
+    Given once for each function, with what changed. If stored results are still right, `checkpoint.accept(function)`; if not,
+    `on_code_change="rerun"`, another `version=`, or `checkpoint.clear(function)`.
+    """
 
 
 class CheckWarning(SkipstoneWarning):
-    """Base of what `check_calls` and `audit` find."""
+    """Base of what `check_calls` and `audit` find.
+
+    In tests, make it an error: `warnings.simplefilter("error", CheckWarning)`.
+    """
 
 
 class DifferentArgumentsWarning(CheckWarning):
-    """A call got the result of one with other arguments, for both have the same id."""
+    """A call got the result of one with other arguments, for both have the same id.
+
+    Mention in the id what differs, which the message names, or `ignore` it if it does not matter; then clear the results
+    of the function.
+    """
 
 
 class ChangedArgumentWarning(CheckWarning):
-    """A function changed its arguments in place, which a stored result will not do."""
+    """A function changed its arguments in place, which a stored result will not do.
+
+    Return what is new in place of changing what was given, or work on a copy.
+    """
 
 
 class ChangedGlobalWarning(CheckWarning):
-    """A function reads a global variable that had another value when its stored result was made."""
+    """A function reads a global variable that had another value when its stored result was made.
+
+    Pass it as an argument and mention it in the id, or make it a constant.
+    """
 
 
 class RoundTripWarning(CheckWarning):
-    """A result does not come back from the store as it was."""
+    """A result does not come back from the store as it was.
+
+    Annotate what the function returns, return what the serializer can give back, or use the pickle serializer.
+    """
 
 
 class AuditWarning(CheckWarning):
-    """A call was run again, and its result is not the stored one."""
+    """A call was run again, and its result is not the stored one.
+
+    The function is not deterministic, or reads something that its id does not mention: a file, the clock, a service.
+    Mention it, or give the function `expires_seconds`.
+    """
 
 
 class UnsafeStoreWarning(SkipstoneWarning):
-    """Pickles are loaded from a store that others may write to: whoever can, can have code run here."""
+    """Pickles are loaded from a store that others may write to: whoever can, can have code run here.
+
+    Set a `signing_key` or an `encryption_key`, or `serializer="msgpack"` or `"json"`; or `trust_store=True`, where only
+    those can write there whom you would let run code on your machine.
+    """
 
 
 class NetworkFileSystemWarning(SkipstoneWarning):
-    """A local store is on a network file system."""
+    """A local store is on a network file system.
+
+    It works, with a file for each record and leases in place of locks. Where one machine uses it, point
+    `artifacts_dir` to a local disk, which is quicker.
+    """
 
 
 class NoteWarning(SkipstoneWarning):
-    """Numbers were noted where no call is under way."""
+    """Numbers were noted where no call is under way.
+
+    Call `note` inside of a decorated function, or of one that is called by `load_or_run` or `map`; in a thread that a call
+    starts, run the function by `contextvars.copy_context().run`.
+    """
 
 
 class StoreUnavailableWarning(SkipstoneWarning):
-    """The store does not answer; calls run and their results are returned all the same."""
+    """The store does not answer; calls run and their results are returned all the same.
+
+    Given once for each cause. What runs meanwhile is not kept there, unless a nearer store notes it. Mend the cause: the
+    store is used again as soon as it answers.
+    """
 
 
 def warn(message: str, category: type[SkipstoneWarning]) -> None:
@@ -172,3 +279,14 @@ def warn(message: str, category: type[SkipstoneWarning]) -> None:
 
 
 _PACKAGE = __name__.partition(".")[0]
+
+
+def check_count(name: str, count: Any) -> None:
+    """Refuse what is no number of things.
+
+    Raises:
+        ValueError: It is not a whole number of at least 1.
+    """
+    if not hasattr(type(count), "__index__") or count < 1:
+        message = f"{name} is {count!r}, expected a whole number, at least 1"
+        raise ValueError(message)

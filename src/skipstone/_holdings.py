@@ -106,6 +106,9 @@ class Holdings:
             compact: Give room that is free in the store back to the file system, too, which may take long.
             dry_run: Remove nothing, and tell what would be removed.
 
+        Returns:
+            What was removed, or would be.
+
         Raises:
             StoreError: The store does not work.
         """
@@ -120,6 +123,10 @@ class Holdings:
 
         Returns:
             How many results were removed.
+
+        Raises:
+            StoreError: The store does not answer.
+            TypeError: There is an id, and no function.
         """
         if id is _EVERY_ID:
             return self._engine.contents.clear(_name(function))
@@ -137,6 +144,9 @@ class Holdings:
             path: Of the file; one of this name is replaced.
             function: Only the records of this function, given itself or by its name.
             where: Only the records of which this says True: it gets their `RecordInfo`.
+
+        Returns:
+            What was written.
 
         Raises:
             StoreError: The store does not answer, or somebody else writes this file just now.
@@ -159,7 +169,11 @@ class Holdings:
             where: See `export`.
             replace: If False, a record that is there already stays.
 
+        Returns:
+            What was written.
+
         Raises:
+            StoreError: The store does not answer.
             StoreFormatError: The file is no export, or a newer skipstone wrote it.
         """
         from ._transfer import import_
@@ -169,7 +183,20 @@ class Holdings:
     def copy_to(
         self, other: Holdings, function: FunctionLike = None, *, where: Where = None, replace: bool = False
     ) -> Transfer:
-        """Write the step's records, or a part of them, to another checkpoint, as if exported and imported there."""
+        """Write the step's records, or a part of them, to another checkpoint, as if exported and imported there.
+
+        Args:
+            other: A checkpoint of any store.
+            function: See `export`.
+            where: See `export`.
+            replace: See `import_from`.
+
+        Returns:
+            What was written.
+
+        Raises:
+            StoreError: One of the stores does not answer.
+        """
         from ._transfer import copy
 
         return copy(self._engine, other._engine, _name(function), where, replace=replace)

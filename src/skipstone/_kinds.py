@@ -47,10 +47,11 @@ class LocalStorageCheckpoint(Checkpoint):
             self._engine._store_failed(error)  # type: ignore[union-attr]
 
 
-class _SharedCheckpoint(Checkpoint):
+class SharedCheckpoint(Checkpoint):
     """Keeps results where other machines see them: at the config's `store`, the last one where it names several."""
 
-    schemes: ClassVar[tuple[str, ...]]
+    schemes: ClassVar[tuple[str, ...]] = ()
+    """What its URLs begin with; none: whatever no other kind is for."""
 
     def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
         """Ask for nothing yet: a service that does not answer is told at the first call.
@@ -62,7 +63,7 @@ class _SharedCheckpoint(Checkpoint):
         check_name(checkpoint_name)
         settings = resolve(config)
         places = places_of(settings.store)
-        if scheme_of(places[-1]) not in self.schemes:
+        if self.schemes and scheme_of(places[-1]) not in self.schemes:
             message = (
                 f"config.store is {shown(places[-1])!r}; a {type(self).__name__} needs a URL that begins with "
                 f"{' or '.join(f'{scheme}://' for scheme in self.schemes)}"
@@ -75,19 +76,19 @@ class _SharedCheckpoint(Checkpoint):
         self._arguments = (checkpoint_name, _for_other_folders(settings))
 
 
-class ObjectStorageCheckpoint(_SharedCheckpoint):
+class ObjectStorageCheckpoint(SharedCheckpoint):
     """Keeps results in object storage, or in a folder that several machines see."""
 
     schemes = ("s3", "gs", "az", "file")
 
 
-class PostgresCheckpoint(_SharedCheckpoint):
+class PostgresCheckpoint(SharedCheckpoint):
     """Keeps results in a PostgreSQL database."""
 
     schemes = ("postgresql", "postgres")
 
 
-class RedisCheckpoint(_SharedCheckpoint):
+class RedisCheckpoint(SharedCheckpoint):
     """Keeps results in Redis."""
 
     schemes = ("redis", "rediss")
@@ -134,14 +135,14 @@ def _is_worker() -> bool:
 _KINDS = (ObjectStorageCheckpoint, PostgresCheckpoint, RedisCheckpoint)
 
 
-def kind_for(config: CheckpointConfig) -> type[LocalStorageCheckpoint | _SharedCheckpoint | NullCheckpoint]:
+def kind_for(config: CheckpointConfig) -> type[LocalStorageCheckpoint | SharedCheckpoint | NullCheckpoint]:
     """Return the kind of checkpoint that a checked config asks for."""
     if not config.use_checkpoints:
         return NullCheckpoint
     last = places_of(config.store)[-1]
     if last == LOCAL:
         return LocalStorageCheckpoint
-    return next(kind for kind in _KINDS if scheme_of(last) in kind.schemes)
+    return next((kind for kind in _KINDS if scheme_of(last) in kind.schemes), SharedCheckpoint)
 
 
 def check_name(checkpoint_name: object) -> None:

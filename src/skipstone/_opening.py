@@ -18,6 +18,10 @@ def open_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoi
         config: A mapping, a CheckpointConfig, or any object that has some of its fields as attributes;
             `SKIPSTONE_<FIELD>` in the environment overrides it.
 
+    Returns:
+        The checkpoint: to be passed on, used in a `with` block, at whose end it is closed, or made current for a block by
+        `use_checkpoint`.
+
     Raises:
         ConfigError: The name is empty, or a setting has the wrong type or value; the message names the
             field, its value and what was expected.
@@ -33,6 +37,18 @@ def init_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoi
     """Open the checkpoint of a step and make it the process's one; see `open_checkpoint`.
 
     The one before is closed. This one is closed when the process exits.
+
+    Args:
+        checkpoint_name: The step, not empty.
+        config: See `open_checkpoint`.
+
+    Returns:
+        The checkpoint, which `get_checkpoint` returns from now on.
+
+    Raises:
+        ConfigError: See `open_checkpoint`.
+        MissingExtraError: See `open_checkpoint`.
+        StoreFormatError: See `open_checkpoint`.
     """
     checkpoint = open_checkpoint(checkpoint_name, config)
     before = _current.set_checkpoint(checkpoint)

@@ -12,6 +12,8 @@ Key: TypeAlias = bytes
 """16 bytes: the digest of function name, version and call id."""
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
+"""Bytes in one piece."""
+
 Payload: TypeAlias = Sequence[Buffer]
 """A serialized result in one or more parts that belong one behind the other: large parts are not copied."""
 
@@ -40,21 +42,27 @@ class Origin(NamedTuple):
     """What the records of one function in one run have in common."""
 
     function: str
+    """Its name, `module.qualname` or what the decorator says."""
     version: str
+    """What the decorator says, or empty."""
     encoding: str
     """How the payload was made: `pickle`, `msgpack+zstd`, …; says how to read it."""
     code: bytes
     """Fingerprint of the code that ran, 8 bytes, or empty where it is not known."""
     run: str
+    """The id of the run, as in `Run.id`."""
     host: str
     process: int
+    """Its number on the host."""
 
 
 class Record(NamedTuple):
     """One finished call."""
 
     key: Key
+    """16 bytes."""
     checksum: bytes
+    """8 bytes, or 32 where records are signed. Stores keep it as it is."""
     origin: Origin
     duration_seconds: float
     """How long the function ran."""
@@ -91,17 +99,28 @@ class RecordInfo(NamedTuple):
     """What is known of a record without reading its payload."""
 
     key: Key
+    """16 bytes: the digest of function name, version and call id."""
     function: str
+    """Its name, `module.qualname` or what the decorator says."""
     version: str
+    """What the decorator says, or empty."""
     call_id: str
+    """The id as text, shortened: for people, not for look-ups."""
     encoding: str
+    """How the result was made bytes: `pickle`, `msgpack+zstd`, …"""
     code: bytes
+    """Fingerprint of the code that ran, 8 bytes, or empty where it is not known."""
     size_bytes: int
+    """Of the serialized result, as it is stored."""
     created_at_seconds: float
+    """Unix time at which the call ended."""
     duration_seconds: float
+    """How long the function ran."""
     run: str
+    """The id of the run, as in `Run.id`."""
     host: str
     process: int
+    """Its number on the host."""
     details: bytes = b""
     """What else is known of the call: a MessagePack map, or empty."""
 
@@ -130,16 +149,24 @@ class Failure(NamedTuple):
     """A call that raised, and has not succeeded since."""
 
     function: str
+    """Its name, `module.qualname` or what the decorator says."""
     version: str
+    """What the decorator says, or empty."""
     call_id: str
+    """The id as text, shortened."""
     error: str
     """The error's type and message, in one line."""
     traceback: str
+    """As Python prints it, without lines of skipstone's own."""
     attempts: int
+    """How often the call ran and raised since it succeeded last."""
     failed_at_seconds: float
+    """Unix time of the last attempt."""
     run: str
+    """The id of the run of the last attempt, as in `Run.id`."""
     host: str
     process: int
+    """Its number on the host."""
 
 
 @lru_cache  # there are few, and a million records

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parent.parent.parent / "docs/clusters.md"
+PAGE = Path(__file__).parent.parent.parent / "docs/how-to/run-on-a-cluster.md"
 VECTORS = [[1, 5], [4, 5], [4, 3, 4]]
 LONGEST_SECONDS = 240  # it starts three engines
 
@@ -15,7 +15,8 @@ LONGEST_SECONDS = 240  # it starts three engines
 @pytest.mark.timeout(LONGEST_SECONDS + 60)
 def test_snippets_run(script):
     """They run one after the other, as a reader would type them, and skip what is done."""
-    snippets = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    page = PAGE.read_text(encoding="utf-8")
+    snippets = re.findall(r"(?<!-->\n)^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     tells = "print(vectors, again, large, words, parts, sorted(row['words'] for row in rows))\nclient.shutdown()"
     text = "\n".join([*snippets, tells])
     script.write("snippets.py", f"if __name__ == '__main__':\n{textwrap.indent(text, '    ')}")

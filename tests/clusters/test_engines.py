@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cloudpickle
 import pytest
 
-from skipstone import Failure, MapSummary, NullCheckpoint, cache_with_checkpoint
+from skipstone import MapSummary, NullCheckpoint, cache_with_checkpoint
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
 
@@ -32,13 +32,6 @@ def embed(document):
 @cache_with_checkpoint(id="document.number")
 def nested(document):
     return embed(document)[0] + 1
-
-
-@cache_with_checkpoint(id="document.number")
-def choosy(document):
-    if document.number < 0:
-        raise ValueError(f"{document.number} is negative")
-    return document.number
 
 
 @cache_with_checkpoint(id="document.number", each="documents")
@@ -85,18 +78,6 @@ def documents(tmp_path):
     return functools.partial(Document, runs=str(tmp_path / "runs"))
 
 
-def test_what_is_done_does_not_run_again(checkpoint, engine, documents):
-    """Results come in order, from other processes; a second map runs what is new; counts are those of all workers."""
-    results = list(checkpoint.map(embed, map(documents, range(100)), executor=engine))
-    assert [number for number, _ in results] == list(range(100))
-    assert os.getpid() not in {process for _, process in results}
-    again = checkpoint.map(embed, map(documents, range(120)), executor=engine)
-    assert [number for number, _ in again] == list(range(120))
-    assert again.summary() == MapSummary(done_before=100, done_now=20, failed=0)
-    assert sorted(map(int, read(documents(0).runs))) == list(range(120))
-    assert checkpoint.stats().misses == 120
-
-
 def test_results_stay_where_they_are(checkpoint, engine, tmp_path):
     """A result is written by the process that computed it, and loaded by this one only if it is asked for."""
     log = tmp_path / "loads"
@@ -106,39 +87,6 @@ def test_results_stay_where_they_are(checkpoint, engine, tmp_path):
     assert {record.process for record in checkpoint.records()} - {os.getpid()}
     assert len(list(checkpoint.map(mapping, range(10), executor=engine))) == 10
     assert read(log) == [str(os.getpid())] * 10
-
-
-def test_the_current_checkpoint_travels(checkpoint, engine, documents):
-    """Decorated functions that are called inside a worker are looked up, and kept, in the same store."""
-    assert list(checkpoint.map(nested, map(documents, range(5)), executor=engine)) == [1, 2, 3, 4, 5]
-    assert [embed(documents(number))[0] for number in range(5)] == list(range(5))
-    assert len(read(documents(0).runs)) == 5
-
-
-def test_failures(checkpoint, engine, documents):
-    """An error is raised with its id, or stands as a Failure in the result's place; attempts are counted."""
-    with pytest.raises(ValueError, match="-1 is negative") as caught:
-        list(checkpoint.map(choosy, [documents(-1)], executor=engine))
-    assert any("choosy for id '-1'" in note for note in caught.value.__notes__)
-    one, failure = checkpoint.map(choosy, map(documents, [1, -1]), executor=engine, on_error="return")
-    assert (one, type(failure), failure.attempts) == (1, Failure, 2)
-
-
-def test_batches(checkpoint, engine, documents):
-    """Only missing items are put together; each has a record of its own."""
-    for _ in range(2):
-        results = checkpoint.map(embed_all, map(documents, range(20)), executor=engine, batch_size=8)
-        assert list(results) == [-number for number in range(20)]
-    assert sorted(map(int, read(documents(0).runs))) == list(range(20))
-
-
-def test_switched_off(engine, documents):
-    """With NullCheckpoint everything runs, and results come back."""
-    off = NullCheckpoint()
-    for _ in range(2):
-        results = list(off.map(embed, map(documents, range(10)), executor=engine))
-        assert [number for number, _ in results] == list(range(10))
-    assert off.stats().misses == len(read(documents(0).runs)) == 20
 
 
 def test_a_worker_that_dies_is_replaced(checkpoint, engine, documents):

@@ -1,6 +1,7 @@
 """Pools that pickle functions by value."""
 
 PIPELINE = """
+    import functools
     from dataclasses import dataclass
 
     import loky
@@ -20,7 +21,13 @@ PIPELINE = """
             print(x, file=runs)
         if x < 0:
             raise NegativeError(x)
-        return Square(x, inner(x))
+        return Square(x, model()(x))
+
+    @functools.cache
+    def model():
+        with open("loads", "a") as loads:
+            print("loaded", file=loads)
+        return inner
 
     @cache_with_checkpoint(id="x")
     def inner(x):
@@ -42,7 +49,9 @@ PIPELINE = """
 
 
 def test_loky(script):
-    """Classes and errors of a script are its own in another process, in what is kept and in what comes back."""
+    """Classes and errors of a script are its own in another process, in what is kept and in what comes back; a model is loaded once."""
     script.write("pipeline.py", PIPELINE)
     assert script("pipeline.py", warnings="default").stdout == "-1\n20\n"
     assert script("pipeline.py", warnings="default").stdout == "-1\n0\n"
+    loads = (script.folder / "loads").read_text().split()
+    assert len(loads) <= 2 * 3  # by each worker, in each map that has something to run

@@ -9,7 +9,7 @@ import cloudpickle
 import psutil
 import pytest
 
-from skipstone import Failure, MapSummary, NullCheckpoint, cache_with_checkpoint
+from skipstone import MapSummary
 
 submitit = pytest.importorskip("submitit", reason="`make test_slow` installs it")
 
@@ -30,16 +30,6 @@ def work(runs, number):
     if number < 0:
         raise ValueError(f"{number} is negative")
     return number * number
-
-
-@cache_with_checkpoint(id="number")
-def nested(number):
-    return inner(number) + 1
-
-
-@cache_with_checkpoint(id="number")
-def inner(number):
-    return -number
 
 
 class Runs:
@@ -109,18 +99,6 @@ def test_what_is_missing_is_divided(checkpoint, executor, runs, tmp_path):
     assert os.getpid() not in {record.process for record in checkpoint.records()}
     if isinstance(executor, submitit.AutoExecutor):
         assert len(arrays(tmp_path)) == 2  # one for each map
-
-
-def test_failures_and_calls_inside(checkpoint, executor, runs):
-    """An error comes back; a Failure stands in its place; decorated functions find the checkpoint."""
-    with pytest.raises(ValueError, match="-1 is negative"):
-        list(checkpoint.map(runs.function, [-1], executor=executor))
-    one, failure = checkpoint.map(runs.function, [1, -1], executor=executor, workers=1, on_error="return")
-    assert (one, type(failure), failure.attempts) == (1, Failure, 2)
-    assert list(checkpoint.map(nested, [1, 2], executor=executor, workers=1)) == [0, -1]
-    assert inner(2) == -2
-    assert checkpoint.stats().hits == 1
-    assert list(NullCheckpoint().map(inner, [1, 2], executor=executor, workers=1)) == [-1, -2]
 
 
 def test_a_task_that_is_killed_is_submitted_again(checkpoint, on_slurm, runs):

@@ -45,7 +45,7 @@ class Failures(Iterator[Failure]):
 
 
 _keys = blake2b(digest_size=16, person=FAILURE.encode())
-_HERE = f"{os.path.dirname(__file__)}{os.sep}"
+_OF_SKIPSTONE = f"{os.path.dirname(os.path.dirname(__file__))}{os.sep}"
 
 
 def failure_key(key: Key) -> Key:
@@ -82,7 +82,7 @@ def _texts(error: Exception) -> tuple[str, str]:
 def _from_the_function_on(traceback: TracebackType | None) -> TracebackType | None:
     """Leave out how this package came to call it."""
     below = traceback
-    while below is not None and below.tb_frame.f_code.co_filename.startswith(_HERE):
+    while below is not None and below.tb_frame.f_code.co_filename.startswith(_OF_SKIPSTONE):
         below = below.tb_next
     return below or traceback
 

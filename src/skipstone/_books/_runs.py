@@ -42,6 +42,7 @@ class RunningMap(NamedTuple):
     """A map that is under way."""
 
     function: str
+    """Its name."""
     total: int | None
     """How many calls there are; None where the input does not say."""
     done_before: int
@@ -49,8 +50,11 @@ class RunningMap(NamedTuple):
     done_now: int
     """Calls that ran and returned."""
     failed: int
+    """Calls that raised, or were left alone because they had failed too often."""
     workers: int
+    """How many calls, or batches, run at a time."""
     started_at_seconds: float
+    """Unix time."""
 
     @property
     def done(self) -> int:
@@ -74,15 +78,19 @@ class Run(NamedTuple):
     id: str
     """As in `RecordInfo.run` of the records that it made."""
     step: str
+    """Its name."""
     stats: Stats
+    """What was done up to `updated_at_seconds`."""
     started_at_seconds: float
+    """Unix time at which the checkpoint was opened."""
     updated_at_seconds: float
-    """When it told this."""
+    """Unix time at which it told this."""
     state: Literal["running", "ended", "killed", "silent"]
     """`killed`: its process is dead, and has told no end. `silent`: it runs on another machine, and has told nothing for
     minutes: it computes one long call, or is dead."""
     host: str
     process: int
+    """Its number on the host."""
     maps: tuple[RunningMap, ...]
     """Those that are under way."""
 

@@ -27,7 +27,9 @@ class Stats(NamedTuple):
     seconds_run: float = 0.0
     """How long the misses and failures ran."""
     bytes_loaded: int = 0
+    """Sizes of the serialized results of hits, as they are stored."""
     bytes_saved: int = 0
+    """Sizes of the serialized results of misses, as they are stored."""
     not_saved: int = 0
     """Misses whose result was returned, but could not be kept."""
     notes_spent: Notes = _NONE

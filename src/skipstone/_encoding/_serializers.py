@@ -162,11 +162,14 @@ def _same(value: Any, decoded: Any) -> bool:
     return repr(value) == repr(decoded) or (not has_repr and bool(value == decoded))
 
 
-_built_in: dict[str, Serializer] = {
+_BUILT_IN: dict[str, Serializer] = {
     serializer.name: serializer for serializer in (PickleSerializer(), MsgpackSerializer(), JsonSerializer())
 }
+
+SERIALIZERS = tuple(_BUILT_IN)
+"""The names of the built-in serializers."""
 
 
 def serializer_named(name: str) -> Serializer | None:
     """Return one of the built-in serializers, or None where there is none of that name."""
-    return _built_in.get(name)
+    return _BUILT_IN.get(name)

@@ -182,7 +182,15 @@ def register_id(cls: type[T], id_of: Callable[[T], object], /) -> None:
     Args:
         cls: The class.
         id_of: Given such an object, returns what can be an id, such as its name.
+
+    Raises:
+        TypeError: That is no class, or nothing that can be called.
     """
+    if not isinstance(cls, type) or not callable(id_of):
+        message = (
+            f"register_id({cls!r}, {id_of!r}): expected a class, and a function that returns the id of its objects"
+        )
+        raise TypeError(message)
     _registered[cls] = id_of
     without_form.clear()
     for made in [made for made in _writers if issubclass(made, cls)]:

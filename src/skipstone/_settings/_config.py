@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._encoding._codec import Codec
-from .._encoding._serializers import Serializer, serializer_named
+from .._encoding._serializers import SERIALIZERS, Serializer, serializer_named
 from .._errors import ConfigError
 from .._naming import shortened
+from .._record import CODE, FAILURE, ITEMS
 from ..stores._urls import sendable, shown, tiers_in
 from ._config_file import config_file
 from ._places import is_shared, problem_with
@@ -23,38 +24,42 @@ class CheckpointConfig(NamedTuple):
     use_checkpoints: bool = True
     """False: every call runs, and no disk is touched."""
     index_name: str | Callable[[], str] = "default"
-    """The variant of the data or experiment, as a text or a method that returns one."""
+    """The variant of the data or experiment, as a text or a method that returns one: another index name sees none of this one's
+    records."""
     artifacts_dir: str | os.PathLike[str] = "artifacts"
     """Records are kept under `<artifacts_dir>/checkpoint/<index name>/<step>/`."""
     store: str | Sequence[str] = "local"
-    """`local`, or the URL of a store that several machines use, or several of these, the nearest first."""
+    """`local`: below `artifacts_dir`; or a place that several machines share, as a URL: `s3://`, `gs://`, `az://`, `file://`,
+    `postgresql://`, `redis://`, or `module.Class://` for one of your own; or a list of these, the nearest first."""
     background_saves: bool = False
     """With several stores, True: a call waits for the nearest to have its record; the others get it soon, also after a
     crash."""
     serializer: str | Serializer = "pickle"
-    """`pickle`, `msgpack`, `json`, or an object with `name`, `dumps` and `loads`."""
+    """`pickle`, `msgpack` or `json` (both decoded to the function's return annotation), or an object with `name`, `dumps` and
+    `loads`. A change of it loses nothing: how a record was made is written in it."""
     compression: Literal["zstd"] | None = None
-    """`zstd` or None."""
+    """`zstd`, with `pip install "skipstone[zstd]"`, or None. A change of it loses nothing."""
     durability: Literal["process", "power"] = "process"
-    """`process`: what is acknowledged survives `kill -9`. `power`: it survives a power loss, too."""
+    """`process`: what is acknowledged survives `kill -9`. `power`: it survives a power loss, too, at
+    some 0.2 ms a record."""
     on_code_change: Literal["warn", "rerun", "ignore"] = "warn"
-    """What a hit made by other code means: `warn` (return it, and say so), `rerun` or `ignore`."""
+    """What a hit made by other code means: `warn` (return it, and say so), `rerun` (replace it) or `ignore` (return it)."""
     check_calls: bool = False
     """True: look for misuse, such as one id for different arguments, and warn of it. For development: it takes time."""
     audit: float = 0.0
     """The share of hits that are run again, to see whether the result is still the stored one: 0.01 is one in a hundred."""
     keep_history: bool = False
-    """True: a result that is replaced, because its call was run again, is kept beside the new one."""
+    """True: a result that is replaced, because its call was run again, is kept beside the new one; see `Checkpoint.history`."""
     on_save_error: Literal["warn", "raise"] = "warn"
-    """What a result that cannot be kept means: `warn` (return it, and say so) or `raise`."""
+    """What a result that cannot be kept means: `warn` (return it, and say so) or `raise` (a `SaveError`, with it in `.result`)."""
     trust_store: bool = False
     """True: open a store that others own or can write to, although they could plant a pickle in it."""
     signing_key: bytes | str | Sequence[bytes | str] | None = None
-    """A secret: records are signed with it, and none without its signature is loaded. Of several, the first
+    """A secret text or bytes: records are signed with it, and none without its signature is loaded. Of several, the first
     signs, and all are accepted."""
     encryption_key: bytes | str | Sequence[bytes | str] | None = None
-    """A secret of at least 16 random bytes: records are encrypted with it, and none that is not is loaded. Of several, the
-    first encrypts, and all decrypt."""
+    """A secret of at least 16 random bytes, as a text or bytes, with `pip install "skipstone[crypt]"`: results, failures and ids
+    are encrypted with it, and none that is not is loaded. Of several, the first encrypts, and all decrypt."""
     wait_timeout: float | None = None
     """Seconds to wait while somebody else computes the same call; None: as long as it takes."""
     expires_seconds: float | None = None
@@ -222,9 +227,22 @@ def _expected(name: str, value: object) -> str | None:
         return problem_with(value)
     if name in _NUMBERS:
         return _number_expected(name, value)
-    if isinstance(value, Serializer) or (isinstance(value, str) and serializer_named(value)):
-        return None
-    return "'pickle', 'msgpack', 'json' or an object with name, dumps and loads"
+    return _problem_with_serializer(value)
+
+
+def _problem_with_serializer(value: Any) -> str | None:
+    if not isinstance(value, Serializer):
+        is_built_in = isinstance(value, str) and serializer_named(value)
+        return (
+            None if is_built_in else f"{', '.join(map(repr, SERIALIZERS))} or an object with name, dumps and loads"
+        )
+    name: Any = value.name
+    if isinstance(name, str) and name not in ("", FAILURE, CODE, ITEMS) and not {"+", ":"} & set(name):
+        built_in = serializer_named(name)
+        if built_in is None or type(built_in) is type(value):
+            return None
+    taken = ", ".join(map(repr, (*SERIALIZERS, FAILURE, CODE, ITEMS)))
+    return f"a serializer whose name, which is {name!r}, is a text without '+' and ':', and none of {taken}"
 
 
 def _number_expected(name: str, value: Any) -> str | None:

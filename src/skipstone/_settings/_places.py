@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .._errors import MissingExtraError
+from .._errors import ConfigError, MissingExtraError
 from ..stores import SqliteStore, Store
 from ..stores._file_system import network_file_system
 from ..stores._folder import CHECKPOINT_FOLDER, RUNS, folder_name, has_files_of_records, step_folder
@@ -22,7 +22,7 @@ LOCAL = "local"
 
 
 class _Service(NamedTuple):
-    """What keeps the records of a scheme."""
+    """What keeps the records of a scheme: a class that takes URL and scope, beside a function `scopes(url)`."""
 
     module: str
     store: str
@@ -32,10 +32,10 @@ class _Service(NamedTuple):
     """What installs it."""
 
 
-_FOLDER = _Service("_shared_folder", "SharedFolderStore")
-_OBJECTS = _Service("_services._objects", "ObjectStore", "obstore", "objects")
-_POSTGRES = _Service("_services._postgres", "PostgresStore", "psycopg", "postgres")
-_REDIS = _Service("_services._redis", "RedisStore", "redis", "redis")
+_FOLDER = _Service("skipstone.stores._shared_folder", "SharedFolderStore")
+_OBJECTS = _Service("skipstone.stores._services._objects", "ObjectStore", "obstore", "objects")
+_POSTGRES = _Service("skipstone.stores._services._postgres", "PostgresStore", "psycopg", "postgres")
+_REDIS = _Service("skipstone.stores._services._redis", "RedisStore", "redis", "redis")
 
 _SERVICES = {
     "s3": _OBJECTS,
@@ -47,7 +47,13 @@ _SERVICES = {
     "redis": _REDIS,
     "rediss": _REDIS,
 }
-_EXPECTED = f"{LOCAL!r} or a URL that begins with {', '.join(f'{scheme}://' for scheme in _SERVICES)}"
+_EXPECTED = (
+    f"{LOCAL!r} or a URL that begins with {', '.join(f'{scheme}://' for scheme in _SERVICES)}, or with module.Class:// "
+    f"for a store of your own"
+)
+
+LIBRARIES = sorted({service.library for service in _SERVICES.values() if service.library})
+"""Clients that stores need."""
 
 
 def places_of(store: str | Sequence[str]) -> tuple[str, ...]:
@@ -75,15 +81,24 @@ def problem_with(store: Any) -> str | None:
 def _problem_with_one(place: Any) -> str | None:
     if place == LOCAL:
         return None
-    scheme = scheme_of(place) if isinstance(place, str) and "://" in place else ""
-    rest = place.partition("://")[2] if scheme else ""
-    if scheme not in _SERVICES:
+    service = _service_of(place) if isinstance(place, str) else None
+    if service is None:
         return _EXPECTED
-    if _SERVICES[scheme] is _FOLDER:
+    rest = place.partition("://")[2]
+    if service is _FOLDER:
         return None if rest.startswith("/") and rest != "/" else "file:///folder, an absolute path after file://"
-    if _SERVICES[scheme] is _OBJECTS:
-        return None if rest.partition("/")[0] else f"{scheme}://bucket/prefix"
+    if service is _OBJECTS:
+        return None if rest.partition("/")[0] else f"{scheme_of(place)}://bucket/prefix"
     return None
+
+
+def _service_of(place: str) -> _Service | None:
+    """Return what keeps the records of a URL; None where there is no such thing."""
+    scheme, separator, _ = place.partition("://")
+    if not separator:
+        return None
+    module, _, store = scheme.rpartition(".")
+    return _SERVICES.get(scheme.lower()) or (_Service(module, store) if module and store else None)
 
 
 def store_of(places: Sequence[str], config: CheckpointConfig, step: str) -> Store:
@@ -117,9 +132,10 @@ def shared_store(place: str, config: CheckpointConfig, scope: str) -> Store:
 
     Raises:
         MissingExtraError: It needs a library that is not installed.
+        ConfigError: It names a class that is not there.
     """
-    service = _SERVICES[scheme_of(place)]
-    kind = getattr(_module_of(place, service), service.store)
+    service, module = _opened(place)
+    kind = _part_of(module, service.store, place)
     if service is _FOLDER:
         folder = f"{_unquoted_path(place)}/{scope}"
         return cast("Store", kind(folder, trusted=config.trust_store, durability=config.durability))
@@ -131,6 +147,7 @@ def scopes_at(place: str, config: CheckpointConfig) -> Sequence[str]:
 
     Raises:
         MissingExtraError: It needs a library that is not installed.
+        ConfigError: It names a class that is not there.
     """
     if place == LOCAL:
         from ..stores import _shared_folder
@@ -138,9 +155,9 @@ def scopes_at(place: str, config: CheckpointConfig) -> Sequence[str]:
 
         root = checkpoint_folder(config)
         return sorted({*_looking.scopes(root), *_shared_folder.scopes(root)})
-    service = _SERVICES[scheme_of(place)]
+    service, module = _opened(place)
     where = _unquoted_path(place) if service is _FOLDER else received(place)
-    return cast("Sequence[str]", _module_of(place, service).scopes(where))
+    return cast("Sequence[str]", _part_of(module, "scopes", place)(where))
 
 
 def checkpoint_folder(config: CheckpointConfig) -> str:
@@ -169,10 +186,28 @@ def _unquoted_path(place: str) -> str:
     return unquote(place.partition("://")[2]).rstrip("/")
 
 
-def _module_of(place: str, service: _Service) -> Any:
+def _opened(place: str) -> tuple[_Service, Any]:
+    """Return what keeps the records of a checked place, and its module."""
     from importlib.util import find_spec
 
+    service = _service_of(place)
+    assert service is not None
     if service.library and find_spec(service.library) is None:
         message = f'store={shown(place)!r} needs {service.library}: pip install "skipstone[{service.extra}]"'
         raise MissingExtraError(message)
-    return import_module(f"skipstone.stores.{service.module}")
+    try:
+        return service, import_module(service.module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{service.module}.".startswith(f"{error.name}."):
+            raise
+        message = (
+            f"config.store is {shown(place)!r}, but there is no module {error.name!r}: it must be importable here"
+        )
+        raise ConfigError(message) from error
+
+
+def _part_of(module: Any, name: str, place: str) -> Any:
+    if not hasattr(module, name):
+        message = f"config.store is {shown(place)!r}, but {module.__name__} has no {name!r}: see docs/how-to/add-a-store.md"
+        raise ConfigError(message)
+    return getattr(module, name)

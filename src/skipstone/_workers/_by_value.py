@@ -6,9 +6,11 @@ saved ones be loaded. Therefore the classes of a script travel with its function
 
 from __future__ import annotations
 
+import functools
+import io
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,8 +24,23 @@ def dumps(value: object) -> bytes:
         import cloudpickle
     except ImportError:
         return pickle.dumps(value, _PROTOCOL)
-    pickled: bytes = cloudpickle.dumps(value, _PROTOCOL)
-    return pickled
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+        """Takes functions with `functools.cache` along, too: models that a worker loads once."""
+
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, functools._lru_cache_wrapper) and obj.__module__ in _SCRIPT:
+                return _cached, (obj.__wrapped__, obj.cache_parameters())
+            return super().reducer_override(obj)
+
+    file = io.BytesIO()
+    Pickler(file, _PROTOCOL).dump(value)
+    return file.getvalue()
+
+
+def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
+    cached: Callable[..., Any] = functools.lru_cache(**parameters)(function)
+    return cached
 
 
 def script_classes() -> list[bytes]:

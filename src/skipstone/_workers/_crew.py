@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -36,6 +37,9 @@ class Job(NamedTuple):
         """Return what is known of the function, and how it is called."""
         function, call = known(self.method)
         if self.retry is not None:
+            if not callable(self.retry):
+                message = f"retry is {self.retry!r}, expected a policy, such as tenacity.Retrying(...)"
+                raise TypeError(message)
             call = functools.partial(self.retry, call)
         return (function if self.batching is None else function.of_items), call
 
@@ -54,6 +58,8 @@ async def run_tasks(
 class Crew:
     """Workers of one map. Tasks are handed out in chunks."""
 
+    workers: int
+    """How many there are."""
     chunk_seconds = 0.005
     """How long a chunk should take: handing it out costs much less than that."""
     largest_chunk = 128
@@ -80,8 +86,9 @@ class Crew:
 class ThreadCrew(Crew):
     """Threads of this process."""
 
-    def __init__(self, job: Job, pool: Executor | None, workers: int) -> None:
-        self._owned = None if pool else ThreadPoolExecutor(workers, thread_name_prefix="skipstone")
+    def __init__(self, job: Job, pool: Executor | None, workers: int | None) -> None:
+        self.workers = workers or int(getattr(pool, "_max_workers", min(32, (os.cpu_count() or 1) + 4)))
+        self._owned = None if pool else ThreadPoolExecutor(self.workers, thread_name_prefix="skipstone")
         self._pool = pool or self._owned
         self._job = job
         self._function, self._call = job.call()

@@ -13,12 +13,13 @@ from ._processes import RemoteCrew
 class DaskCrew(RemoteCrew):
     """Tasks of Dask, one for each chunk. Dask runs those again whose worker dies."""
 
-    def __init__(self, job: Job, executor: Any | None) -> None:
+    def __init__(self, job: Job, executor: Any | None, workers: int | None) -> None:
         """Find the client.
 
         Args:
             job: What the tasks have in common.
             executor: What `client.get_executor(...)` returned; None: the current client is asked for one.
+            workers: How many chunks run at a time; None: one for each thread that the cluster has now.
 
         Raises:
             ValueError: There is no client.
@@ -28,11 +29,7 @@ class DaskCrew(RemoteCrew):
         self._client = client
         # Dask would take two calls with the same arguments for one, and the answer of an earlier map for that of this.
         self._executor = client.get_executor(**{**options, "pure": False})
-
-    @property
-    def workers(self) -> int:
-        """How many threads the cluster has now."""
-        return max(1, int(sum(self._client.nthreads().values())))
+        self.workers = workers or max(1, int(sum(client.nthreads().values())))
 
     def send(self, tasks: bytes) -> Future[bytes]:
         done: Future[bytes] = self._executor.submit(run_in_worker, self._parcel, tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 from collections.abc import Callable, Sequence
@@ -86,12 +87,16 @@ class PoolCrew(RemoteCrew):
     largest_chunk = 64
     chunks_per_worker = 2
 
-    def __init__(self, job: Job, pool: Executor | None, workers: int) -> None:
+    def __init__(self, job: Job, pool: Executor | None, workers: int | None) -> None:
         # Processes of the standard library's pools know the script.
         super().__init__(job, by_value=not isinstance(pool, ProcessPoolExecutor | None))
+        of_pool = getattr(pool, "_max_workers", getattr(pool, "num_workers", os.cpu_count() or 1))
+        self.workers = workers or int(of_pool)
         self._owned: ProcessPoolExecutor | None = None
         if pool is None:
-            pool = self._owned = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(known_urls(),))
+            pool = self._owned = ProcessPoolExecutor(
+                self.workers, initializer=_begin_worker, initargs=(known_urls(),)
+            )
         self._pool = pool
 
     def send(self, tasks: bytes) -> Future[bytes]:
@@ -132,7 +137,6 @@ def _begin_worker(urls: Sequence[str]) -> None:
 
 
 def _end_with_parent() -> None:
-    import os
     from multiprocessing import parent_process
 
     parent = parent_process()

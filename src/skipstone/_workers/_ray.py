@@ -16,12 +16,13 @@ from ._processes import RemoteCrew
 class RayCrew(RemoteCrew):
     """Tasks of Ray, one for each chunk. Ray runs those again whose worker dies."""
 
-    def __init__(self, job: Job, remote: Callable[..., Any] | None) -> None:
+    def __init__(self, job: Job, remote: Callable[..., Any] | None, workers: int | None) -> None:
         """Connect to the cluster, or begin one on this machine.
 
         Args:
             job: What the tasks have in common.
             remote: What `ray.remote` is, or returns for what each chunk needs: `ray.remote(num_gpus=1)`.
+            workers: How many chunks run at a time; None: as many as the cluster has room for.
         """
         if not ray.is_initialized():
             ray.init()
@@ -29,9 +30,9 @@ class RayCrew(RemoteCrew):
         self._run: Any = (remote or ray.remote)(run_in_worker)
         self._stored_parcel = ray.put(self._parcel)  # sent once to each machine
         self._refs: dict[Future[bytes], Any] = {}
+        self.workers = workers or self._room()
 
-    @property
-    def workers(self) -> int:
+    def _room(self) -> int:
         """How many chunks the cluster has room for."""
         options: dict[str, Any] = self._run._default_options
         needed = {

@@ -28,6 +28,7 @@ from ._crew import Crew, Job, Task
 from ._elsewhere import current_or, packed
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 10.0
+_TASKS = 16
 _DEFAULT_MINUTES = 60
 _MOST_LOOKS_IN_VAIN = _MOST_ENDS_IN_VAIN = 2
 _LOG_CHARACTERS = 2000
@@ -63,19 +64,19 @@ class SlurmCrew(Crew):
     takes_all = True
     chunks_per_worker = sys.maxsize
 
-    def __init__(self, job: Job, executor: Any | None, workers: int) -> None:
+    def __init__(self, job: Job, executor: Any | None, workers: int | None) -> None:
         """Prepare a job array.
 
         Args:
             job: What the tasks have in common.
             executor: Of submitit, with its settings; None: one for Slurm, with few.
-            workers: How many tasks the array has.
+            workers: How many tasks the array has; None: some.
         """
         self._engine = job.checkpoint._engine
         self._function = job.call()[0]
         self._parcel, self._dumps = packed(job, current_or(job.checkpoint), by_value=True)
         self._executor = executor or _executor_in(f"{job.checkpoint.config.artifacts_dir}/slurm")
-        self._workers = workers
+        self.workers = workers or _TASKS
         self._waiting: list[_Chunk] = []
         self._parts: list[_Part] = []
         self._lock = threading.Lock()
@@ -89,7 +90,7 @@ class SlurmCrew(Crew):
         chunks, self._waiting = self._waiting, []
         if not chunks:
             return
-        count = min(self._workers, len(chunks))
+        count = min(self.workers, len(chunks))
         ends = [len(chunks) * number // count for number in range(count + 1)]
         self._parts = [_Part(chunks[begin:end]) for begin, end in pairwise(ends)]
         self._submit_parts(self._parts)

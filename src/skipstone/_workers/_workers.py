@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any, Literal, TypeAlias
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
-from .._errors import MissingExtraError
-from ._crew import Crew, Job, ThreadCrew
-from ._processes import PoolCrew
+from .._errors import MissingExtraError, check_count
+from ._crew import Crew, Job
 
 ExecutorLike: TypeAlias = Literal["threads", "processes", "ray", "dask", "slurm"] | Executor | Any
 """Any: an executor of submitit, or what `ray.remote(...)` returns."""
 
-_LIBRARIES = {"ray": "ray", "dask": "distributed", "slurm": "submitit"}
-_SLURM_TASKS = 16
+
+class _Kind(NamedTuple):
+    """A kind of executor."""
+
+    module: str
+    crew: str
+    """A class that takes the job, an executor or None, and a number of workers or None."""
+    library: str = ""
+    """Whose executors are of this kind; the extra that installs it is called as the kind."""
 
 
-def crew_for(executor: ExecutorLike, workers: int | None, job: Job) -> tuple[Crew, int]:
-    """Return the crew that `executor` stands for, and how many workers it has.
+_KINDS = {
+    "threads": _Kind("_crew", "ThreadCrew"),
+    "processes": _Kind("_processes", "PoolCrew"),
+    "ray": _Kind("_ray", "RayCrew", "ray"),
+    "dask": _Kind("_dask", "DaskCrew", "distributed"),
+    "slurm": _Kind("_slurm", "SlurmCrew", "submitit"),
+}
+
+
+def crew_for(executor: ExecutorLike, workers: int | None, job: Job) -> Crew:
+    """Return the crew that `executor` stands for.
 
     Raises:
         ValueError: There is no such executor, or a wrong number of workers.
         TypeError: The function cannot be sent to another process.
         MissingExtraError: The executor needs a library that is not installed.
     """
-    if workers is not None and workers < 1:
-        message = f"workers is {workers}, expected at least 1"
-        raise ValueError(message)
-    cores = os.cpu_count() or 1
-    kind = _kind_of(executor)
-    given: Any = None if isinstance(executor, str) else executor
-    if kind == "threads":
-        count = workers or int(getattr(given, "_max_workers", min(32, cores + 4)))
-        return ThreadCrew(job, given, count), count
-    if kind == "processes":
-        count = workers or int(getattr(given, "_max_workers", getattr(given, "num_workers", cores)))
-        return PoolCrew(job, given, count), count
-    if kind == "ray":
-        from ._ray import RayCrew
-
-        on_ray = RayCrew(job, given)
-        return on_ray, workers or on_ray.workers
-    if kind == "dask":
-        from ._dask import DaskCrew
-
-        on_dask = DaskCrew(job, given)
-        return on_dask, workers or on_dask.workers
-    from ._slurm import SlurmCrew
-
-    count = workers or _SLURM_TASKS
-    return SlurmCrew(job, given, count), count
+    if workers is not None:
+        check_count("workers", workers)
+    name = _kind_of(executor)
+    kind = _KINDS[name]
+    if kind.library and find_spec(kind.library) is None:
+        message = f'executor={executor!r} needs {kind.library}: pip install "skipstone[{name}]"'
+        raise MissingExtraError(message)
+    make = getattr(import_module(f"{__package__}.{kind.module}"), kind.crew)
+    return cast("Crew", make(job, None if isinstance(executor, str) else executor, workers))
 
 
 def is_unhandled(number: int) -> bool:
@@ -64,33 +64,23 @@ def is_unhandled(number: int) -> bool:
 def _kind_of(executor: Any) -> str:
     """Return the name of the executor that this is, or is one of."""
     if isinstance(executor, str):
-        if executor in _LIBRARIES:
-            _check_installed(executor)
-        if executor in ("threads", "processes", *_LIBRARIES):
+        if executor in _KINDS:
             return executor
-    elif isinstance(executor, ThreadPoolExecutor):
-        return "threads"
-    elif isinstance(executor, Executor):
-        return "dask" if _package_of(type(executor)) == "distributed" else "processes"
-    elif any(_package_of(kind) == "submitit" for kind in type(executor).__mro__):
-        return "slurm"
-    elif _package_of(getattr(executor, "func", executor)) == "ray":
-        return "ray"
+    else:
+        packages = set(_packages_of(executor))
+        for name, kind in _KINDS.items():
+            if kind.library in packages:
+                return name
+        if isinstance(executor, Executor):
+            return "threads" if isinstance(executor, ThreadPoolExecutor) else "processes"
     message = (
-        f"executor is {executor!r}, expected 'threads', 'processes', 'ray', 'dask', 'slurm', a "
-        f"concurrent.futures.Executor, an executor of submitit, or ray.remote(...)"
+        f"executor is {executor!r}, expected {', '.join(map(repr, _KINDS))}, a concurrent.futures.Executor, an executor "
+        f"of submitit, or ray.remote(...)"
     )
     raise ValueError(message)
 
 
-def _package_of(thing: Any) -> str:
-    return str(getattr(thing, "__module__", "")).partition(".")[0]
-
-
-def _check_installed(executor: str) -> None:
-    from importlib.util import find_spec
-
-    library = _LIBRARIES[executor]
-    if find_spec(library) is None:
-        message = f'executor={executor!r} needs {library}: pip install "skipstone[{executor}]"'
-        raise MissingExtraError(message)
+def _packages_of(executor: Any) -> Iterator[str]:
+    """Yield the libraries that an executor is of: `ray.remote(...)` is a function, maybe with arguments; others have classes."""
+    for thing in (*type(executor).__mro__, getattr(executor, "func", executor)):
+        yield str(getattr(thing, "__module__", "")).partition(".")[0]

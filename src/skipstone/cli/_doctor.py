@@ -20,7 +20,7 @@ from .._clearing import clear_step
 from .._errors import SkipstoneError
 from .._record import Origin, Record
 from .._settings._config_file import config_file
-from .._settings._places import LOCAL, checkpoint_folder, local_store, shared_store
+from .._settings._places import LIBRARIES, LOCAL, checkpoint_folder, local_store, shared_store
 from .._units import count_text, duration_text, plain_text, size_text
 from ..stores import SqliteStore, Store
 from ..stores._file_system import network_file_system
@@ -30,7 +30,7 @@ from ._output import Column, print_json, print_table
 from ._status import FOUND_WRONG
 from ._where import ArtifactsOption, JsonOption, StoreOption, place
 
-_EXTRAS = ("zstandard", "cryptography", "obstore", "psycopg", "redis", "typer")
+_EXTRAS = ("zstandard", "cryptography", *LIBRARIES, "typer")
 _LEAST_FREE_BYTES = 1 << 30
 _OLD_SQLITE = (3, 37, 0)
 _STYLES = {"good": "green", "bad": "red", "note": "yellow"}

@@ -113,7 +113,9 @@ def watch(
     artifacts_dir: ArtifactsOption = "",
     index: IndexOption = "",
     step: StepOption = "",
-    every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="How often to look.")] = 1.0,
+    every: Annotated[
+        float, typer.Option("--every", metavar="SECONDS", min=0.1, help="Seconds between two looks.")
+    ] = 1.0,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="Leave when nothing runs (any more).")] = False,
     as_json: JsonOption = False,
 ) -> None:

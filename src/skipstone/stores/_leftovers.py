@@ -14,7 +14,9 @@ class Leftovers(NamedTuple):
     """Files that are of no use."""
 
     number: int
+    """How many files."""
     size_bytes: int
+    """What they take together."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""What every store keeps to, as tests. Needs pytest and hypothesis.
+"""What every store and every serializer keeps to, as tests. Needs pytest and hypothesis.
 
 ```python
 class TestMine(StoreConformance):
@@ -13,9 +13,12 @@ class TestMine(StoreConformance):
 
 import pytest as _pytest
 
-_pytest.register_assert_rewrite(f"{__name__}._one_process", f"{__name__}._machine", f"{__name__}._processes")
+_pytest.register_assert_rewrite(
+    *(f"{__name__}.{module}" for module in ("_one_process", "_machine", "_processes", "_serializer"))
+)
 
 from ._one_process import OneProcessStoreConformance  # noqa: E402 - the line above tells pytest first
 from ._processes import StoreConformance  # noqa: E402
+from ._serializer import SerializerConformance  # noqa: E402
 
-__all__ = ["OneProcessStoreConformance", "StoreConformance"]
+__all__ = ["OneProcessStoreConformance", "SerializerConformance", "StoreConformance"]
