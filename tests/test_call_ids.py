@@ -6,7 +6,14 @@ import types
 
 import pytest
 
-from skipstone import Checkpoint, IdExpressionError, UnstableIdError, cache_with_checkpoint, get_checkpoint
+from skipstone import (
+    Checkpoint,
+    IdExpressionError,
+    UnstableIdError,
+    cache_with_checkpoint,
+    get_checkpoint,
+    register_id,
+)
 from skipstone.stores import MemoryStore
 
 
@@ -298,3 +305,10 @@ def test_an_address_is_no_id(expression):
     with pytest.raises(UnstableIdError, match="of a call of app.read has the address of an object in it"):
         read(Opaque())
     assert runs == []
+
+
+@pytest.mark.parametrize("arguments", [(3, str), (int, 4)])
+def test_what_cannot_be_registered_is_refused(arguments):
+    """Only a class has objects, and only what can be called has their id."""
+    with pytest.raises(TypeError, match="expected a class, and a function"):
+        register_id(*arguments)

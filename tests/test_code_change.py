@@ -335,6 +335,21 @@ def test_a_function_that_takes_the_place_of_another(memory):
     assert before(1) == 1
 
 
+def test_each_of_many_results_is_run_again(tmp_path):
+    """With "rerun", also those that are at hand already when they are asked for."""
+    space, runs = {}, []
+
+    def made(body):
+        exec(f"def work(x):\n    runs.append(x)\n    return {body}", space | {"runs": runs}, space)
+        return cache_with_checkpoint(id="x", name="work")(space["work"])
+
+    for function, expected in ((made("x + 1"), 1), (made("x + 2"), 2)):
+        settings = {"artifacts_dir": tmp_path, "on_code_change": "rerun"}
+        with open_checkpoint("step", settings) as checkpoint, use_checkpoint(checkpoint):
+            assert [function(x) for x in range(100)] == [x + expected for x in range(100)]
+        assert runs == [*range(100)] * expected
+
+
 def test_code_of_which_nothing_is_known(tmp_path):
     """Where the store does not tell what the code was, as after an import, the warning says so much as is known."""
     space = {}

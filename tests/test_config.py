@@ -156,6 +156,24 @@ def test_wrong_type_is_an_error_that_names_the_field(kind, field, value):
     assert os.listdir() == []
 
 
+@pytest.mark.parametrize("name", ["", 7, "pickle", "json", "failure", "code", "items", "mine+zstd", "item:mine"])
+def test_a_serializer_needs_a_name_of_its_own(name):
+    """Its name stands in each record: one that means something else there is refused, as such results would be lost."""
+
+    class Mine:
+        def dumps(self, value, result_type, /):
+            return [b""]
+
+        def loads(self, payload, result_type, /):
+            return None
+
+    Mine.name = name
+    with pytest.raises(
+        ConfigError, match=rf"^config\.serializer is .* name, which is {name!r}".replace("+", r"\+")
+    ):
+        open_checkpoint("step", {"serializer": Mine()})
+
+
 def test_secret_is_not_shown():
     """A wrong signing key does not appear in the message."""
     with pytest.raises(ConfigError) as caught:

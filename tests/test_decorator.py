@@ -351,3 +351,17 @@ def test_a_decorated_closure_can_be_freed():
     ref = use_once()
     gc.collect()
     assert ref() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": 3}, "name is 3, expected a text"),
+        ({"name": ""}, "name is '', expected a text"),
+        ({"expires_seconds": "1h"}, "expires_seconds is '1h', expected a number of seconds or None"),
+    ],
+)
+def test_nonsense_is_refused(options, message):
+    """A wrong option is told when the function is decorated."""
+    with pytest.raises(ValueError, match=message):
+        cache_with_checkpoint(id="x", **options)

@@ -200,6 +200,21 @@ def test_what_was_used_least_recently_goes(folder):
     assert run("c", "f") == {"a", "c", "f"}
 
 
+def test_each_of_many_uses_counts(folder):
+    """Also those of results that are at hand already when they are asked for."""
+    with checkpoint_in(folder) as checkpoint, use_checkpoint(checkpoint):
+        for x in range(20):
+            work(x, 1000)
+    age(SqliteStore(folder), 60)
+    with checkpoint_in(folder, max_bytes=10**9) as checkpoint, use_checkpoint(checkpoint):
+        for x in range(19):
+            work(x, 1000)
+    with checkpoint_in(folder, max_bytes=20_800) as checkpoint, use_checkpoint(checkpoint):
+        work("new", 1000)
+    with checkpoint_in(folder) as checkpoint:
+        assert ids(checkpoint) == {"new", *map(str, range(19))}
+
+
 def test_generators_count_with_their_items(folder):
     """What a generator takes is what its items take, and they go together."""
     with checkpoint_in(folder) as checkpoint, use_checkpoint(checkpoint):

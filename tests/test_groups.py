@@ -2,6 +2,7 @@
 
 import contextvars
 import os
+import signal
 import threading
 import time
 
@@ -441,6 +442,16 @@ def test_one_id_several_times(checkpoint):
     assert len(set(map(id, results))) == 3 * COUNT
 
 
+def status_of(pid):
+    """Wait for a child to end, and return its status; kill it if it does not."""
+    pause, deadline = threading.Event(), time.monotonic() + SECONDS
+    while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+        pause.wait(0.005)
+    return ended[1]
+
+
 class HeldOnDisk(Hold, SqliteStore):
     """The same, on the disk."""
 
@@ -459,7 +470,7 @@ def test_a_fork_within_a_call(tmp_path):
                 finally:
                     os._exit(answers != [value(x - 1), value(x + 1), value(COUNT + 1)])
             store.may_go_on.set()
-            return value(x) if os.waitpid(pid, 0)[1] == 0 else b"the child failed"
+            return value(x) if status_of(pid) == 0 else b"the child failed"
 
         quick = Quick(checkpoint, fork)
         assert quick.map() == list(map(value, range(COUNT)))

@@ -13,6 +13,7 @@ from skipstone import (
     cache_with_checkpoint,
     get_checkpoint,
     open_checkpoint,
+    register_id,
     use_checkpoint,
 )
 from skipstone.stores import MemoryStore
@@ -108,6 +109,23 @@ def test_the_text_of_an_argument(memory, value, text):
 
 def lambda_free(value):
     return None
+
+
+def test_an_argument_of_which_only_the_type_is_known_is_left_out(memory):
+    """It would take space in each record, and tell nothing; once its class says what identifies it, it is told."""
+
+    class Client:
+        __slots__ = ("name",)
+
+    client = Client()
+    client.name = "here"
+    memory.load_or_run(lambda_free, "before", client)
+    memory.load_or_run(lambda_free, "again", client)
+    register_id(Client, lambda client: client.name)
+    memory.load_or_run(lambda_free, "after", client)
+    told = {info.call_id: info.arguments for info in memory.records()}
+    assert told["before"] == told["again"] == {}
+    assert len(told["after"]["value"].digest) == 8
 
 
 @pytest.mark.parametrize("way", ["method", "partial", "class", "builtin", "generator", "coroutine", "map", "each"])

@@ -28,6 +28,23 @@ class TestSqliteStore(StoreConformance):
         store.delete([sample_key(1), sample_key(2)])
         assert self.files() == []
 
+    @pytest.mark.parametrize(("order", "is_swept"), [("in order", True), ("at random", False)])
+    def test_of_a_large_database_only_a_reader_in_order_reads_ahead(self, store, order, is_swept):
+        """What is read ahead for a reader at random is of no use where the whole cannot be held."""
+        from random import Random
+
+        from skipstone._store_trials import sample, sample_key
+
+        store.put_many([sample(number, b"x" * 60_000) for number in range(500)])
+        store.close()
+        numbers = list(range(500)) if order == "in order" else Random(1).sample(range(500), 100)
+        store.open()
+        queries = []
+        store._connection.opened().set_trace_callback(queries.append)
+        assert all(store.get(sample_key(number)) for number in numbers)
+        assert (len([query for query in queries if "found.key =" in query]) < 50) == is_swept
+        assert (len([query for query in queries if "sequence >" in query]) > 5) == is_swept
+
     def files(self):
         return [path for path in self.folder.glob("*/*/values/**/*") if path.is_file()]
 

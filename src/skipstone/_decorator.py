@@ -139,10 +139,13 @@ def cache_with_checkpoint(
     if on_code_change not in (None, "warn", "rerun", "ignore"):
         message = f"on_code_change is {on_code_change!r}, expected 'warn', 'rerun' or 'ignore'"
         raise ValueError(message)
-    if expires_seconds is not None and not expires_seconds >= 0:
+    if expires_seconds is not None and not (isinstance(expires_seconds, (int, float)) and expires_seconds >= 0):
         message = f"expires_seconds is {expires_seconds!r}, expected a number of seconds or None"
         raise ValueError(message)
 
+    if name is not None and not (isinstance(name, str) and name):
+        message = f"name is {name!r}, expected a text, such as 'project.embed'"
+        raise ValueError(message)
     ignored = (ignore,) if isinstance(ignore, str) else ignore
     versions = _versions_of((packages,) if isinstance(packages, str) else packages) if packages else None
 

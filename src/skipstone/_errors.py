@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 
 class SkipstoneError(Exception):
@@ -278,3 +279,14 @@ def warn(message: str, category: type[SkipstoneWarning]) -> None:
 
 
 _PACKAGE = __name__.partition(".")[0]
+
+
+def check_count(name: str, count: Any) -> None:
+    """Refuse what is no number of things.
+
+    Raises:
+        ValueError: It is not a whole number of at least 1.
+    """
+    if not hasattr(type(count), "__index__") or count < 1:
+        message = f"{name} is {count!r}, expected a whole number, at least 1"
+        raise ValueError(message)

@@ -58,4 +58,6 @@ def shortened(value: object, characters: int = MESSAGE_CHARACTERS) -> str:
         text = short.repr(value)
     if len(text) > characters:
         text = f"{text[: characters - 1]}…"
+    if text.isascii() and text.isprintable():
+        return text
     return storable(text).replace("\0", "\\0").replace("\n", "\\n")

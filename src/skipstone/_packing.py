@@ -69,10 +69,9 @@ def _pack(value: Any, parts: list[bytes]) -> None:
 
 
 def _header(length: int, header: _Header) -> bytes:
-    below, byte, *longer = header
-    if length < below:
-        return _ONE_BYTE[byte + length]
-    for mark, bits in zip(longer, (8, 16, 32), strict=True):
+    if length < header[0]:
+        return _ONE_BYTE[header[1] + length]
+    for mark, bits in zip(header[2:], (8, 16, 32), strict=True):
         if mark and length < 1 << bits:
             return mark + length.to_bytes(bits // 8)
     message = f"a length of {length} is not packed"

@@ -131,7 +131,10 @@ class RecordInfo(NamedTuple):
 
     @property
     def arguments(self) -> dict[str, Argument]:
-        """What is told of the call's arguments, by the names of the parameters; those that are secret are left out."""
+        """What is told of the call's arguments, by the names of the parameters.
+
+        Those that are secret are left out, and those of which only the type is known.
+        """
         told = map_in(self.details).get(ARGUMENTS)
         return {name: Argument(*argument) for name, argument in told.items()} if isinstance(told, dict) else {}
 
@@ -182,9 +185,11 @@ def parts_of(payload: Buffer | Payload) -> Payload:
     return (cast("Buffer", payload),) if isinstance(payload, (bytes, bytearray, memoryview)) else payload
 
 
-def size_of(payload: Payload) -> int:
-    """Return the size of a payload in bytes."""
-    return sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in payload)
+def size_of(payload: Buffer | Payload) -> int:
+    """Return the size of a payload in bytes, whether it has one part or more."""
+    if isinstance(payload, (bytes, bytearray)):
+        return len(payload)
+    return payload.nbytes if isinstance(payload, memoryview) else sum(map(size_of, payload))
 
 
 def info_of(record: Record) -> RecordInfo:
@@ -197,7 +202,7 @@ def info_of(record: Record) -> RecordInfo:
         record.call_id,
         origin.encoding,
         origin.code,
-        size_of(parts_of(record.payload)),
+        size_of(record.payload),
         record.created_at_seconds,
         record.duration_seconds,
         origin.run,

@@ -20,7 +20,7 @@ from ._engine._engine import Engine
 from ._engine._null_engine import NullEngine
 from ._errors import DamagedRecordWarning, warn
 from ._naming import shortened
-from ._record import ITEMS, Key, Record, RecordInfo, info_of, is_failure, is_result, parts_of, size_of
+from ._record import ITEMS, Key, Record, RecordInfo, info_of, is_failure, is_result, size_of
 from .stores._export import ExportFile
 from .stores._tiers import missing_nothing
 
@@ -311,4 +311,4 @@ def _is_same(one: Record | None, other: Record) -> bool:
 
 
 def _size_of(record: Record) -> int:
-    return size_of(parts_of(record.payload))
+    return size_of(record.payload)

@@ -10,7 +10,7 @@ from typing import Any
 from xxhash import xxh3_64_digest
 
 from .._errors import UnstableIdError
-from .._functions._canonical import canonical
+from .._functions._canonical import canonical, without_form
 from .._naming import qualified_name, shortened
 from .._record import ARGUMENTS
 
@@ -24,8 +24,8 @@ _PLAIN = (str, bytes, int, float, bool, type(None))
 
 def details_of(call: Any) -> dict[str, Any]:
     """Return what is known of a call that is about to run, and is to stand in its record."""
-    arguments = arguments_of(call)
-    return {ARGUMENTS: told(arguments, most=_MOST_PARTS)} if arguments else {}
+    about = told(arguments_of(call), most=_MOST_PARTS)
+    return {ARGUMENTS: about} if about else {}
 
 
 def arguments_of(call: Any) -> dict[str, object]:
@@ -64,17 +64,22 @@ def told(arguments: dict[str, object], *, most: int | None = None) -> dict[str, 
     """Return what a record is to tell of arguments.
 
     Args:
-        arguments: By name. Of those that are secret by their name, nothing is told.
+        arguments: By name. Those that are secret by their name are left out, and those of which there is nothing to tell
+            but their type.
         most: How much of each is looked at for its digest, in parts; None: all.
     """
-    return {
-        name: [digest_of(value, most), _text_of(value)]
-        for name, value in list(arguments.items())[:_MOST_ARGUMENTS]
-        if not _is_secret(name.lower())
-    }
+    about: dict[str, list[object]] = {}
+    for name, value in list(arguments.items())[:_MOST_ARGUMENTS]:
+        if not _is_secret(name):
+            digest = digest_of(value, most)
+            if digest is not None or type(value) in _REPRS:
+                about[name] = [digest, _text_of(value)]
+    return about
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_secret(name: str) -> bool:
+    name = name.lower()
     return name.endswith("_key") or not _SECRETS.isdisjoint(name.split("_"))
 
 
@@ -84,12 +89,14 @@ def digest_of(value: object, most: int | None = None) -> bytes | None:
     An object without canonical form is known by its type and its public texts, such as a name.
     """
     try:
-        return xxh3_64_digest(canonical(value, most=most))
+        if type(value) not in without_form:
+            return xxh3_64_digest(canonical(value, most=most))
     except UnstableIdError:
-        texts = _public_texts(value)
-        return xxh3_64_digest(canonical((qualified_name(type(value)), texts))) if texts else None
+        pass
     except Exception:  # noqa: BLE001 - too large; or a method of the user's raised, and this is not the place to
         return None
+    texts = _public_texts(value)
+    return xxh3_64_digest(canonical((qualified_name(type(value)), texts))) if texts else None
 
 
 def _public_texts(value: object) -> dict[str, str]:

@@ -109,7 +109,8 @@ class Runs:
         self._process = os.getpid()
         self._is_part = False
         self._told: tuple[object, ...] | None = None
-        self._due = 0.0
+        self._due = time.monotonic() + _EVERY_SECONDS  # hits that take less are told at the end
+        self._has_run = False
         self._lock = threading.Lock()
         counters.on_count = self.tick
 
@@ -129,6 +130,12 @@ class Runs:
         """A map is over."""
         if running in self._maps:
             self._maps.remove(running)
+
+    def call_begins(self) -> None:
+        """A call runs, which may take long: tell the first one at once."""
+        if not self._has_run:
+            self._has_run, self._due = True, 0.0
+        self.tick()
 
     def tick(self) -> None:
         """Something happened: tell it, if it is time to."""

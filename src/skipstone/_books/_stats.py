@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from .._encoding._trailer import Notes
@@ -123,6 +124,7 @@ def number(value: float) -> str:
 
 
 _FOLD_AFTER_HITS = 4096
+_seconds, _size = itemgetter(0), itemgetter(1)
 
 
 class Counters:
@@ -161,8 +163,8 @@ class Counters:
         with self._lock:
             count = len(hits)
             counts[0] += count
-            counts[3] += sum(seconds for seconds, _ in hits[:count])
-            counts[5] += sum(size_bytes for _, size_bytes in hits[:count])
+            counts[3] += sum(map(_seconds, hits[:count]))
+            counts[5] += sum(map(_size, hits[:count]))
             del hits[:count]
 
     def miss(self, seconds: float, notes: Notes = _NONE) -> None:

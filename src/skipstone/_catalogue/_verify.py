@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .._encoding._codec import Codec, damage_of
-from .._record import Key, Record, parts_of, size_of
+from .._record import Key, Record, size_of
 from ..stores import Store
 from ..stores._local._looking import LookedAtStore
 from . import _queries
@@ -78,7 +78,7 @@ def verified(store: Store, tables: Tables, codec: Codec) -> Verification:
 def _problem(codec: Codec, record: Record | None) -> str:
     if record is not None and codec.is_intact(record):
         return ""
-    if record is None or not size_of(parts_of(record.payload)):
+    if record is None or not size_of(record.payload):
         return "its value is missing, or was cut"
     if not damage_of(record):
         return "it does not bear the signature of a signing_key of the config"

@@ -33,9 +33,10 @@ from .._errors import (
 )
 from .._functions._function import KnownFunction
 from .._naming import shortened
-from .._record import ITEM, Buffer, Key, Payload, Record, RecordInfo, parts_of, size_of
+from .._record import ITEM, Buffer, Key, Payload, Record, RecordInfo, size_of
 from .._settings._config import CheckpointConfig, codec_of
 from ..stores import Claim, Store
+from ..stores._base import ReadsAhead
 from ..stores._tiers import renewed
 from ._beside import in_thread
 from ._call import Attempt, Call, Turn
@@ -63,6 +64,7 @@ class Engine:
         """
         self.counters = Counters()
         self._store = store
+        self._ahead = store.ahead if isinstance(store, ReadsAhead) else lambda _key: None
         self._config = config
         self._codec = codec_of(config)
         self.contents = Contents(store, self._codec)
@@ -93,6 +95,9 @@ class Engine:
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
+        found = self._ahead(key)
+        if found is not None and (value := self._hits.ahead(found, function, call_id)) is not MISS:
+            return value
         record = self._get(function, key)
         return MISS if record is None else self.hit(record, function, call_id)
 
@@ -231,7 +236,7 @@ class Engine:
 
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
         """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""
-        self.runs.tick()
+        self.runs.call_begins()
         keys = [(call.key, failure_key(call.key)) for call in calls]
         try:
             there = self._store.present([key for both in keys for key in both])
@@ -306,9 +311,7 @@ class Engine:
         if stored:
             attempt, _, record = finished[0]
             self.code.keep(record.origin, attempt.call.function)
-            self.counters.saved(
-                sum(size_of(parts_of(record.payload)) for _, _, record in finished if record.key in stored)
-            )
+            self.counters.saved(sum(size_of(record.payload) for _, _, record in finished if record.key in stored))
         return stored
 
     def keep(self, attempt: Attempt, value: object, record: Record, *, replace: bool = False) -> object:
@@ -336,7 +339,7 @@ class Engine:
             self._not_saved(call, value, str(error), error)
         else:
             self.code.keep(record.origin, call.function)
-            size_bytes = size_of(parts_of(record.payload))
+            size_bytes = size_of(record.payload)
             self.counters.saved(size_bytes)
             is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
             self._saves_quickly = call.function if is_quick else None

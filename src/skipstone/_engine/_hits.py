@@ -4,21 +4,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
+
+from xxhash import xxh3_64_digest
 
 from .. import _log
 from .._books._stats import Counters
 from .._books._uses import Uses
-from .._encoding._codec import Codec, DamagedPayloadError, RefusedResultError, UnreadableResultError
+from .._encoding._codec import Codec, DamagedPayloadError, Reader, RefusedResultError, UnreadableResultError
 from .._encoding._trailer import Notes
 from .._errors import DamagedRecordWarning, LoadWarning
 from .._functions._function import KnownFunction, is_comparable
 from .._naming import shortened
-from .._record import Origin, Record
+from .._record import Buffer, Origin, Record
+from ..stores._base import Ahead
 from ._code_changes import CodeChanges
+
+_MOST_WAYS = 1000
 
 MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
+
+
+class _Way:
+    """How results of one origin are loaded for one function."""
+
+    __slots__ = ("function", "loads", "origin", "result_type", "salt")
+
+    def __init__(self, origin: Origin, function: KnownFunction, reader: Reader | None) -> None:
+        self.origin = origin
+        """Kept, so that nothing else gets its address."""
+        self.function = function
+        self.loads = None if reader is None else reader.loads
+        self.salt = 0 if reader is None else reader.salt
+        self.result_type = None if reader is None else function.result_type
+
+    def result(self, payload: Buffer, checksum: bytes) -> object:
+        """Return a result, where its origin leaves no question and it is whole; else MISS, and `hit` tells why."""
+        if self.loads is None or xxh3_64_digest(payload, self.salt) != checksum:
+            return MISS
+        try:
+            return self.loads(payload, self.result_type)
+        except Exception:  # noqa: BLE001 - a serializer raises what it likes
+            return MISS
 
 
 class Hits:
@@ -51,7 +79,36 @@ class Hits:
         self._expires_seconds = expires_seconds
         self._expires = expires_seconds is not None
         self._uses = uses
+        self._ways: dict[int, _Way] = {}
         self._decode = codec.decode if uses is None else self._decode_used
+
+    def ahead(self, found: Ahead, function: KnownFunction, call_id: object) -> object:
+        """Return the result in a record that was read ahead, where its origin leaves no question; else MISS.
+
+        Then `hit` finds out what there is to it, and tells. This is the way of nearly every hit, so what cannot differ
+        between the records of an origin is looked at once.
+        """
+        checksum, origin, duration_seconds, payload = found
+        way = self._ways.get(id(origin))
+        if way is None or way.function is not function:
+            way = self._way_of(origin, function)
+        value = way.result(payload, checksum)
+        if value is not MISS:
+            self._counters.hit(duration_seconds, len(payload))
+            if _log.is_debugging():
+                self._log(function, call_id)
+        return value
+
+    def _way_of(self, origin: Origin, function: KnownFunction) -> _Way:
+        if len(self._ways) >= _MOST_WAYS:
+            self._ways.clear()
+        way = self._ways[id(origin)] = _Way(origin, function, self._reader_of(origin, function))
+        return way
+
+    def _reader_of(self, origin: Origin, function: KnownFunction) -> Reader | None:
+        """Return how results of an origin are read, or None where there is more to be asked of each record."""
+        asks = origin.code != function.code or self._expires_after(function) is not None or self._uses is not None
+        return None if asks else self._codec.plain_reader(origin.encoding)
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result that a record holds, or MISS where it cannot or may not be returned."""
@@ -84,10 +141,17 @@ class Hits:
         tell: Callable[[Notes], object] | None = None,
     ) -> list[object]:
         """Return the same, of calls that are no hits: they ran just now, elsewhere."""
-        return [
-            MISS if record is None else self._result_in(record, function, call_id, tell)
-            for record, call_id in zip(records, ids, strict=True)
-        ]
+        values: list[object] = []
+        way = None
+        for record, call_id in zip(records, ids, strict=True):
+            if record is None:
+                values.append(MISS)
+                continue
+            if way is None or way.origin is not record.origin:
+                way = _Way(record.origin, function, self._reader_of(record.origin, function))
+            value = way.result(cast("Buffer", record.payload), record.checksum)
+            values.append(self._result_in(record, function, call_id, tell) if value is MISS else value)
+        return values
 
     def _result_in(
         self,

@@ -27,7 +27,7 @@ from .._books._stream_items import (
 from .._encoding._blame import blame
 from .._errors import DamagedRecordWarning, LoadWarning, ReentrantCallError, StoreError
 from .._naming import shortened
-from .._record import HEAD, ITEM, ITEMS, Key, Record, parts_of, size_of
+from .._record import HEAD, ITEM, ITEMS, Key, Record, size_of
 from ._call import Attempt, Call
 from ._engine import Engine
 
@@ -208,7 +208,7 @@ class KeptRun(Run):
             return
         self._is_saving = False
         self._count += 1
-        size_bytes = size_of(parts_of(encoded.payload))
+        size_bytes = size_of(encoded.payload)
         self._size_bytes += size_bytes
         engine.counters.saved(size_bytes)
 

@@ -23,7 +23,7 @@ from .. import _log
 from .._books._stream_items import Items, item_key, parts_of_function
 from .._encoding._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
 from .._errors import DamagedRecordWarning, LoadWarning, StoreError
-from .._record import Record, parts_of, size_of
+from .._record import Record, size_of
 from ._beside import in_thread
 from ._call import Call, Turn
 from ._engine import _LARGE_BYTES, Engine
@@ -174,7 +174,7 @@ class _Reader:
         if record is None:
             self._warn(number, LoadWarning, "is missing")
             return MISS
-        if size_of(parts_of(record.payload)) < _LARGE_BYTES:
+        if size_of(record.payload) < _LARGE_BYTES:
             return self._decode((number, record))
         return (yield Do.WORK, self._decode, (number, record))
 

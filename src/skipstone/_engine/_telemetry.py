@@ -42,9 +42,12 @@ _NOTES = (
 )
 
 
+_NOTHING = nullcontext()
+
+
 def untraced(_part: str, _call: Call, _together: int = 1) -> AbstractContextManager[object]:
     """Return what does nothing."""
-    return nullcontext()
+    return _NOTHING
 
 
 def traced_for(engine: object, counters: Counters) -> Traced:

@@ -29,6 +29,8 @@ _length = struct.Struct("<Q").pack
 _head = struct.Struct("<cQ").pack  # tag and length
 _double = struct.Struct("<d").pack
 _NAN = b"f" + _double(float("nan"))
+_SHORT = 64
+_str_heads, _int_heads = ([_head(tag, length) for length in range(_SHORT)] for tag in (b"s", b"d"))
 _DIGEST_FROM_BYTES = 4096
 _BUFFERS = ("numpy.", "torch.")  # digested as a whole, at memory speed
 
@@ -36,6 +38,8 @@ _Writer: TypeAlias = Callable[[Any, "_Budget | None"], bytes]
 T = TypeVar("T")
 
 _registered: dict[type, Callable[[Any], object]] = {}
+without_form: set[type] = set()
+"""Classes that were found to have no canonical form."""
 
 
 class TooLargeError(Exception):
@@ -87,13 +91,18 @@ def _text(tag: bytes, text: str) -> bytes:
 def _str(
     text: str, _: object
 ) -> bytes:  # without calls of others: most of what ids consist of is texts and numbers
-    content = text.encode("utf-8", "surrogatepass")
-    return _head(b"s", len(content)) + content
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:  # lone surrogates
+        content = text.encode("utf-8", "surrogatepass")
+    length = len(content)
+    return (_str_heads[length] if length < _SHORT else _head(b"s", length)) + content
 
 
 def _int(number: int, _: object) -> bytes:
     content = b"%x" % number
-    return _head(b"d", len(content)) + content
+    length = len(content)
+    return (_int_heads[length] if length < _SHORT else _head(b"d", length)) + content
 
 
 def _float(number: float, _: object) -> bytes:
@@ -118,13 +127,21 @@ def _joined(tag: bytes, items: Sequence[bytes]) -> bytes:
     return _head(tag, len(items)) + b"".join(items)
 
 
-def _sequence(tag: bytes, items: Sequence[Any], budget: _Budget | None) -> bytes:
-    if budget is not None:
-        budget.take(len(items))
-    parts, writers = [_head(tag, len(items))], _writers
-    for item in items:  # a comprehension takes half as long again for few items, up to Python 3.11
-        parts.append(writers[type(item)](item, budget))  # noqa: PERF401
-    return b"".join(parts)
+def _sequence_writer(tag: bytes) -> _Writer:
+    """Return what writes lists and their like: a function of its own for each, which is called faster than a partial."""
+
+    def write(items: Sequence[Any], budget: _Budget | None) -> bytes:
+        if budget is not None:
+            budget.take(len(items))
+        parts, writers = [_head(tag, len(items))], _writers
+        for item in items:  # a comprehension takes half as long again for few items, up to Python 3.11
+            parts.append(writers[type(item)](item, budget))  # noqa: PERF401
+        return b"".join(parts)
+
+    return write
+
+
+_ordered = _sequence_writer(b"|")
 
 
 def _set(tag: bytes, value: Collection[object], budget: _Budget | None) -> bytes:
@@ -133,7 +150,7 @@ def _set(tag: bytes, value: Collection[object], budget: _Budget | None) -> bytes
     return _joined(tag, sorted([_written(item, budget) for item in value]))
 
 
-def _mapping(tag: bytes, value: Mapping[Any, Any], budget: _Budget | None) -> bytes:
+def _dict(value: Mapping[Any, Any], budget: _Budget | None) -> bytes:
     if budget is not None:
         budget.take(2 * len(value))
     pairs: list[bytes] = []
@@ -141,11 +158,11 @@ def _mapping(tag: bytes, value: Mapping[Any, Any], budget: _Budget | None) -> by
     for key, item in value.items():
         pairs.append(writers[type(key)](key, budget) + writers[type(item)](item, budget))
     pairs.sort()
-    return _joined(tag, pairs)
+    return _joined(b":", pairs)
 
 
 def _attributes(tag: bytes, names: Sequence[str], value: object, budget: _Budget | None) -> bytes:
-    return _sequence(tag, [getattr(value, name) for name in names], budget)
+    return _sequence_writer(tag)([getattr(value, name) for name in names], budget)
 
 
 def _plain(tag: bytes, as_text: Callable[[Any], str], value: object, _: object) -> bytes:
@@ -166,8 +183,17 @@ def register_id(cls: type[T], id_of: Callable[[T], object], /) -> None:
     Args:
         cls: The class.
         id_of: Given such an object, returns what can be an id, such as its name.
+
+    Raises:
+        TypeError: That is no class, or nothing that can be called.
     """
+    if not isinstance(cls, type) or not callable(id_of):
+        message = (
+            f"register_id({cls!r}, {id_of!r}): expected a class, and a function that returns the id of its objects"
+        )
+        raise TypeError(message)
     _registered[cls] = id_of
+    without_form.clear()
     for made in [made for made in _writers if issubclass(made, cls)]:
         del _writers[made]  # it was made without this
 
@@ -213,7 +239,11 @@ class _Writers(dict[type, _Writer]):
     """Writers by type, made when a type is first met."""
 
     def __missing__(self, cls: type) -> _Writer:
-        writer = self[cls] = _writer_for(cls)
+        try:
+            writer = self[cls] = _writer_for(cls)
+        except UnstableIdError:
+            without_form.add(cls)
+            raise
         return writer
 
 
@@ -228,11 +258,11 @@ _writers = _Writers(
         bytes: partial(_bytes, b"b"),
         bytearray: partial(_bytes, b"y"),
         memoryview: _buffer,
-        tuple: partial(_sequence, b"("),
-        list: partial(_sequence, b"["),
+        tuple: _sequence_writer(b"("),
+        list: _sequence_writer(b"["),
         set: partial(_set, b"{"),
         frozenset: partial(_set, b"z"),
-        dict: partial(_mapping, b":"),
+        dict: _dict,
         range: partial(_attributes, b"r", ("start", "stop", "step")),
         slice: partial(_attributes, b"/", ("start", "stop", "step")),
         type(...): lambda *_: b".",
@@ -252,7 +282,7 @@ _by_name: dict[str, _Writer] = {
     ),
     "datetime.timezone": partial(_plain, b"Z", repr),
     "zoneinfo.ZoneInfo": partial(_plain, b"O", repr),
-    "collections.OrderedDict": lambda value, budget: _sequence(b"|", list(value.items()), budget),
+    "collections.OrderedDict": lambda value, budget: _ordered(list(value.items()), budget),
     "decimal.Decimal": partial(_plain, b"M", str),
     "fractions.Fraction": partial(_plain, b"F", str),
     "uuid.UUID": partial(_plain, b"U", str),

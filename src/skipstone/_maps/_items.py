@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .._books._stats import duration
 from .._engine._batch import Batching
+from .._errors import check_count
 from .._functions._call_id import compile_id, position_of
 from .._functions._function import KnownFunction, known
 from .._functions._unstable import check_id_function, check_repeats
@@ -138,9 +139,7 @@ def batching_of(function: KnownFunction, batch_size: int | None, on_batch_error:
         batch_size = _BATCH_ITEMS
     if batch_size is None:
         return None
-    if batch_size < 1:
-        message = f"batch_size is {batch_size}, expected at least 1"
-        raise ValueError(message)
+    check_count("batch_size", batch_size)
     return Batching(batch_size, on_batch_error == "split")
 
 

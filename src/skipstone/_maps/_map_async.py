@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._engine._beside import in_thread
 from .._engine._hits import MISS
+from .._errors import check_count
 from .._functions._function import known
 from .._workers._crew import Crew, Job, Task, run_tasks
 from .._workers._workers import is_unhandled
@@ -116,9 +117,7 @@ def mapped_async(
     if not function.is_async:
         message = f"{function.name} is no coroutine function: use map(...) instead"
         raise TypeError(message)
-    if concurrency < 1:
-        message = f"concurrency is {concurrency}, expected at least 1"
-        raise ValueError(message)
+    check_count("concurrency", concurrency)
     source = source_of(method, iterables, id, is_batch=settings.batching is not None)
     options = options_of(settings, concurrency)
     job = Job(checkpoint, method, settings.retry, options.raises, settings.batching)

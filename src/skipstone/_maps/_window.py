@@ -21,6 +21,7 @@ from .._books._runs import RunningMap
 from .._engine._batch import alone
 from .._engine._call import Call
 from .._engine._outcomes import Outcome, Raised
+from .._errors import check_count
 from .._functions._function import KnownFunction
 from .._functions._unstable import check_ids
 from .._naming import shortened
@@ -68,11 +69,9 @@ def options_of(told: MapSettings, workers: int) -> Options:
     if on_error not in ("raise", "return"):
         message = f"on_error is {on_error!r}, expected 'raise' or 'return'"
         raise ValueError(message)
-    settings = {"window": told.window, "workers": workers, "skip_failed_after": skip_failed_after}
-    for name, value in settings.items():
-        if value is not None and value < 1:
-            message = f"{name} is {value}, expected at least 1"
-            raise ValueError(message)
+    for name, count in {"window": told.window, "skip_failed_after": skip_failed_after}.items():
+        if count is not None:
+            check_count(name, count)
     batch_size = None if batching is None else batching.size
     window = told.window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * (batch_size or 1))
     return Options(ordered, on_error == "raise", window, workers, skip_failed_after, batch_size)

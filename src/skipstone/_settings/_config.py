@@ -10,6 +10,7 @@ from .._encoding._codec import Codec
 from .._encoding._serializers import SERIALIZERS, Serializer, serializer_named
 from .._errors import ConfigError
 from .._naming import shortened
+from .._record import CODE, FAILURE, ITEMS
 from ..stores._urls import sendable, shown, tiers_in
 from ._config_file import config_file
 from ._places import is_shared, problem_with
@@ -226,9 +227,22 @@ def _expected(name: str, value: object) -> str | None:
         return problem_with(value)
     if name in _NUMBERS:
         return _number_expected(name, value)
-    if isinstance(value, Serializer) or (isinstance(value, str) and serializer_named(value)):
-        return None
-    return f"{', '.join(map(repr, SERIALIZERS))} or an object with name, dumps and loads"
+    return _problem_with_serializer(value)
+
+
+def _problem_with_serializer(value: Any) -> str | None:
+    if not isinstance(value, Serializer):
+        is_built_in = isinstance(value, str) and serializer_named(value)
+        return (
+            None if is_built_in else f"{', '.join(map(repr, SERIALIZERS))} or an object with name, dumps and loads"
+        )
+    name: Any = value.name
+    if isinstance(name, str) and name not in ("", FAILURE, CODE, ITEMS) and not {"+", ":"} & set(name):
+        built_in = serializer_named(name)
+        if built_in is None or type(built_in) is type(value):
+            return None
+    taken = ", ".join(map(repr, (*SERIALIZERS, FAILURE, CODE, ITEMS)))
+    return f"a serializer whose name, which is {name!r}, is a text without '+' and ':', and none of {taken}"
 
 
 def _number_expected(name: str, value: Any) -> str | None:

@@ -37,6 +37,9 @@ class Job(NamedTuple):
         """Return what is known of the function, and how it is called."""
         function, call = known(self.method)
         if self.retry is not None:
+            if not callable(self.retry):
+                message = f"retry is {self.retry!r}, expected a policy, such as tenacity.Retrying(...)"
+                raise TypeError(message)
             call = functools.partial(self.retry, call)
         return (function if self.batching is None else function.of_items), call
 

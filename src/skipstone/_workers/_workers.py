@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
-from .._errors import MissingExtraError
+from .._errors import MissingExtraError, check_count
 from ._crew import Crew, Job
 
 ExecutorLike: TypeAlias = Literal["threads", "processes", "ray", "dask", "slurm"] | Executor | Any
@@ -43,9 +43,8 @@ def crew_for(executor: ExecutorLike, workers: int | None, job: Job) -> Crew:
         TypeError: The function cannot be sent to another process.
         MissingExtraError: The executor needs a library that is not installed.
     """
-    if workers is not None and workers < 1:
-        message = f"workers is {workers}, expected at least 1"
-        raise ValueError(message)
+    if workers is not None:
+        check_count("workers", workers)
     name = _kind_of(executor)
     kind = _KINDS[name]
     if kind.library and find_spec(kind.library) is None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from weakref import WeakSet
 
 from .._errors import StoreError
-from .._record import MARK, Key, Origin, Record, RecordInfo, parts_of, size_of
+from .._record import MARK, Key, Origin, Record, RecordInfo, size_of
 from ._base import Claim, Store
 
 SAVE, REPLACE, DELETE = "save", "replace", "delete"
@@ -311,7 +311,7 @@ def _differ(one: Record | None, other: Record) -> bool:
 
 
 def _size_of(record: Record) -> int:
-    return size_of(parts_of(record.payload))
+    return size_of(record.payload)
 
 
 _all: WeakSet[Backlog] = WeakSet()

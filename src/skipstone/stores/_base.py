@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeAlias, runtime_checkable
 
-from .._record import Key, Record, RecordInfo, info_of
+from .._record import Key, Origin, Record, RecordInfo, info_of
+
+Ahead: TypeAlias = tuple[bytes, Origin, float, bytes]
+"""What a hit needs of a record that was read ahead: checksum, origin, duration in seconds, payload."""
 
 
 class Claim(Protocol):
@@ -97,6 +100,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files. A later use opens them again."""
+        ...
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A store that reads records before they are asked for."""
+
+    def ahead(self, key: Key, /) -> Ahead | None:
+        """Return what a hit needs of a record at hand, or None where it is to be asked for with `get`. Nothing is read."""
         ...
 
 

@@ -31,6 +31,9 @@ SCAN = f"""{_INFO}
     ORDER BY sequence LIMIT ?2
 """
 SIZE = "SELECT coalesce(sum(size), 0) FROM records"
+DATABASE_BYTES = """
+    SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size
+"""
 IS_KNOWN = "SELECT 1 FROM origins WHERE function = ? LIMIT 1"
 
 _T = TypeVar("_T")

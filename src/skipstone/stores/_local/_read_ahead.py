@@ -4,7 +4,7 @@ A rerun asks in nearly the order of the last run, so the rows that follow a hit 
 sweeps a window of rows behind it into memory and doubles the window; one that goes elsewhere lets the sweep go on
 where it was. So a reader in order looks up one row in thousands, and a step that fits the budget is soon in memory
 whole, whatever the order. When the budget is full, a reader in order starts anew from where it is; for any other
-one, reading ahead ends.
+one, reading ahead ends. Where there is more than the budget holds, it ends for those at once.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ _MOST_WINDOW_BYTES, _BUDGET_BYTES = 4 << 20, 24 << 20
 class ReadAhead(Generic[Row]):
     """The rows that were read ahead. Not safe for threads, but for looking into `rows`."""
 
-    def __init__(self, read_range: ReadRange[Row]) -> None:
+    def __init__(self, read_range: ReadRange[Row], size_bytes: Callable[[], int] = lambda: 0) -> None:
+        """Read ahead with a function, of as many bytes in all as another one tells, at least."""
         self.rows: dict[Key, Row] = {}
         self._read_range = read_range
+        self._size_bytes = size_bytes
         self._held_bytes = 0
         self._window_rows = _FIRST_WINDOW_ROWS
         self._in_order = 0  # how many look-ups came right behind the one before
@@ -37,7 +39,7 @@ class ReadAhead(Generic[Row]):
 
     def clear(self) -> None:
         """Forget what was read."""
-        self.__init__(self._read_range)  # type: ignore[misc]
+        self.__init__(self._read_range, self._size_bytes)  # type: ignore[misc]
 
     def discard(self, keys: Iterable[Key]) -> None:
         """Forget these rows."""
@@ -59,6 +61,9 @@ class ReadAhead(Generic[Row]):
                 self.clear()
             self._window_rows = _FIRST_WINDOW_ROWS
             self._asked, fresh = last, True
+        if not (fresh or follows or near) and self._size_bytes() > _BUDGET_BYTES:
+            self._window_rows = 0
+            return
         self._sweep(last if fresh or (follows and not near) else self._stop)
 
     def _sweep(self, start: int) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from ..._record import Buffer, Key, Origin, Record, RecordInfo, parts_of, size_of
-from .._base import BaseStore, Claim
+from ..._record import Key, Origin, Record, RecordInfo, parts_of, size_of
+from .._base import Ahead, BaseStore, Claim
 from .._leftovers import Leftovers
 from .._values import Values
 from ._connection import Connection, again_when_mended
@@ -19,8 +19,10 @@ from ._listing import Listing
 from ._origins import Origins
 from ._queries import (
     BY_KEY,
+    DATABASE_BYTES,
     FEW_KEYS,
     IN_RANGE,
+    INSERT,
     KEYS_PER_QUERY,
     ORIGIN,
     ROW,
@@ -40,7 +42,7 @@ _ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or a
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
 _ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
 
-_Row: TypeAlias = tuple[Key, bytes, int, float, Buffer, float]
+_Row: TypeAlias = tuple[Key, bytes, int, float, bytes, float]
 """Key, checksum, origin's number, duration in seconds, payload, when the call ended. The garbage collector ignores such a tuple."""
 
 _new = tuple.__new__
@@ -67,11 +69,10 @@ class SqliteStore(BaseStore):
 
     def _forget(self) -> None:
         """Forget what is known of the database: it may be another one now."""
-        self._ahead: ReadAhead[_Row] = ReadAhead(self._read_rows)
+        self._ahead: ReadAhead[_Row] = ReadAhead(self._read_rows, lambda: self._one(DATABASE_BYTES)[0])
         self._keys_ahead: ReadAhead[None] = ReadAhead(self._read_keys)
         self._fresh_until = 0.0
         self._data_version, self._epoch = -1, None
-        self._origin_ids: dict[Origin, int] = {}
         self._origins = Origins(self._read_origin)
 
     def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[str, dict[str, Any]]]:
@@ -92,6 +93,14 @@ class SqliteStore(BaseStore):
     def close(self) -> None:
         """See `Store`."""
         self._connection.close()
+
+    def ahead(self, key: Key, /) -> Ahead | None:
+        """See `ReadsAhead`."""
+        row = self._ahead.rows.get(key)
+        if row is None or time.monotonic() >= self._fresh_until:
+            return None
+        origin = self._origins.get(row[2])
+        return None if origin is None else (row[1], origin, row[3], row[4])
 
     def get(self, key: Key, /) -> Record | None:
         """See `Store`."""
@@ -161,6 +170,10 @@ class SqliteStore(BaseStore):
     @again_when_mended
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
+        if len(keys) <= FEW_KEYS:  # who holds a claim and looks again must know of the last moment
+            with self._connection as connection:
+                rows = connection.execute(present(len(keys)), keys).fetchall() if keys else ()
+            return {key for _, key in rows}
         found: set[Key] = set()
         # Where rows are read, too, those read ahead for this are there when they are asked for.
         ahead: ReadAhead[Any] = self._ahead if self._ahead.rows else self._keys_ahead
@@ -201,7 +214,7 @@ class SqliteStore(BaseStore):
             if looked_up:
                 numbers = [row[-2] for row in looked_up]
                 ahead.extend(min(numbers), max(numbers))
-            at_once = min(2 * at_once, KEYS_PER_QUERY)
+            at_once = min(2 * at_once, KEYS_PER_QUERY) if looked_up else KEYS_PER_QUERY
 
     def _record_of(self, row: _Row) -> Record:
         key, checksum, origin, duration, payload, created_at = row
@@ -226,13 +239,24 @@ class SqliteStore(BaseStore):
         return Record(key, checksum, self._origins[origin], duration, payload or b"", "", created_at)
 
     def _read_origin(self, number: int) -> Origin | None:
-        with self._connection as connection:
-            row = connection.execute(f"SELECT {ORIGIN} FROM origins WHERE id = ?", (number,)).fetchone()
+        row = self._one(f"SELECT {ORIGIN} FROM origins WHERE id = ?", (number,))
         return None if row is None else Origin(*row)
+
+    def _one(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        with self._connection as connection:
+            return connection.execute(query, parameters).fetchone()
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        return bool(self.put_many((record,), replace=replace))
+        if replace or size_of(record.payload) >= _ROW_BELOW_BYTES:
+            return bool(self.put_many((record,), replace=replace))
+        return self._insert(record)
+
+    @again_when_mended
+    def _insert(self, record: Record) -> bool:
+        with self._connection:
+            connection = self._connection.in_place()
+            return connection.execute(INSERT, self._row_of(connection, record, None)).rowcount == 1
 
     @again_when_mended
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
@@ -242,12 +266,12 @@ class SqliteStore(BaseStore):
         files: dict[Key, str] = {}
         try:
             for record in records:
-                if size_of(parts_of(record.payload)) >= _ROW_BELOW_BYTES:
+                if size_of(record.payload) >= _ROW_BELOW_BYTES:
                     files[record.key] = self._write_file(record)
             with self._connection:
                 connection = self._connection.in_place()
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
-                with self._to_insert(connection, [record.key for record in records], replace=replace):
+                with self._change(connection, [row[0] for row in rows]) if replace else _transaction(connection):
                     kept = insert(connection, rows)
                     if replace and len(kept) < len(rows):
                         raise damaged_index(rows[0][0])
@@ -267,12 +291,12 @@ class SqliteStore(BaseStore):
             return self._values.write(record.key, parts_of(record.payload))
 
     def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
-        payload = parts_of(record.payload)
-        content = None if file else payload[0] if len(payload) == 1 else b"".join(payload)
+        payload = record.payload
+        content = None if file else payload if type(payload) is bytes else b"".join(parts_of(payload))
         return (
             record.key,
             record.checksum,
-            self._origin_id(connection, record.origin),
+            self._origins.number_of(record.origin, connection),
             record.duration_seconds,
             content,
             record.created_at_seconds,
@@ -281,28 +305,6 @@ class SqliteStore(BaseStore):
             record.call_id,
             record.details,
         )
-
-    def _to_insert(
-        self, connection: sqlite3.Connection, keys: Sequence[Key], *, replace: bool
-    ) -> AbstractContextManager[object]:
-        """Return what surrounds the insertion of rows: a transaction, unless one row is one by itself."""
-        if replace:
-            return self._change(connection, keys)
-        return nullcontext() if len(keys) == 1 else _transaction(connection)
-
-    def _origin_id(self, connection: sqlite3.Connection, origin: Origin) -> int:
-        found = self._origin_ids.get(origin)
-        if found is None:
-            connection.execute(
-                f"INSERT INTO origins ({ORIGIN}) VALUES ({marks(origin)}) ON CONFLICT DO NOTHING", origin
-            )
-            query = f"SELECT id FROM origins WHERE ({ORIGIN}) = ({marks(origin)})"
-            row = connection.execute(query, origin).fetchone()
-            if row is None:
-                raise damaged_index(origin.function.encode())
-            found = self._origin_ids[origin] = int(row[0])
-            self._origins[found] = origin
-        return found
 
     def delete(self, keys: Iterable[Key], /) -> int:
         """See `Store`."""
@@ -348,8 +350,7 @@ class SqliteStore(BaseStore):
 
     def size_bytes(self) -> int:
         """See `Sifts`."""
-        with self._connection as connection:
-            return int(connection.execute(SIZE).fetchone()[0])
+        return int(self._one(SIZE)[0])
 
     @again_when_mended
     def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:

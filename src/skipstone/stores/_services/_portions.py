@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from ..._record import Buffer, Payload, Record, parts_of, size_of
+from ..._record import Buffer, Payload, Record, size_of
 
 MOST_IN_REQUEST = 500
 
@@ -27,7 +27,7 @@ def batches(records: Iterable[Record], large_bytes: int) -> Iterator[list[Record
     batch: list[Record] = []
     total = 0
     for record in records:
-        size = size_of(parts_of(record.payload))
+        size = size_of(record.payload)
         if batch and (size > large_bytes or total + size > _MOST_BYTES or len(batch) == MOST_IN_REQUEST):
             yield batch
             batch, total = [], 0

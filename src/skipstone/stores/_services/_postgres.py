@@ -167,7 +167,7 @@ class PostgresStore(BaseStore):
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        if replace or size_of(parts_of(record.payload)) > _PART_BYTES:
+        if replace or size_of(record.payload) > _PART_BYTES:
             return bool(self.put_many([record], replace=replace))
         return self._puts.ask(record)
 

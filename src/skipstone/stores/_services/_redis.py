@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import redis
 
 from ..._errors import ConfigError
-from ..._record import Key, Record, RecordInfo, parts_of, size_of
+from ..._record import Key, Record, RecordInfo, size_of
 from .._base import BaseStore, Claim
 from .._envelope import HEAD_BYTES, head_bytes, packed, read_head, unpacked
 from .._leases import LEASE_SECONDS, Leases
@@ -159,7 +159,7 @@ class RedisStore(BaseStore):
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        if replace or size_of(parts_of(record.payload)) > _PART_BYTES:
+        if replace or size_of(record.payload) > _PART_BYTES:
             return bool(self.put_many([record], replace=replace))
         return self._puts.ask(record)
 
@@ -167,7 +167,7 @@ class RedisStore(BaseStore):
         """See `Store`."""
         kept: set[Key] = set()
         for batch in batches(records, _PART_BYTES):
-            if size_of(parts_of(batch[0].payload)) > _PART_BYTES:
+            if size_of(batch[0].payload) > _PART_BYTES:
                 kept |= self._put_large(batch[0], replace=replace)
             else:
                 kept |= self._put_small(batch, replace=replace)
