@@ -115,7 +115,7 @@ def _bytes(tag: bytes, content: bytes | bytearray, _: object) -> bytes:
 
 def _buffer(view: memoryview, budget: _Budget | None) -> bytes:
     if view.format != "B" or view.ndim != 1:  # the same bytes mean something else
-        return _sequence(b"m", (view.format, view.shape, memoryview(view.tobytes())), budget)
+        return _head(b"m", view.nbytes) + _ordered((view.format, view.shape, memoryview(view.tobytes())), budget)
     if not view.contiguous:
         view = memoryview(view.tobytes())
     if view.nbytes < _DIGEST_FROM_BYTES:
