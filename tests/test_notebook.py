@@ -64,7 +64,8 @@ def test_no_bar_outside_of_a_notebook(script):
         import ipykernel.zmqshell
         from skipstone import open_checkpoint
 
-        print(open_checkpoint("step").map(str, range(3)).drain())
+        with open_checkpoint("step") as checkpoint:
+            print(checkpoint.map(str, range(3)).drain())
         """,
     )
     done = script("app.py", warnings="default")
