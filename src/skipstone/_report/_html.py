@@ -60,9 +60,8 @@ def _head(report: Report) -> str:
     )
 
 
-def _bad(is_bad: object, classes: str = "") -> str:
-    names = " ".join(name for name in (classes, "bad" if is_bad else "") if name)
-    return f' class="{names}"' if names else ""
+def _bad(is_bad: object) -> str:
+    return ' class="bad"' if is_bad else ""
 
 
 def _steps(report: Report) -> str:
