@@ -1,4 +1,4 @@
-"""`ls`, `records`, `show` and `failures`: what is stored. They change nothing."""
+"""`ls`, `records` and `failures`: what is stored. They change nothing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def ls(
         return
     rows: list[list[str | Text]] = []
     for summary, functions in found:
-        title = Text(plain_text(f"{summary.name.index_name} / {summary.name.step}"), "bold")
+        title = Text(plain_text(summary.name.title), "bold")
         rows.append([title, *_figures(summary.totals)])
         if not only_steps:
             rows.extend(
@@ -168,7 +168,7 @@ def _record_row(record: RecordInfo) -> list[str]:
 
 
 def _title(name: StepName, what: str) -> None:
-    say(plain_text(f"{name.index_name} / {name.step}: {what}"), "bold")
+    say(plain_text(f"{name.title}: {what}"), "bold")
 
 
 def failures(

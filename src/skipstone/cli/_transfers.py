@@ -158,7 +158,7 @@ def _tell_imported(name: StepName, done: Imported, *, as_json: bool) -> None:
         missing = f", {count_text(done.not_there, 'id')} without a result" if done.not_there else ""
         say(
             plain_text(
-                f"{name.index_name} / {name.step}: {count_text(done.results, 'result')} imported; "
+                f"{name.title}: {count_text(done.results, 'result')} imported; "
                 f"{done.already_there:,} were there already, {done.left_out:,} left out{missing}"
             )
         )
@@ -205,7 +205,7 @@ def copy(
 
 def _one(names: list[StepName]) -> StepName:
     if len(names) != 1:
-        there = ", ".join(f"{name.index_name} / {name.step}" for name in names) or "none"
+        there = ", ".join(name.title for name in names) or "none"
         warn(plain_text(f"say which step with --index and --step; there are: {there}"))
         raise typer.Exit(WRONG_USE)
     return names[0]
@@ -233,7 +233,7 @@ def _tell(done: list[tuple[StepName, _Done]], *, as_json: bool) -> None:
         if not as_json:
             say(
                 plain_text(
-                    f"{name.index_name} / {name.step}: {count_text(transfer.results, 'record')} of "
+                    f"{name.title}: {count_text(transfer.results, 'record')} of "
                     f"{size_text(transfer.size_bytes)}, {count_text(transfer.failures, 'failure')}; "
                     f"{transfer.already_there:,} were there already, {transfer.left_out:,} left out"
                 )
