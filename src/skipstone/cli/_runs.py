@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from .._books._runs import Run, RunningMap
-from .._books._stats import number, total
+from .._books._stats import total
 from .._catalogue import Catalogue, StepName
-from .._units import count_text, duration_text, moment_text, plain_text, size_text
+from .._units import count_text, duration_text, moment_text, number_text, plain_text, size_text
 from ._output import Column, console, print_json, print_table, say
 from ._where import ArtifactsOption, IndexOption, JsonOption, StepOption, StoreOption, named, place, steps
 
@@ -93,8 +93,8 @@ def _row(name: StepName, run: Run, numbers: list[str], notes: list[str]) -> list
         "written": size_text(stats.bytes_saved),
     }
     for each in notes:
-        told[f"{each} saved"] = number(stats.notes_saved.get(each, 0))
-        told[f"{each} spent"] = number(stats.notes_spent.get(each, 0))
+        told[f"{each} saved"] = number_text(stats.notes_saved.get(each, 0))
+        told[f"{each} spent"] = number_text(stats.notes_spent.get(each, 0))
     return [
         moment_text(run.started_at_seconds),
         name.title,

@@ -6,10 +6,9 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from .._books._stats import number
 from .._catalogue import FailedCall, RecordQuery, StepCatalogue, StepName, Value
 from .._record import Key, RecordInfo
-from .._units import count_text, duration_text, moment_text, plain_lines, plain_text, size_text
+from .._units import count_text, duration_text, moment_text, number_text, plain_lines, plain_text, size_text
 from ._output import Column, print_json, print_table, say, warn
 from ._status import NOT_FOUND
 from ._where import (
@@ -144,7 +143,7 @@ def _print(found: _Found) -> None:
             ("code", record.code.hex() or "not known"),
             ("run", f"{record.run} on {record.host}, process {record.process}"),
             *((f"argument {name}", argument.text) for name, argument in record.arguments.items()),
-            *((f"noted {name}", number(noted)) for name, noted in record.notes.items()),
+            *((f"noted {name}", number_text(noted)) for name, noted in record.notes.items()),
         ]
     if found.failed is not None:
         failure = found.failed.failure
