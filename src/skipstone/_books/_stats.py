@@ -157,11 +157,11 @@ class Counters:
             counts[5] += sum(map(_size, hits[:count]))
             del hits[:count]
 
-    def miss(self, seconds: float, notes: Notes = _NONE) -> None:
+    def miss(self, seconds: float, notes: Notes) -> None:
         """Count a call that returned."""
         self._ran(1, seconds, notes)
 
-    def failure(self, seconds: float, notes: Notes = _NONE) -> None:
+    def failure(self, seconds: float, notes: Notes) -> None:
         """Count a call that raised."""
         self._ran(2, seconds, notes)
 
