@@ -7,6 +7,7 @@ import glob
 import inspect
 import json
 import os
+import pickle
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -157,8 +158,6 @@ def in_diskcache(folder: str, function: Callable[..., Any], name: str | None) ->
 
 
 def _in_database(path: str, function: Callable[..., Any], names: set[str]) -> Iterator[Found]:
-    import pickle
-
     # A database that nobody has open is read without its log's index, which would have to be made.
     has_log = os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") > 0
     connection = sqlite3.connect(
@@ -191,8 +190,6 @@ def _in_database(path: str, function: Callable[..., Any], names: set[str]) -> It
 
 def _loader(folder: str, mode: int, filename: str | None, value: Any) -> Callable[[], object]:
     def load() -> object:
-        import pickle
-
         content = value
         if filename is not None:
             with open(os.path.join(folder, filename), "rb") as file:

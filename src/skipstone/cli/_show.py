@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pprint import pformat
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -120,8 +122,6 @@ def _told(record: RecordInfo) -> dict[str, Any]:
 
 def _jsonable(value: Any) -> object:
     """Return a result as JSON can say it, or its text."""
-    import json
-
     try:
         json.dumps(value)
     except (TypeError, ValueError):
@@ -166,8 +166,6 @@ def _print_value(value: Value) -> None:
         hint = ": --unpickle does so" if value.can_run_code else ""
         say(f"result not shown: {plain_text(value.problem)}{hint}\n", "dim")
         return
-    from pprint import pformat
-
     lines = (value.value if isinstance(value.value, str) else pformat(value.value, width=100)).splitlines()
     say(plain_lines("\n".join(lines[:_MOST_LINES])))
     if len(lines) > _MOST_LINES:
