@@ -19,6 +19,7 @@ from .._checkpoint import Checkpoint
 from .._errors import DamagedRecordWarning
 from .._importing import Imported, import_diskcache, import_joblib, import_pickles
 from .._opening import open_checkpoint
+from .._selection import opened
 from .._transfer import Transfer
 from .._units import count_text, plain_text, size_text
 from ._output import print_json, say, warn
@@ -48,7 +49,7 @@ def export(
     """Write the records of one step to one file, to be imported elsewhere."""
     catalogue = place(store, artifacts_dir)
     name = _one(steps(catalogue, index, step))
-    with open_checkpoint(name.step, catalogue.config._replace(index_name=name.index_name)) as checkpoint:
+    with opened(catalogue, name) as checkpoint:
         done = _watched(partial(checkpoint.export, path, function or None))
     _tell([(name, done)], as_json=as_json)
 
@@ -195,7 +196,7 @@ def copy(
     for name in steps(catalogue, index, step):
         config = there if to_store or to_artifacts_dir else catalogue.config
         with (
-            open_checkpoint(name.step, catalogue.config._replace(index_name=name.index_name)) as source,
+            opened(catalogue, name) as source,
             open_checkpoint(name.step, config._replace(index_name=to_index or name.index_name)) as target,
         ):
             copied = _watched(partial(source.copy_to, target, function or None, replace=replace))
