@@ -51,8 +51,7 @@ class _Unknown:
         self._name = name
 
     def __getattr__(self, name: str) -> object:
-        message = f"the id needs {self._name}, which was not stored"
-        raise LookupError(message)
+        return self.__skipstone_id__()
 
     def __skipstone_id__(self) -> object:
         message = f"the id needs {self._name}, which was not stored"
