@@ -57,6 +57,11 @@ def number_text(value: float) -> str:
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.2g}"
 
 
+def function_text(function: str, version: str) -> str:
+    """Return the name of a function, with its version if it has one."""
+    return f"{function} version {version}" if version else function
+
+
 def plain_text(text: str) -> str:
     """Return a text without what a terminal would obey: escape sequences, line ends, changes of direction."""
     if text.isprintable():

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from .._books._stats import Stats
 from .._catalogue import FailureGroup, Totals
-from .._units import count_text, duration_text, moment_text, number_text, plain_text, size_text
+from .._units import count_text, duration_text, function_text, moment_text, number_text, plain_text, size_text
 from ._facts import MOST_RUNS, Report, StepReport
 from ._pictures import KINDS, growth_chart, legend, runs_chart, runs_span
 
@@ -88,8 +88,8 @@ def _step_rows(step: StepReport) -> str:
         f"{_figures(step.summary.totals, saved)}<td>{growth_chart(step.growth, width=120, height=24)}</td></tr>\n"
     )
     return first + "".join(
-        f'<tr class="function"><td>{_text(each.function)}'
-        f"{f' version {_text(each.version)}' if each.version else ''}</td>{_figures(each.totals, '')}<td></td></tr>\n"
+        f'<tr class="function"><td>{_text(function_text(each.function, each.version))}</td>'
+        f"{_figures(each.totals, '')}<td></td></tr>\n"
         for each in step.functions
     )
 

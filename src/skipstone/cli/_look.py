@@ -11,8 +11,8 @@ from rich.text import Text
 from .._catalogue import FailureGroup, FunctionSummary, RecordQuery, StepName, StepSummary, Totals
 from .._errors import StoreError
 from .._record import RecordInfo
-from .._units import count_text, duration_text, moment_text, plain_lines, plain_text, size_text
-from ._output import Column, print_json, print_table, say, told, warn
+from .._units import count_text, duration_text, function_text, moment_text, plain_lines, plain_text, size_text
+from ._output import Column, failures_text, print_json, print_table, say, told, warn
 from ._where import (
     ArtifactsOption,
     FunctionOption,
@@ -81,8 +81,7 @@ def ls(
         rows.append([title, *_figures(summary.totals)])
         if not only_steps:
             rows.extend(
-                [f"  {each.function}{f' version {each.version}' if each.version else ''}", *_figures(each.totals)]
-                for each in functions
+                [f"  {function_text(each.function, each.version)}", *_figures(each.totals)] for each in functions
             )
     say(catalogue.shown_place, "dim")
     print_table([Column("index / step"), *_FIGURES], rows)
@@ -92,10 +91,9 @@ def ls(
 
 
 def _figures(totals: Totals) -> list[str | Text]:
-    failures = Text(f"{totals.failures:,}", "red") if totals.failures else Text("0", "dim")
     return [
         f"{totals.records:,}",
-        failures,
+        failures_text(totals.failures),
         size_text(totals.size_bytes),
         duration_text(totals.seconds),
         moment_text(totals.last_at),

@@ -16,7 +16,7 @@ from .._books._runs import Run, RunningMap
 from .._books._stats import total
 from .._catalogue import Catalogue, StepName
 from .._units import count_text, duration_text, moment_text, number_text, plain_text, size_text
-from ._output import Column, console, print_json, print_table, say
+from ._output import Column, console, failures_text, print_json, print_table, say
 from ._where import ArtifactsOption, IndexOption, JsonOption, StepOption, StoreOption, named, place, steps
 
 _STATE_STYLES = {"running": "green", "killed": "red", "silent": "yellow", "ended": "dim"}
@@ -101,7 +101,7 @@ def _row(name: StepName, run: Run, numbers: list[str], notes: list[str]) -> list
         Text(run.state, _STATE_STYLES[run.state]),
         f"{stats.hits:,}",
         f"{stats.misses:,}",
-        Text(f"{stats.failures:,}", "red") if stats.failures else Text("0", "dim"),
+        failures_text(stats.failures),
         *(told[each] for each in numbers),
         run.id,
     ]

@@ -10,7 +10,16 @@ import typer
 
 from .._catalogue import FailedCall, RecordQuery, StepCatalogue, StepName, Value
 from .._record import Key, RecordInfo
-from .._units import count_text, duration_text, moment_text, number_text, plain_lines, plain_text, size_text
+from .._units import (
+    count_text,
+    duration_text,
+    function_text,
+    moment_text,
+    number_text,
+    plain_lines,
+    plain_text,
+    size_text,
+)
 from ._output import Column, print_json, print_table, say, warn
 from ._status import NOT_FOUND
 from ._where import (
@@ -134,7 +143,7 @@ def _print(found: _Found) -> None:
     if found.record is not None:
         record = found.record
         facts += [
-            ("function", f"{record.function}{f' version {record.version}' if record.version else ''}"),
+            ("function", function_text(record.function, record.version)),
             ("id", record.call_id),
             ("key", record.key.hex()),
             ("saved", moment_text(record.created_at_seconds)),
@@ -148,7 +157,7 @@ def _print(found: _Found) -> None:
     if found.failed is not None:
         failure = found.failed.failure
         facts += [
-            ("function", f"{failure.function}{f' version {failure.version}' if failure.version else ''}"),
+            ("function", function_text(failure.function, failure.version)),
             ("id", failure.call_id),
             ("key", f"{found.failed.key.hex()} (of the failure)"),
             ("failed", f"{moment_text(failure.failed_at_seconds)}, {count_text(failure.attempts, 'attempt')}"),
