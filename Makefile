@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUN := python
 READY := $(VENV)/.ready
 CLUSTERS := $(VENV)/.clusters
 DOCS := $(VENV)/.docs
@@ -16,10 +17,17 @@ examples: $(CLUSTERS)  ## the other examples, killed and run again
 	$(BIN)/python examples/kill_and_resume.py
 
 test: $(READY)  ## all but the slow tests, under 5 minutes
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+	$(BIN)/$(RUN) -m pytest -m "not slow" -n auto --dist loadfile
 
 test_slow: $(CLUSTERS)  ## the slow tests, on real clusters among others
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/$(RUN) -m pytest -m slow
+
+coverage: $(CLUSTERS)  ## both, and which lines and branches of the package they leave out
+	rm -rf build/coverage
+	mkdir -p build/coverage
+	$(MAKE) test test_slow RUN="coverage run"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 azurite: $(AZURITE)  ## an Azure-compatible server for the tests, which leave out what needs it; needs npm
 
@@ -66,4 +74,4 @@ $(DOCS): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
 	@touch $@
 
-.PHONY: help run examples test test_slow azurite torture lint docs bench clear_checkpoints clean
+.PHONY: help run examples test test_slow coverage azurite torture lint docs bench clear_checkpoints clean

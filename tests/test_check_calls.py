@@ -250,6 +250,7 @@ def test_a_result_that_comes_back_as_it_was(checked, value):
 
     work()
     work()
+    assert (checked.stats().misses, checked.stats().hits) == (1, 1)
 
 
 audits = itertools.count()

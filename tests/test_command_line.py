@@ -2,11 +2,13 @@
 
 import json
 import os
+import pty
 import re
 import runpy
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -249,8 +251,23 @@ def test_doctor(place, skipstone):
     assert skipstone("ls", "--json") == before
 
 
+def test_doctor_before_the_first_run(place, skipstone):
+    """Where nothing was stored yet, doctor tells where the folder would be made, and makes none."""
+    found = {
+        each["what"]: each["text"] for each in skipstone("doctor", "-d", "new/one", "--store", "local", "--json")
+    }
+    assert found["folder"] == f"not there yet; it would be made in {place}"
+    assert found["steps"] == "0 steps, 0 records"
+    assert not (place / "new").exists()
+
+
 def test_doctor_finds_what_is_wrong(place, skipstone):
-    """A wrong setting, and a folder that others can write to, are told with status 3."""
+    """A wrong setting, a folder that others can write to, and a store that does not answer are told with status 3."""
+    away = {
+        each["what"]: each for each in skipstone("doctor", "--store", "redis://127.0.0.1:1", "--json", status=3)
+    }
+    assert (away["store"]["state"], away["steps"]["state"]) == ("good", "bad")
+    assert "127.0.0.1:1" in away["steps"]["text"]
     if (place / "artifacts").exists():
         os.chmod(place / "artifacts/checkpoint", 0o777)
         assert "can be written by others" in skipstone("doctor", status=3)
@@ -356,6 +373,7 @@ def test_export_import_copy(place, skipstone):
     skipstone("copy", "--to-artifacts-dir", "all")
     assert len(shown("ask", index_name="other", artifacts_dir="all", store="local")[0]) == 1
     assert "say which step" in skipstone("export", "x", status=2)
+    assert "there is no nothing" in skipstone("import", "nothing", "-s", "load", status=4)
     assert "say where to" in skipstone("copy", status=2)
 
 
@@ -390,6 +408,65 @@ def test_import_from_other_libraries(place, skipstone):
     sys.modules.pop("mine", None)
 
 
+def test_import_from_caches(place, skipstone):
+    """Results of joblib and diskcache are imported for a function, or a method of a class; what is left out is told."""
+    import diskcache
+    import joblib
+
+    (place / "ours.py").write_text(
+        "def double(x): return 2 * x\nclass Tool:\n    @staticmethod\n    def triple(x): return 3 * x\n"
+    )
+    sys.path.insert(0, str(place))
+    try:
+        import ours
+    finally:
+        sys.path.pop(0)
+    cached = joblib.Memory("joblib", verbose=0).cache(ours.double)
+    cached(1)
+    cached(2)
+    for path in sorted((place / "joblib").rglob("metadata.json"))[:1]:
+        path.write_text("{")
+    told = skipstone("import", "joblib", "--from", "joblib", "-s", "new", "-f", "ours.double", "--json", status=3)
+    assert (told["results"], told["left_out"]) == (1, 1)
+    assert "its metadata.json is missing or damaged" in told["reasons"][0]
+    out = skipstone("import", "joblib", "--from", "joblib", "-s", "new", "-f", "ours.double", status=3)
+    assert "1 left out" in out
+    assert "its metadata.json is missing or damaged" in out
+    with diskcache.Cache("diskcache") as cache:
+        cache.memoize()(ours.Tool.triple)(1)
+    told = skipstone("import", "diskcache", "--from", "diskcache", "-s", "new", "-f", "ours.Tool.triple", "--json")
+    assert told["results"] == 1
+    assert "no function ours.Tool.none" in skipstone(
+        "import", "diskcache", "--from", "diskcache", "-s", "new", "-f", "ours.Tool.none", status=2
+    )
+    (place / "diskcache/cache.db").write_bytes(b"no database" * 100)
+    assert "cache.db cannot be read" in skipstone(
+        "import", "diskcache", "--from", "diskcache", "-s", "new", "-f", "ours.Tool.triple", status=1
+    )
+    sys.modules.pop("ours", None)
+
+
+def test_a_report_needs_a_file(place, skipstone):
+    """A folder is no place for a report."""
+    assert "is a folder: name a file" in skipstone("report", "-o", str(place), status=2)
+
+
+def test_showing_what_is_long_or_no_json(place, skipstone):
+    """Of a long result the first lines are shown, and how many more there are; what JSON cannot say is its text."""
+    with open_checkpoint("long", {"serializer": "pickle"}) as checkpoint:
+        checkpoint.load_or_run(str, "lines", "line\n" * 1000)
+        checkpoint.load_or_run(set, "set", [1, 2])
+    out = skipstone("show", "lines", "--unpickle")
+    shown_lines = out.count("line\n")
+    assert 10 < shown_lines < 1000
+    assert f"… {1000 - shown_lines:,} lines more: --json prints all" in out
+    assert skipstone("show", "lines", "--unpickle", "--json")[0]["value"] == "line\n" * 1000
+    assert skipstone("show", "set", "--unpickle", "--json")[0]["value"] == "{1, 2}"
+    (failure,) = skipstone("show", "7", "--json")
+    assert (failure["step"], failure["failure"]["failure"]["call_id"]) == ("load", "7")
+    assert "value" not in failure
+
+
 MAP = """
     import time
     from skipstone import init_checkpoint
@@ -418,6 +495,39 @@ def test_watch(script):
             process.kill()
             process.communicate()
     assert script("-m", "skipstone", "watch", "--until-idle").stdout == ""
+
+
+@pytest.mark.parametrize("in_terminal", [False, True])
+def test_watch_until_it_is_over(script, in_terminal):
+    """Watching ends with the run; in a terminal, a bar says how far it is."""
+    script.write("app.py", MAP)
+    running = script.start("app.py")
+    ours, theirs = pty.openpty() if in_terminal else os.pipe()
+    try:
+        while not script("-m", "skipstone", "watch", "--json").stdout.count('"app.work"'):
+            assert running.poll() is None
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "skipstone", "watch", "--every", "0.1", "--until-idle"],
+            cwd=script.folder,
+            env={**script.environment, "TERM": "xterm", "COLUMNS": "200"},
+            stdout=theirs,
+        )
+        os.close(theirs)
+        seen = b""
+        while b"1 worker" not in seen:
+            seen += os.read(ours, 1 << 16)
+        assert (b"load  run" if in_terminal else b"default / load") in seen
+        assert b"app.work" in seen
+        running.kill()
+        with suppress(OSError):  # a terminal whose other side was closed
+            while more := os.read(ours, 1 << 16):
+                seen += more
+        assert watching.wait(60) == 0
+        assert (b"nothing is running" in seen) == in_terminal
+    finally:
+        running.kill()
+        running.communicate()
+        os.close(ours)
 
 
 LOOKING = [

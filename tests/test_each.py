@@ -501,6 +501,34 @@ def test_switched_off():
     assert batches == [["doc-1", "doc-2"]] * 2 + [["doc-1"]]
 
 
+def test_a_list_that_is_named_like_a_builtin(checkpoint):
+    """The parameter's own name stands for the item, whatever else it means."""
+
+    @cache_with_checkpoint(id="input", each="input")
+    def double(input):
+        return [2 * x for x in input]
+
+    assert double([1, 2]) == [2, 4]
+    assert double.is_done([1, 2])
+
+
+def test_coroutine_functions_switched_off():
+    """So they do of a coroutine function; an error passes."""
+
+    @cache_with_checkpoint(id="x", each="xs")
+    async def inverse(xs):
+        return [1 / x for x in xs]
+
+    async def main():
+        assert await inverse([1, 2]) == [1, 0.5]
+        with pytest.raises(ZeroDivisionError):
+            await inverse([1, 0])
+
+    with use_checkpoint(NullCheckpoint()) as off:
+        asyncio.run(main())
+        assert off.stats().misses == 2
+
+
 @pytest.mark.parametrize(
     ("each", "id", "what"),
     [
@@ -508,6 +536,7 @@ def test_switched_off():
         ("rest", "doc.id", "each='rest' does not fit .*: it takes any number of arguments"),
         ("docs", "model", "id expression 'model' does not fit .*docs, rest.: it does not mention the item"),
         ("docs", "'x'", "it does not mention the item"),
+        ("docs", "docs.id + typo", "there is no parameter 'typo'"),
         ("docs", "doc.id + oder", "there is no parameter"),
         ("docs", "doc.id + str(len(docs))", "there is no parameter 'doc'"),
         ("docs", "id(doc)", "'id' may not be used"),

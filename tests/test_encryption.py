@@ -1,10 +1,12 @@
 """With an encryption key, a store shows neither results nor ids nor errors, and nothing else is loaded from it."""
 
+import base64
 import os
 
 import pytest
 
 from skipstone import (
+    Checkpoint,
     ConfigError,
     DamagedRecordWarning,
     LoadWarning,
@@ -16,7 +18,8 @@ from skipstone import (
     use_checkpoint,
 )
 from skipstone._catalogue import Catalogue
-from skipstone.stores import SqliteStore
+from skipstone._record import Origin, Record
+from skipstone.stores import MemoryStore, SqliteStore
 
 KEY, OTHER_KEY = "k" * 32, b"another key, as random as can be"
 SECRET = "Rumpelstiltskin"
@@ -49,6 +52,51 @@ def store_of(folder):
 def stored_bytes(folder):
     """All that somebody reads who has the files."""
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@cache_with_checkpoint(id="k", name="app.tell", on_code_change="ignore")
+def told_before(k):
+    raise AssertionError("it is done")
+
+
+def test_what_was_encrypted_before_stays_readable():
+    """A record that an earlier version encrypted is decrypted: result, id and details."""
+    key = bytes.fromhex("2a8f05e3d503c8d7e574e37849e7a790")
+    record = Record(
+        key,
+        bytes.fromhex("0b5ba7aa0ed949a7"),
+        Origin(
+            "app.tell", "", "pickle+aes", bytes.fromhex("015e80e4edf6c40e"), "20261125T010102-550729", "vm", 7776
+        ),
+        0.0014140589992166497,
+        base64.b64decode(
+            "+XHTIqxwy4/e3FBA8UKhgQJaCZhxPvCA36bJro2bljq9VmXPEQ8on9qgSlNOMcDATpnnDR3mjpFz3fK7OKFsugHdpYTi6g7P"
+        ),
+        "encrypted:+XHTIpE9OuBJFnULIKz06UY7iaJsyD/gV62xgLlI8ueQ",
+        1795568462.6745794,
+        base64.b64decode("+XHTIksgSs/8JM8fV/Kak5tE7WMCefthydet6IqGnzmJXXqyo30FVGsdXulrsh7MZzAOMdv6CoTwDB0="),
+    )
+    store = MemoryStore()
+    store.put(record)
+    with use_checkpoint(Checkpoint(store, {"encryption_key": KEY})) as checkpoint:
+        assert told_before("k") == {"name": SECRET}
+        (info,) = checkpoint.records()
+        assert info.call_id == "k"
+        assert {name: argument.text for name, argument in info.arguments.items()} == {"x": "1"}
+
+
+def test_what_expired_is_found(tmp_path):
+    """What is encrypted of a record may say when it expires: `gc` reads it with the key."""
+
+    @cache_with_checkpoint(id="x", expires_seconds=0.0)
+    def soon_old(x):
+        return x
+
+    with step(tmp_path) as checkpoint, use_checkpoint(checkpoint):
+        checkpoint.load_or_run(length, "kept", "12")
+        soon_old(1)
+        assert checkpoint.gc().expired == 1
+        assert [info.call_id for info in checkpoint.records()] == ["kept"]
 
 
 @pytest.mark.parametrize("place", ["local", "file"])

@@ -143,5 +143,7 @@ def test_the_time_of_a_record_is_told(store):
         before = time.time()
         list(checkpoint.map(work, range(50)))
         keys = [info.key for info in store.scan()]
-        for record in [*map(store.get, keys), *store.get_many(keys).values()]:
+        records = [*map(store.get, keys), *store.get_many(keys).values()]
+        assert len(records) == 2 * len(keys) >= 2 * 50
+        for record in records:
             assert before <= record.created_at_seconds <= time.time()

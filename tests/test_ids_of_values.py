@@ -14,10 +14,12 @@ import re
 import typing
 import uuid
 import zoneinfo
+from array import array
 
 import attrs
 import hypothesis
 import msgspec
+import numpy as np
 import pydantic
 import pytest
 from hypothesis import strategies
@@ -221,7 +223,8 @@ NOON = dt.datetime(2024, 10, 27, 2, 30)  # noqa: DTZ001 - without a time zone, o
 # Each stands for something else than all others.
 DIFFERENT = [
     1, "1", 1.0, True, b"1", ("1",), ["1"], {"1"}, frozenset({"1"}), {"1": None}, ("1", None), bytearray(b"1"),
-    memoryview(b"1"), 1 + 0j, Text("1"), decimal.Decimal(1), decimal.Decimal("1.0"), fractions.Fraction(1), Number.ONE,
+    memoryview(b"1"), memoryview(b"1").cast("b"), memoryview(array("i", [1])), memoryview(bytes(array("i", [1]))),
+    memoryview(b"1234").cast("B", (2, 2)), memoryview(b"1234").cast("B", (1, 4)), memoryview(b"1234"), 1 + 0j, Text("1"), decimal.Decimal(1), decimal.Decimal("1.0"), fractions.Fraction(1), Number.ONE,
     None, (), [], {}, set(), frozenset(), "", b"", ..., ((),), ([],), [()], [[]], {(): ()}, "None", "()",
     (1, 2), [1, 2], (1, (2,)), ((1, 2),), (12,), ("12",), {1, 2}, {1: 2}, ((1, 2), ()), range(1, 2), slice(1, 2), range(1, 3, 5),
     0.0, -0.0, 0, False, complex(0, 0), complex(0, -0.0), float("inf"), float("nan"), "nan", -1, 2**64, 2.0**64, -(2**64),
@@ -238,6 +241,14 @@ DIFFERENT = [
     uuid.UUID(int=1), uuid.UUID(int=2), str(uuid.UUID(int=1)), re.compile("a"), re.compile(b"a"), re.compile("a", re.IGNORECASE),
     Client("a"), DerivedClient("a"), Client("b"), Client(("a",)),
 ]  # fmt: skip
+
+
+def test_a_view_is_its_content_in_order():
+    """However the bytes of a view lie in memory, equal views have one key."""
+    assert key_of(memoryview(b"a-b-c-")[::2]) == key_of(memoryview(b"abc"))
+    rows = np.arange(6, dtype="u1").reshape(2, 3)
+    assert key_of(memoryview(np.asfortranarray(rows))) == key_of(memoryview(rows))
+    assert key_of(memoryview(rows.T)) != key_of(memoryview(rows))
 
 
 def test_different_values_have_different_keys():

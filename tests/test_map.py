@@ -472,3 +472,18 @@ def test_a_bar_and_a_log(checkpoint, capsys, caplog):
         list(checkpoint.map(choosy, [1, 2, 3, 4], progress=False))
     assert "choosy: 4 of 4 done (3 before)" in caplog.text
     assert not capsys.readouterr().err
+
+
+def test_a_handler_of_sigterm_stays(tmp_path):
+    """A map leaves the user's own handler of SIGTERM in place, and puts back what it replaces."""
+    seen = []
+    with open_checkpoint("step", {"artifacts_dir": tmp_path}) as checkpoint:
+        for handler in (lambda *_: None, signal.SIG_DFL):
+            before = signal.signal(signal.SIGTERM, handler)
+            try:
+                results = checkpoint.map(square, range(2), workers=1)
+                seen.extend(signal.getsignal(signal.SIGTERM) is handler for _ in results)
+                assert signal.getsignal(signal.SIGTERM) is handler
+            finally:
+                signal.signal(signal.SIGTERM, before)
+    assert seen == [True, True, False, False]

@@ -20,6 +20,7 @@ from skipstone import (
     StoreUnavailableWarning,
     open_checkpoint,
 )
+from skipstone._store_trials import sample, sample_key
 from skipstone.stores import MemoryStore, SqliteStore
 from skipstone.stores._tiers import TieredStore
 from skipstone.testing import StoreConformance
@@ -158,6 +159,7 @@ class AwayStore(MemoryStore):
 
     get, get_many, present = answering("get"), answering("get_many"), answering("present")
     put, put_many, delete, claim = answering("put"), answering("put_many"), answering("delete"), answering("claim")
+    scan, infos = answering("scan"), answering("infos")
 
 
 def test_a_near_store_keeps_what_the_far_one_had(tmp_path):
@@ -185,6 +187,23 @@ def test_a_tier_that_is_away_is_told_once_and_the_other_stands_in(away):
         assert checkpoint.stats().misses == 2
         stores[away].is_away = False
         assert checkpoint.load_or_run(str, 1, 5) == "1"
+
+
+@pytest.mark.parametrize("away", ["near", "far"])
+def test_the_other_tier_tells_and_removes_what_it_has(away):
+    """While one of two stores does not answer, records are listed, told, claimed and deleted in the other one."""
+    stores = {"near": AwayStore(), "far": AwayStore()}
+    tiers = TieredStore(**stores)
+    tiers.put_many([sample(1), sample(2)])
+    stores[away].is_away = True
+    with pytest.warns(StoreUnavailableWarning, match="it is away"):
+        assert {info.key for info in tiers.scan()} == {sample_key(1), sample_key(2)}
+        assert set(tiers.infos([sample_key(1), sample_key(3)])) == {sample_key(1)}
+        with tiers.claim(sample_key(1)):
+            assert tiers.claim(sample_key(1)) is None
+        assert tiers.delete([sample_key(1), sample_key(3)]) == 1
+        assert {info.key for info in tiers.scan()} == {sample_key(2)}
+    stores[away].is_away = False
 
 
 PIPELINE = """

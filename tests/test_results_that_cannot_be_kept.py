@@ -203,3 +203,69 @@ def test_the_functions_error_is_told_when_the_store_is_away_too():
         pytest.raises(ValueError, match="mine"),
     ):
         fail(1)
+
+
+class FailingStore(MemoryStore):
+    """A store that answers so many times, and no more."""
+
+    answers = 10**9
+
+    def answering(name):
+        def method(self, *args, **kwargs):
+            self.answers -= 1
+            if self.answers < 0:
+                raise StoreUnavailableError("the store went away")
+            return getattr(MemoryStore, name)(self, *args, **kwargs)
+
+        return method
+
+    get, get_many, present = answering("get"), answering("get_many"), answering("present")
+    put, put_many, delete = answering("put"), answering("put_many"), answering("delete")
+    claim, scan, infos = answering("claim"), answering("scan"), answering("infos")
+
+
+@cache_with_checkpoint(id="x", name="app.square")
+def square(x):
+    return x * x
+
+
+@cache_with_checkpoint(id="x", name="app.square_later")
+async def square_later(x):
+    return x * x
+
+
+@cache_with_checkpoint(each="numbers", name="app.squares")
+def squares(numbers):
+    return [x * x for x in numbers]
+
+
+async def all_of(results):
+    return [each async for each in results]
+
+
+WAYS = {
+    "map": lambda checkpoint: list(checkpoint.map(square, range(5), workers=1)),
+    "map_async": lambda checkpoint: asyncio.run(
+        all_of(checkpoint.map_async(square_later, range(5), concurrency=2))
+    ),
+    "each": lambda _: squares(list(range(5))),
+    "calls": lambda _: [square(x) for x in range(5)],
+    "calls_async": lambda _: [asyncio.run(square_later(x)) for x in range(5)],
+}
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"expires_seconds": 1000, "on_code_change": "rerun"}, {"check_calls": True}]
+)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.filterwarnings("ignore::skipstone.SkipstoneWarning")
+def test_results_come_whenever_the_store_fails(way, settings):
+    """After each number of answers, a store that fails costs no result, in whatever way many calls are made."""
+    for answers in range(25):
+        store = FailingStore()
+        with use_checkpoint(Checkpoint(store, settings)) as checkpoint:
+            for _ in range(2):
+                store.answers = answers
+                assert WAYS[way](checkpoint) == [0, 1, 4, 9, 16]
+            store.answers = 10**9
+            assert WAYS[way](checkpoint) == [0, 1, 4, 9, 16]

@@ -133,7 +133,10 @@ def test_using_it_is_light(script):
         print(*sorted(sys.modules))
         """,
     )
-    imported = set(script("app.py").stdout.split())
+    imported = set(
+        script("-S", "-c", f"import sys; sys.path[:0] = {['', *sys.path]!r}; import app").stdout.split()
+    )
+    assert "skipstone" in imported
     assert imported & {"msgspec", "tqdm", "asyncio", "numpy", "pandas", "zstandard", "multiprocessing"} == set()
 
 

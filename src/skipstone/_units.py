@@ -29,15 +29,13 @@ def duration_text(seconds: float) -> str:
         return "0 s" if seconds == 0 else f"{seconds * 1e6:.1f} µs"
     if seconds < _MINUTE:
         return f"{seconds:.1f}".removesuffix(".0") + " s" if seconds < _EXACT_BELOW else f"{seconds:.0f} s"
-    for unit, length, lesser, part in (
-        ("min", _MINUTE, "s", 1),
-        ("h", _HOUR, "min", _MINUTE),
-        ("d", _DAY, "h", _HOUR),
-    ):
-        if seconds < length * {"min": 60, "h": 48}.get(unit, float("inf")):
-            whole, rest = divmod(int(seconds), length)
-            return f"{whole:,} {unit} {rest // part} {lesser}" if rest // part else f"{whole:,} {unit}"
-    raise AssertionError
+    unit, length, lesser, part = "d", _DAY, "h", _HOUR
+    if seconds < _HOUR:
+        unit, length, lesser, part = "min", _MINUTE, "s", 1
+    elif seconds < 2 * _DAY:
+        unit, length, lesser, part = "h", _HOUR, "min", _MINUTE
+    whole, rest = divmod(int(seconds), length)
+    return f"{whole:,} {unit} {rest // part} {lesser}" if rest // part else f"{whole:,} {unit}"
 
 
 def moment_text(unix_seconds: float) -> str:

@@ -4,6 +4,7 @@ import functools
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 
 import cloudpickle
@@ -45,6 +46,7 @@ def deadly(times, document):
     note(document.runs, document.number)
     if document.number == 3 and read(document.runs).count("3") <= times:
         os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.02)  # quick calls are saved together: a kill may cost those of the last milliseconds
     return document.number
 
 

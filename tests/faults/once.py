@@ -50,7 +50,10 @@ def _functions(log, seconds, failures):
     @cache_with_checkpoint(id="id", name=NAME, on_code_change="ignore")
     def compute(id):
         fails = begin()
-        threading.Event().wait(seconds)
+        if seconds is None:
+            os.read(0, 1)
+        else:
+            threading.Event().wait(seconds)
         end(fails)
         return value_of(id, SIZE)
 
@@ -65,7 +68,10 @@ def _functions(log, seconds, failures):
 
 
 def ask(folder, log, threads=0, tasks=0, seconds=0.3, failures=0, id="key", **settings):
-    """Open the store, wait for the word, then ask from so many threads or tasks, or plainly; return all answers."""
+    """Open the store, wait for the word, then ask from so many threads or tasks, or plainly; return all answers.
+
+    A plain call that takes None seconds ends at the next word.
+    """
     from skipstone import init_checkpoint
 
     init_checkpoint("step", {"artifacts_dir": folder, **settings})

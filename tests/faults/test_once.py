@@ -132,13 +132,12 @@ def test_the_call_raises_at_first(folder):
 
 @pytest.mark.parametrize("crowd", [{}, {"threads": 3}, {"tasks": 3}], ids=["plain", "threads", "tasks"])
 def test_waiting_ends(folder, crowd):
-    """With `wait_timeout`, a waiter gets ClaimTimeoutError in time, and the holder is not disturbed."""
-    with asking(folder, {}, seconds=1) as (holder,):
+    """With `wait_timeout`, a waiter gets ClaimTimeoutError while the call goes on, and the holder is not disturbed."""
+    with asking(folder, {}, seconds=None) as (holder,):
         until(lambda: len(runs(folder)) == 1)
-        began = time.monotonic()
         with asking(folder, crowd, wait_timeout=0.2) as (waiter,):
             answers = waiter.result(20)["answers"]
-        assert time.monotonic() - began < 10
+        holder.go()
         assert len(answers) == max(1, *crowd.values(), 1)
         assert all(answer.startswith("ClaimTimeoutError: ") for answer in answers)
         assert holder.result(20)["answers"] == ["right"]

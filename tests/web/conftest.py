@@ -4,6 +4,7 @@ import http.client
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -67,8 +68,8 @@ class Site:
         return re.search(r'name="form_token" value="([^"]+)"', self.ask("/clear?index=default&step=index")[2])[1]
 
     def close(self):
-        """Stop it as a service manager does."""
-        self.process.terminate()
+        """Stop it as Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
         self.process.wait(20)
         self.process.stdout.close()
 

@@ -113,10 +113,11 @@ def _bytes(tag: bytes, content: bytes | bytearray, _: object) -> bytes:
     return _framed(tag, bytes(content))
 
 
-def _buffer(view: memoryview, _: object) -> bytes:
+def _buffer(view: memoryview, budget: _Budget | None) -> bytes:
+    if view.format != "B" or view.ndim != 1:  # the same bytes mean something else
+        return _head(b"m", view.nbytes) + _ordered((view.format, view.shape, memoryview(view.tobytes())), budget)
     if not view.contiguous:
         view = memoryview(view.tobytes())
-    view = view.cast("B")
     if view.nbytes < _DIGEST_FROM_BYTES:
         return _framed(b"v", bytes(view))
     return _head(b"V", view.nbytes) + xxh3_128_digest(view)
