@@ -248,7 +248,7 @@ class Backlog:
         self._wake.set()
         thread = (
             self._thread
-        )  # stays known until it has ended: if the far store fails it meanwhile, it begins no other one
+        )  # stays known until it has ended: if the far store fails meanwhile, no other one begins
         if thread is not None:
             thread.join()
         with self._lock:
