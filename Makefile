@@ -1,9 +1,11 @@
 PYTHON ?= python3
-VENV := .venv
+# Another Python has an environment of its own: make test PYTHON=python3.13
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 RUN := python
 READY := $(VENV)/.ready
 CLUSTERS := $(VENV)/.clusters
+RELEASE := $(VENV)/.release
 DOCS := $(VENV)/.docs
 AZURITE := build/azurite/node_modules/azurite
 
@@ -40,6 +42,7 @@ lint: $(READY)  ## format, rules, types, direction of imports, length of modules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	PYTHONPATH=src $(BIN)/pyright --verifytypes skipstone --ignoreexternal
 	$(BIN)/lint-imports
 	@long=$$(find src -name '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400'); \
 	if [ -n "$$long" ]; then echo "modules over 400 lines:"; echo "$$long"; exit 1; fi
@@ -51,11 +54,18 @@ bench: $(READY)  ## side by side with peers, into docs/benchmarks/: about half a
 	$(BIN)/python -m pip install --quiet -r benchmarks/requirements.txt
 	$(BIN)/python benchmarks/run.py
 
+dist: $(RELEASE)  ## the wheel and the source archive, checked, installed and used in clean environments
+	$(BIN)/python tools/distribution.py
+	$(BIN)/python tools/environments.py
+
+dist_clusters: dist  ## the same with Ray, Dask and submitit: large downloads
+	$(BIN)/python tools/environments.py --extras ray dask slurm
+
 clear_checkpoints: $(READY)  ## delete the checkpoint data in artifacts/, and nothing else
 	$(BIN)/python -m skipstone clear_checkpoints artifacts
 
 clean:  ## delete what this Makefile made, but no checkpoints
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .cache
+	rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .cache
 
 $(AZURITE):
 	npm install --prefix build/azurite --no-save --no-package-lock --no-audit --no-fund --loglevel=error azurite@3.37.0
@@ -70,8 +80,12 @@ $(CLUSTERS): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group clusters
 	@touch $@
 
+$(RELEASE): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group release
+	@touch $@
+
 $(DOCS): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
 	@touch $@
 
-.PHONY: help run examples test test_slow coverage azurite torture lint docs bench clear_checkpoints clean
+.PHONY: help run examples test test_slow coverage azurite torture lint docs bench dist dist_clusters clear_checkpoints clean

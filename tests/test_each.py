@@ -427,7 +427,12 @@ def test_coroutine_functions(checkpoint):
 
     asyncio.run(main())
     assert inspect.iscoroutinefunction(embed_all_later)
-    assert batches == [["doc-1", "doc-2"], ["doc-3", "doc-4"], ["doc-5"], ["doc-1"]]
+    first, *others, last = batches
+    assert (first, last) == (["doc-1", "doc-2"], ["doc-1"])
+    assert sorted(others) in (
+        [["doc-3", "doc-4"], ["doc-5"]],
+        [["doc-3"], ["doc-4", "doc-5"]],
+    )  # either may be quicker
 
 
 def test_maps_of_coroutine_functions(checkpoint):

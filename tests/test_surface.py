@@ -113,6 +113,8 @@ def test_importing_is_light(script):
     code = "import sys; before = set(sys.modules); import skipstone; print(*sorted(set(sys.modules) - before))"
     imported = set(script("-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}").stdout.split())
     assert "skipstone" in imported
+    if sys.version_info >= (3, 14):
+        imported.discard("ast")  # any class of named tuples imports it
     assert imported & {*HEAVY, "skipstone._maps._map", "skipstone._maps._map_async"} == set()
 
 
@@ -143,13 +145,6 @@ def test_using_it_is_light(script):
 def test_it_is_typed():
     """The package says that it has types."""
     assert resources.files("skipstone").joinpath("py.typed").is_file()
-
-
-def test_it_says_its_version():
-    """The package's version is that of its distribution."""
-    from importlib import metadata
-
-    assert skipstone.__version__ == metadata.version("skipstone")
 
 
 def test_elsewhere_it_says_what_to_do(script):

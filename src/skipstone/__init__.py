@@ -68,7 +68,7 @@ if _typing.TYPE_CHECKING:
     from ._maps._map_async import AsyncMapResults
     from ._transfer import Transfer
 
-__version__ = "0.1.0"
+__version__: str
 
 __all__ = [
     "Argument",
@@ -153,6 +153,10 @@ for _public in [globals()[name] for name in __all__ if name not in _LATE]:
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":  # stands in pyproject.toml, and is installed with the package
+        from importlib.metadata import version
+
+        return version(__name__)
     if name not in _LATE:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

@@ -29,7 +29,7 @@ class LocalStorageCheckpoint(Checkpoint):
         """
         check_name(checkpoint_name)
         settings = resolve(config)
-        self.folder = local_folder(settings, checkpoint_name)
+        self.folder: str = local_folder(settings, checkpoint_name)
         store = local_store(self.folder, settings)
         if not isinstance(store, SqliteStore) and not os.path.exists(self.folder):
             warn(
@@ -38,7 +38,7 @@ class LocalStorageCheckpoint(Checkpoint):
                 NetworkFileSystemWarning,
             )
         super().__init__(store, settings, name=checkpoint_name)
-        self.place = self.folder
+        self.place: str = self.folder
         self._arguments = (checkpoint_name, _for_other_folders(settings))
         self._engine.runs.keep(checkpoint_name, partial(runs_store, (LOCAL,), settings, checkpoint_name))
         try:
@@ -71,7 +71,7 @@ class SharedCheckpoint(Checkpoint):
             raise ConfigError(message)
         super().__init__(store_of(places, settings, checkpoint_name), settings, name=checkpoint_name)
         self._engine.runs.keep(checkpoint_name, partial(runs_store, places, settings, checkpoint_name))
-        self.place = ", then ".join(map(shown, places))
+        self.place: str = ", then ".join(map(shown, places))
         _warn_of_pickles(self.place, settings)
         self._arguments = (checkpoint_name, _for_other_folders(settings))
 
@@ -79,19 +79,19 @@ class SharedCheckpoint(Checkpoint):
 class ObjectStorageCheckpoint(SharedCheckpoint):
     """Keeps results in object storage, or in a folder that several machines see."""
 
-    schemes = ("s3", "gs", "az", "file")
+    schemes: ClassVar[tuple[str, ...]] = ("s3", "gs", "az", "file")
 
 
 class PostgresCheckpoint(SharedCheckpoint):
     """Keeps results in a PostgreSQL database."""
 
-    schemes = ("postgresql", "postgres")
+    schemes: ClassVar[tuple[str, ...]] = ("postgresql", "postgres")
 
 
 class RedisCheckpoint(SharedCheckpoint):
     """Keeps results in Redis."""
 
-    schemes = ("redis", "rediss")
+    schemes: ClassVar[tuple[str, ...]] = ("redis", "rediss")
 
 
 class NullCheckpoint(Checkpoint):
@@ -101,7 +101,7 @@ class NullCheckpoint(Checkpoint):
         """Do nothing with the settings but check them."""
         self.name = checkpoint_name
         self.place = "no store"
-        self.config = resolve(config)
+        self.config: CheckpointConfig = resolve(config)
         self._arguments = (checkpoint_name, self.config)
         self._engine = NullEngine()
         self._engine.runs.keep(checkpoint_name)

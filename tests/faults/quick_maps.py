@@ -1,5 +1,6 @@
 """Maps of quick calls: what their processes do. A log tells which calls ran."""
 
+import os
 import threading
 import warnings
 
@@ -8,8 +9,6 @@ from once import Log
 
 SIZE = 100
 
-_log = None
-_slow = False
 _size_bytes = 0
 
 
@@ -29,17 +28,21 @@ def _unsaved():
 
 def quick(number):
     """Return a result at once; but when some before it wait to be saved, wait for ever, if that is wanted."""
-    _log.write(number)
-    if _slow and _unsaved() >= 3:
+    Log(os.environ["QUICK_LOG"]).write(number)
+    if os.environ["QUICK_IS_SLOW"] == "True" and _unsaved() >= 3:
         acknowledge(f"slow {number}")
         threading.Event().wait()
     return value_of(_id_of(number), SIZE)
 
 
+def begin(log, *, slow=False):
+    """Say to which log calls write, and whether one takes for ever; in the environment, which worker processes have, too."""
+    os.environ.update(QUICK_LOG=str(log), QUICK_IS_SLOW=str(slow))
+
+
 def mapped(checkpoint, numbers, log, *, executor="threads", workers=2, slow=False):
     """Return the results of quick calls, which write to a log."""
-    global _log, _slow
-    _log, _slow = Log(log), slow  # worker processes are forked
+    begin(log, slow=slow)
     return checkpoint.map(quick, numbers, id="number", executor=executor, workers=workers)
 
 
@@ -77,10 +80,9 @@ def map_them(folder, log, count, executor="threads", workers=2, slow=False, wait
 
 def ask_them(folder, log, numbers):
     """Ask for single calls, and return which came back wrong."""
-    global _log
     from skipstone import open_checkpoint
 
-    _log = Log(log)
+    begin(log)
     with open_checkpoint("step", {"artifacts_dir": folder, "wait_timeout": 15}) as checkpoint:
         return [
             number

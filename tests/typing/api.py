@@ -5,28 +5,43 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from skipstone import (
+    Argument,
     AsyncMapResults,
     Checkpoint,
     CheckpointConfig,
     CheckpointedFunction,
+    Cleanup,
     Failure,
     Failures,
+    Imported,
     LocalStorageCheckpoint,
     MapResults,
+    MapSummary,
     NullCheckpoint,
+    ObjectStorageCheckpoint,
+    Plan,
+    PostgresCheckpoint,
     RecordInfo,
     Records,
+    RedisCheckpoint,
+    Run,
+    RunningMap,
     SaveError,
     Serializer,
     Stats,
     Transfer,
     cache_with_checkpoint,
     get_checkpoint,
+    import_diskcache,
+    import_joblib,
+    import_pickles,
     init_checkpoint,
+    note,
     open_checkpoint,
     register_id,
     use_checkpoint,
@@ -223,6 +238,69 @@ assert_type(checkpoint.copy_to(checkpoint, "app.shout", replace=True).results, i
 assert_type(checkpoint.clear(), int)
 assert_type(checkpoint.clear(shout, id=("a", 1)), int)
 
+# Maps give what the function returns; what else they tell has types, too.
+
+results = checkpoint.map(plain, [1, 2], ["a", "b"], executor="processes", workers=4, ordered=False, window=100)
+assert_type(results, MapResults[tuple[int, str]])
+assert_type(next(results), tuple[int, str])
+assert_type(list(checkpoint.map(functools.partial(plain, 1), ["a"])), list[tuple[int, str]])
+assert_type(results.drain(), MapSummary)
+assert_type(results.summary(), MapSummary)
+assert_type(results.summary().done_before, int)
+assert_type(checkpoint.map(shout_all, [["a"]], batch_size=64), MapResults[list[str]])
+checkpoint.map(plain, [1], id="number", on_error="return", skip_failed_after=3, progress=False, retry=None)
+checkpoint.map(plain, [1], executor=ThreadPoolExecutor(2), grace_seconds=5, on_batch_error="split")
+checkpoint.map(plain, [1], on_error="skip")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+checkpoint.map(plain, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+checkpoint.map(plain, [1], processes=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def use_map_async() -> None:
+    later_results = checkpoint.map_async(plain_later, [1], concurrency=10)
+    assert_type(later_results, AsyncMapResults[dict[str, int]])
+    assert_type([result async for result in later_results], list[dict[str, int]])
+    assert_type(await later_results.drain(), MapSummary)
+    await later_results.aclose()
+    checkpoint.map_async(plain, [1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+plan = checkpoint.plan(plain, [1, 2])
+assert_type(plan, Plan)
+assert_type(plan.missing, int)
+assert_type(plan.estimated_seconds, float | None)
+assert_type(checkpoint.wrap(plain)(1, id="x"), tuple[int, str])
+
+# What is stored, and what was done.
+
+record = next(checkpoint.records("app.shout"))
+assert_type(record.key, bytes)
+assert_type(record.call_id, str)
+assert_type(record.created_at_seconds, float)
+assert_type(record.arguments, dict[str, Argument])
+assert_type(record.arguments["text"].digest, bytes | None)
+assert_type(record.notes, dict[str, float])
+failure = next(checkpoint.failures(shout))
+assert_type(failure.attempts, int)
+assert_type(failure.traceback, str)
+stats = checkpoint.stats()
+assert_type(stats.seconds_saved, float)
+assert_type(stats.notes_spent["tokens"], float)
+assert_type(stats.as_dict(), dict[str, float | dict[str, float]])
+run = next(checkpoint.runs())
+assert_type(run, Run)
+assert_type(run.stats, Stats)
+assert_type(run.state, Literal["running", "ended", "killed", "silent"])
+assert_type(run.maps, tuple[RunningMap, ...])
+assert_type(run.maps[0].seconds_left(0.0), float | None)
+assert_type(checkpoint.gc(max_bytes=1e9, compact=True, dry_run=True), Cleanup)
+assert_type(checkpoint.gc().size_bytes, int)
+note(tokens=1234, usd=0.02)
+note(tokens=[1, 2])
+note(model="small")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_type(import_pickles("cache", shout, ["a"]), Imported)
+assert_type(import_joblib(Path("cache"), shout, checkpoint=checkpoint), Imported)
+assert_type(import_diskcache("cache", shout, name="old.shout"), Imported)
+
 # Configs are mappings, CheckpointConfig, or any object.
 
 
@@ -238,6 +316,24 @@ assert_type(open_checkpoint("step", {"index_name": "a", "use_checkpoints": False
 open_checkpoint("step", types.MappingProxyType({"index_name": "a"}))
 open_checkpoint("step", Settings())
 open_checkpoint("step", CheckpointConfig(index_name=Settings().index_name, artifacts_dir=Path("out")))
+assert_type(checkpoint.config, CheckpointConfig)
+assert_type(checkpoint.config.max_bytes, float | None)
+assert_type(checkpoint.name, str)
+assert_type(checkpoint.place, str)
+CheckpointConfig(
+    store=["local", "s3://bucket/prefix"],
+    background_saves=True,
+    compression="zstd",
+    signing_key=[b"new", "old"],
+    encryption_key="0123456789abcdef",
+    expires_seconds=3600,
+    max_bytes=1e9,
+    wait_timeout=None,
+    check_calls=True,
+    audit=0.01,
+    keep_history=True,
+    trust_store=False,
+)
 CheckpointConfig(durability="disk")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 CheckpointConfig(serialiser="json")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
@@ -245,6 +341,12 @@ with use_checkpoint(NullCheckpoint()) as null:
     assert_type(null, Checkpoint)
 with LocalStorageCheckpoint("step", None) as local:
     assert_type(local.folder if isinstance(local, LocalStorageCheckpoint) else "", str)
+
+shared: list[Checkpoint] = [
+    ObjectStorageCheckpoint("step", {"store": "s3://bucket"}),
+    PostgresCheckpoint("step", {"store": "postgresql://host/database"}),
+    RedisCheckpoint("step", CheckpointConfig(store="redis://host")),
+]
 
 # Stores and serializers are protocols.
 

@@ -29,7 +29,7 @@ class Catalogue:
             MissingExtraError: A setting needs a library that is not installed.
         """
         self.config: CheckpointConfig = resolve(config)
-        self.place = places_of(self.config.store)[-1]
+        self.place: str = places_of(self.config.store)[-1]
         self._codec = codec_of(self.config)
 
     @property

@@ -77,6 +77,8 @@ class ScannedTables:
                 self._connection.close()
             self._connection = None
 
+    __del__ = close
+
     def _copy(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
         try:

@@ -321,9 +321,18 @@ def _asker(call: Call) -> _Asker:
     return os.getpid(), ref(task or threading.current_thread())
 
 
+def _is_held(iterator: Callable[[], object]) -> bool:
+    """Tell whether anybody has an iterator still: one in a cycle that nobody knows ends when that is collected."""
+    if iterator() is not None:
+        import gc
+
+        gc.collect()
+    return iterator() is not None
+
+
 def refuse_to_wait_for_oneself(engine: Engine, call: Call) -> None:
     asker, iterator = _holders.get((id(engine._store), call.key), (None, None))
-    if asker == _asker(call) and iterator is not None and iterator() is not None:
+    if asker == _asker(call) and iterator is not None and _is_held(iterator):
         message = (
             f"the call of {call} is under way in a loop around this one, which would wait for itself: exhaust or close "
             f"that iterator first"

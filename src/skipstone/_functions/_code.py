@@ -258,12 +258,20 @@ def _parts(value: Any) -> list[Any]:
     if kind is dict:
         return [part for item in sorted(value.items(), key=lambda item: _order(item[0])) for part in item]
     if kind is CodeType:
-        return [value.co_names, tuple(constant for constant in value.co_consts if constant is not None)]
+        return [value.co_names, tuple(constant for constant in _constants(value) if constant is not None)]
     if (kind.__module__, kind.__name__) == ("re", "Pattern"):
         return [value.pattern, value.flags]
     if kind in (MethodType, partial, *_METHODS - {FunctionType}):
         return [getattr(value, name) for name in _WRAPPED if hasattr(kind, name)]
     return [_dictionary(value)["__wrapped__"]] if "__wrapped__" in _dictionary(value) else []
+
+
+def _constants(code: CodeType) -> tuple[object, ...]:
+    """Return the constants of compiled code; from Python 3.14 on, small integers stand in its instructions."""
+    from opcode import opmap
+
+    small, steps = opmap.get("LOAD_SMALL_INT"), code.co_code
+    return (*code.co_consts, *(steps[at + 1] for at in range(0, len(steps), 2) if steps[at] == small))
 
 
 def _order(value: Any) -> str:

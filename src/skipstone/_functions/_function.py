@@ -54,10 +54,10 @@ class KnownFunction:
         """
         self._call = self._method = _weakly(call)
         name, version = name or _name_of(call), version or ""
-        self.name = storable(name)
-        self.version = storable(version)
+        self.name: str = storable(name)
+        self.version: str = storable(version)
         self.on_code_change = on_code_change
-        self.ignore = frozenset(ignore)
+        self.ignore: frozenset[str] = frozenset(ignore)
         self._packages = packages
         self._spec = getattr(call, "__globals__", {}).get("__spec__")  # another one after a reload
         self.id_of: Callable[..., object] | None = None
@@ -67,9 +67,9 @@ class KnownFunction:
         self.expires_seconds: float | None = None
         """How old a result may be; None: as the config says."""
         flags = _flags(call)
-        self.is_async = bool(flags & _COROUTINE)
-        self.is_generator = bool(flags & (_GENERATOR | _ASYNC_GENERATOR))
-        self.is_async_generator = bool(flags & _ASYNC_GENERATOR)
+        self.is_async: bool = bool(flags & _COROUTINE)
+        self.is_generator: bool = bool(flags & (_GENERATOR | _ASYNC_GENERATOR))
+        self.is_async_generator: bool = bool(flags & _ASYNC_GENERATOR)
         self._digest = blake2b(canonical((name, version)), digest_size=_KEY_BYTES)
         self._text_digest = self._digest.copy()
         self._text_digest.update(b"\0")  # no canonical form begins with it

@@ -17,10 +17,10 @@ class Item:
     __slots__ = ("args", "id", "key", "outcome")
 
     def __init__(self, args: tuple[Any, ...], call_id: object, key: Key, outcome: Outcome | None = None) -> None:
-        self.args = args
-        self.id = call_id
-        self.key = key
-        self.outcome = outcome
+        self.args: tuple[Any, ...] = args
+        self.id: object = call_id
+        self.key: Key = key
+        self.outcome: Outcome | None = outcome
 
 
 class Found(Sequence[Item]):
@@ -30,8 +30,8 @@ class Found(Sequence[Item]):
 
     def __init__(self, args: Sequence[tuple[Any, ...]], ids: Sequence[object], keys: Sequence[Key]) -> None:
         self._args = args
-        self.ids = ids
-        self.keys = keys
+        self.ids: Sequence[object] = ids
+        self.keys: Sequence[Key] = keys
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -17,8 +17,10 @@ class Progress:
 
     def __init__(self, name: str, total: int | None, *, shown: bool | None) -> None:
         """Show a bar if `shown`, or, where it is None, if standard error is a terminal or this is a notebook."""
-        self.before = self.now = self.failed = 0
-        self.total = total
+        self.before: int = 0
+        self.now: int = 0
+        self.failed: int = 0
+        self.total: int | None = total
         self._name = name
         self._log_at = time.monotonic() + _LOG_EVERY_SECONDS
         self._bar: Any = None

@@ -98,7 +98,8 @@ class Window:
         self._in_flight: dict[Future[list[Outcome]], tuple[list[Item], float]] = {}
         self.ended: SimpleQueue[Ended] = SimpleQueue()
         self._lock = threading.RLock()
-        self.is_over = self._is_begun = self._is_exhausted = self._is_stopping = False
+        self.is_over: bool = False
+        self._is_begun = self._is_exhausted = self._is_stopping = False
         self._drops_results = False
         self.on_end: Callable[[], object] = lambda: None
         """Called when a chunk has ended, maybe in another thread."""

@@ -60,11 +60,11 @@ class Crew:
 
     workers: int
     """How many there are."""
-    chunk_seconds = 0.005
+    chunk_seconds: float = 0.005
     """How long a chunk should take: handing it out costs much less than that."""
-    largest_chunk = 128
-    chunks_per_worker = 2
-    takes_all = False
+    largest_chunk: int = 128
+    chunks_per_worker: int = 2
+    takes_all: bool = False
     """Whether the whole input is read, and then handed out at once."""
 
     def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:

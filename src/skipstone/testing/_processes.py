@@ -37,9 +37,9 @@ class StoreConformance(OneProcessStoreConformance):
     The store's class must be one that another process can import, as pickling it needs.
     """
 
-    takeover_seconds = 30.0
+    takeover_seconds: float = 30.0
     """Within what time the claim of a process that was killed can be had by another."""
-    large_bytes = 1 << 30
+    large_bytes: int = 1 << 30
     """Size of a payload that fits into memory once: it is put and got without being there twice."""
 
     def test_another_process_sees_the_records(self, store: Store) -> None:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from typing import ClassVar, ParamSpec, TypeVar
 from weakref import WeakSet
@@ -173,6 +173,11 @@ class Connection:
             if self._connection is not None:
                 self._connection.close()
                 self._leave()
+
+    def __del__(self) -> None:
+        """Close what was dropped while it was open: from Python 3.13 on, SQLite's connections complain if nobody does."""
+        with suppress(Exception):
+            self.close()
 
     def pause(self) -> bool:
         """Keep threads out of SQLite until `resume`; tell whether that was possible."""

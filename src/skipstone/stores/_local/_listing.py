@@ -27,17 +27,18 @@ class Listing:
         with self._connection as connection:
             if function is not None and not connection.execute(IS_KNOWN, (function,)).fetchone():
                 return  # without a look at every record
-        yield from self._pages(SCAN, function)
+        yield from self._pages(SCAN, {"function": function})
 
     def sifted(self, saved_before: float, encodings: Sequence[str], details: bytes) -> Iterator[RecordInfo]:
         """See `Sifts`."""
-        return self._pages(sift(len(encodings)), saved_before, details, *encodings)
+        begins = {f"encoding{number}": encoding for number, encoding in enumerate(encodings)}
+        return self._pages(sift(len(encodings)), {"saved_before": saved_before, "details": details, **begins})
 
-    def _pages(self, query: str, *parameters: object) -> Iterator[RecordInfo]:
+    def _pages(self, query: str, asked: dict[str, object]) -> Iterator[RecordInfo]:
         sequence = -1
         while True:
             with self._connection as connection:
-                rows = connection.execute(query, (sequence, _ROWS_PER_PAGE, *parameters)).fetchall()
+                rows = connection.execute(query, {**asked, "after": sequence, "count": _ROWS_PER_PAGE}).fetchall()
             yield from filter(None, map(self._info, rows))
             if len(rows) < _ROWS_PER_PAGE:
                 return

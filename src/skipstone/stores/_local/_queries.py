@@ -27,8 +27,8 @@ INSERT = (
 )
 _INFO = "SELECT sequence, key, origin, call_id, size, created_at, duration, details FROM records"
 SCAN = f"""{_INFO}
-    WHERE sequence > ?1 AND (?3 IS NULL OR origin IN (SELECT id FROM origins WHERE function = ?3))
-    ORDER BY sequence LIMIT ?2
+    WHERE sequence > :after AND (:function IS NULL OR origin IN (SELECT id FROM origins WHERE function = :function))
+    ORDER BY sequence LIMIT :count
 """
 SIZE = "SELECT coalesce(sum(size), 0) FROM records"
 DATABASE_BYTES = """
@@ -60,12 +60,12 @@ def infos(count: int) -> str:
 
 def sift(encodings: int) -> str:
     begins = " OR ".join(
-        f"substr(encoding, 1, length(?{number})) = ?{number}" for number in range(5, 5 + encodings)
+        f"substr(encoding, 1, length(:encoding{number})) = :encoding{number}" for number in range(encodings)
     )
     return f"""{_INFO}
-        WHERE sequence > ?1 AND (
-            created_at < ?3 OR origin IN (SELECT id FROM origins WHERE {begins}) OR instr(details, ?4)
-        ) ORDER BY sequence LIMIT ?2
+        WHERE sequence > :after AND (
+            created_at < :saved_before OR origin IN (SELECT id FROM origins WHERE {begins}) OR instr(details, :details)
+        ) ORDER BY sequence LIMIT :count
     """
 
 
