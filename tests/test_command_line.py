@@ -377,6 +377,17 @@ def test_export_import_copy(place, skipstone):
     assert "say where to" in skipstone("copy", status=2)
 
 
+def test_names_that_are_too_long_to_be_told_are_not_mistaken(tmp_path, monkeypatch, skipstone):
+    """A step whose name the place has shortened is neither exported nor copied as if it were another, empty one."""
+    monkeypatch.chdir(tmp_path)
+    with open_checkpoint("long" * 50) as checkpoint:
+        checkpoint.load_or_run(embed, 1, 1)
+    assert "too long to be told" in skipstone("export", "x", status=1)
+    assert "too long to be told" in skipstone("copy", "--to-artifacts-dir", "elsewhere", status=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["artifacts"]
+    assert len(skipstone("ls", "--json")) == 1
+
+
 def test_import_from_other_libraries(place, skipstone):
     """Results of one pickle per call are imported for a function of the working folder, by ids from a file."""
     import hashlib

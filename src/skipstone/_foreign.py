@@ -7,6 +7,7 @@ import glob
 import inspect
 import json
 import os
+import pickle
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -50,8 +51,7 @@ class _Unknown:
         self._name = name
 
     def __getattr__(self, name: str) -> object:
-        message = f"the id needs {self._name}, which was not stored"
-        raise LookupError(message)
+        return self.__skipstone_id__()
 
     def __skipstone_id__(self) -> object:
         message = f"the id needs {self._name}, which was not stored"
@@ -157,8 +157,6 @@ def in_diskcache(folder: str, function: Callable[..., Any], name: str | None) ->
 
 
 def _in_database(path: str, function: Callable[..., Any], names: set[str]) -> Iterator[Found]:
-    import pickle
-
     # A database that nobody has open is read without its log's index, which would have to be made.
     has_log = os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") > 0
     connection = sqlite3.connect(
@@ -191,8 +189,6 @@ def _in_database(path: str, function: Callable[..., Any], names: set[str]) -> It
 
 def _loader(folder: str, mode: int, filename: str | None, value: Any) -> Callable[[], object]:
     def load() -> object:
-        import pickle
-
         content = value
         if filename is not None:
             with open(os.path.join(folder, filename), "rb") as file:

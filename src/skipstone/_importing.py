@@ -7,8 +7,10 @@ call that the function as it is now would make; where the arguments cannot be to
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ._checkpoint import Checkpoint
@@ -60,8 +62,6 @@ def import_pickles(
         TypeError: `function` is a generator function.
         StoreError: The store does not do what is asked.
     """
-    from hashlib import sha256
-
     name = known(function)[1].__name__
 
     def found() -> Iterator[Found | None]:
@@ -120,8 +120,6 @@ def import_diskcache(
 
 
 def _pickled(path: str, call_id: str) -> Found:
-    import pickle
-
     def load() -> object:
         with open(path, "rb") as file:
             return pickle.load(file)

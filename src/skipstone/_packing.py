@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-_Header = tuple[
-    int, int, bytes, bytes, bytes
-]  # fits below, and then: the byte for it, those for 8, 16 and 32 bits
+# A length below the first is one byte, with the second added to it; others follow a byte: that for 8, 16 or 32 bits.
+_Header = tuple[int, int, bytes, bytes, bytes]
 
 _TEXT = (32, 0xA0, b"\xd9", b"\xda", b"\xdb")
 _BYTES = (0, 0, b"\xc4", b"\xc5", b"\xc6")

@@ -28,6 +28,7 @@ CODE = "code"
 
 HISTORY = "history:"
 """What the encoding of a record begins with whose place another one took."""
+
 ITEMS = "items"
 """The encoding of the record of a generator's call that was exhausted."""
 

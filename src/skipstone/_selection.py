@@ -45,14 +45,14 @@ def select(catalogue: Catalogue, name: StepName, query: RecordQuery, *, only_fai
 
 
 def opened(catalogue: Catalogue, name: StepName) -> Checkpoint:
-    """Open the checkpoint of a step that was found at a place, to change it.
+    """Open the checkpoint of a step that was found at a place.
 
     Raises:
         StoreError: Its name, or that of its index, is so long that the place does not tell it.
     """
     if f"{folder_name(name.index_name)}/{folder_name(name.step)}" != name.scope:
         message = (
-            f"{name.scope} stands for names that are too long to be told: change it in a program that knows them"
+            f"{name.scope} stands for names that are too long to be told: open it in a program that knows them"
         )
         raise StoreError(message)
     return open_checkpoint(name.step, catalogue.config._replace(index_name=name.index_name))

@@ -48,6 +48,18 @@ def count_text(count: int, one: str, more: str = "") -> str:
     return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
 
+def number_text(value: float) -> str:
+    """Return a number: whole, with cents, or, where it is small, with two digits that count."""
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.2g}"
+
+
+def function_text(function: str, version: str) -> str:
+    """Return the name of a function, with its version if it has one."""
+    return f"{function} version {version}" if version else function
+
+
 def plain_text(text: str) -> str:
     """Return a text without what a terminal would obey: escape sequences, line ends, changes of direction."""
     if text.isprintable():

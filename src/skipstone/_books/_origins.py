@@ -6,9 +6,7 @@ import os
 
 from .._functions._function import KnownFunction
 from .._record import Origin
-from ._runs import Runs
-
-HOST = os.uname().nodename
+from ._runs import HOST, Runs
 
 _MOST = 1000  # a function that is made anew for each call has an origin each time
 

@@ -33,7 +33,7 @@ _AFTER_TROUBLE_SECONDS = 60.0
 _SILENT_AFTER_SECONDS = 300.0
 _PRUNES_OF_256 = 8  # runs that look for older ones to be removed, of 256
 _KEYS_AT_ONCE = 500
-_HOST = os.uname().nodename
+HOST = os.uname().nodename
 _ORIGIN = Origin("", "", "run", b"", "", "", 0)
 _seals = Codec(PickleSerializer())
 
@@ -206,7 +206,7 @@ class Runs:
             "stats": stats._asdict(),
             "updated_at_seconds": now,
             "is_over": is_over,
-            "host": _HOST,
+            "host": HOST,
             "process": str(this_process()),
             "maps": [each._asdict() for each in maps],
         }

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .._encoding._trailer import Notes
 from .._html import facts
+from .._units import count_text, number_text
 
 _NONE: Notes = {}
 
@@ -47,8 +48,8 @@ class Stats(NamedTuple):
         lost = f", {self.not_saved:,} NOT SAVED" if self.not_saved else ""
         between = ";" if self.notes_spent or self.notes_saved else ","
         return (
-            f"{_counted(self.hits, 'hit')}, {_counted(self.misses, 'miss', 'misses')}, "
-            f"{_counted(self.failures, 'failure')}{alone}{lost}; ran {_cost(self.seconds_run, self.notes_spent)}{between} "
+            f"{count_text(self.hits, 'hit')}, {count_text(self.misses, 'miss', 'misses')}, "
+            f"{count_text(self.failures, 'failure')}{alone}{lost}; ran {_cost(self.seconds_run, self.notes_spent)}{between} "
             f"saved {_cost(self.seconds_saved, self.notes_saved)}"
         )
 
@@ -99,12 +100,8 @@ def _plus(one: Any, other: Any, *, sign: int = 1) -> Any:
     return {name: one.get(name, 0) + sign * other.get(name, 0) for name in {**one, **other}}
 
 
-def _counted(count: int, one: str, more: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
-
-
 def _cost(seconds: float, notes: Notes) -> str:
-    return ", ".join([duration(seconds), *(f"{number(each)} {name}" for name, each in notes.items())])
+    return ", ".join([duration(seconds), *(f"{number_text(each)} {name}" for name, each in notes.items())])
 
 
 def duration(seconds: float) -> str:
@@ -114,13 +111,6 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours:,} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-
-
-def number(value: float) -> str:
-    """Return a number for people: whole, with cents, or, where it is small, with two digits that count."""
-    if value == int(value):
-        return f"{int(value):,}"
-    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.2g}"
 
 
 _FOLD_AFTER_HITS = 4096
@@ -167,11 +157,11 @@ class Counters:
             counts[5] += sum(map(_size, hits[:count]))
             del hits[:count]
 
-    def miss(self, seconds: float, notes: Notes = _NONE) -> None:
+    def miss(self, seconds: float, notes: Notes) -> None:
         """Count a call that returned."""
         self._ran(1, seconds, notes)
 
-    def failure(self, seconds: float, notes: Notes = _NONE) -> None:
+    def failure(self, seconds: float, notes: Notes) -> None:
         """Count a call that raised."""
         self._ran(2, seconds, notes)
 

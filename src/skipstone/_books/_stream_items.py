@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, get_args
 
 from .._digest import blake2b
 from .._encoding._trailer import Notes, with_notes, without_notes
@@ -79,8 +79,6 @@ def head_key(key: Key) -> Key:
 
 def parts_of_function(function: KnownFunction) -> tuple[Part, Part]:
     """Return the types of a generator function's items and of what it returns, as annotated."""
-    from typing import get_args
-
     yielded, _, returned = (*get_args(function.result_type), Any, Any, Any)[:3]
     return Part(yielded), Part(returned)
 

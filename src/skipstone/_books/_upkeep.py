@@ -131,9 +131,8 @@ class Upkeep:
         """Look through the listing, and if not all results are needed, only at what may be of no use."""
         found, now = _Found(), time.time()
         infos: Iterable[RecordInfo]
-        if (
-            all_results or self._codec.encrypts or not isinstance(self._store, Sifts)
-        ):  # details would hide their words
+        # Of what is encrypted, the details hide their words.
+        if all_results or self._codec.encrypts or not isinstance(self._store, Sifts):
             infos = self._store.scan()
         else:
             before = -math.inf if expires_seconds is None else now - expires_seconds

@@ -70,21 +70,19 @@ async def run_each(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_
     Plain ones that are quick are put into groups.
     """
     outcomes: list[Outcome] = []
-    at_once = _LARGEST_GROUP if engine.takes_groups and not calls[0].function.is_async else 0
+    most = _LARGEST_GROUP if engine.takes_groups and not calls[0].function.is_async else 0
     while len(outcomes) < len(calls):
-        some = calls[len(outcomes) :][: at_once or None]
+        some = calls[len(outcomes) :][: most or None]
         began = time.monotonic()
-        done = _run_group(engine, some, stops_at_error=stops_at_error) if at_once and len(some) > 1 else {}
+        done = _run_group(engine, some, stops_at_error=stops_at_error) if most and len(some) > 1 else {}
         for call in some:
-            is_done = (
-                call.key in done
-            )  # of calls with one key, the first one: the second one gets an object of its own
-            outcomes.append(done.pop(call.key) if is_done else await outcome_of(engine, call))
+            # Of calls with one key, the first one is in the group: the second one gets an object of its own.
+            outcomes.append(done.pop(call.key) if call.key in done else await outcome_of(engine, call))
             if stops_at_error and isinstance(outcomes[-1], Raised):
                 return outcomes
-        if at_once:
-            many = int(len(some) * _GROUP_SECONDS / (time.monotonic() - began))
-            at_once = max(1, min(_LARGEST_GROUP, many))
+        if most:
+            quick = int(len(some) * _GROUP_SECONDS / (time.monotonic() - began))
+            most = max(1, min(_LARGEST_GROUP, quick))
     return outcomes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -23,7 +24,6 @@ async def in_thread(function: Callable[..., Any], *args: object, is_remote: bool
         is_remote: It waits for a service, so that many such may run at once.
     """
     import asyncio
-    import contextvars
 
     try:
         loop = asyncio.get_running_loop()

@@ -77,9 +77,8 @@ class CheckedEngine(Engine):
             value = super().run(call, replace=replace)
         if not replace and self._is_audited(call, found):
             try:
-                with Attempt(
-                    call, self._store, 0
-                ):  # which takes its notes: they are neither the record's nor an outer call's
+                # An attempt takes its notes: they are neither the record's nor an outer call's.
+                with Attempt(call, self._store, 0):
                     again = call.method(*call.args, **call.kwargs)
             except Exception as error:  # noqa: BLE001 - the function raises what it likes
                 self._audited(call, f"raised {type(error).__name__}: {error}")

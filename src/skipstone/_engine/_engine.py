@@ -268,7 +268,7 @@ class Engine:
             self._store_failed(error)
             return nullcontext()
 
-    def succeeded(self, attempt: Attempt, value: object, replace: bool = False) -> object:
+    def succeeded(self, attempt: Attempt, value: object, replace: bool) -> object:
         """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
         self.ran(attempt, value)
         with self.traced("save", attempt.call):

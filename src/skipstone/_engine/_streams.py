@@ -34,9 +34,7 @@ from ._stream_runs import Course, Do, KeptRun, Left, Run, exhaust, refuse_to_wai
 
 def stream(engine: Engine | NullEngine, call: Call, *, replace: bool = False) -> Any:
     """Return the generator, or async generator, that replays a call or runs it."""
-    handed_out: list[
-        Any
-    ] = []  # a weak reference to what is returned, for the course to know whether it was dropped
+    handed_out: list[Any] = []  # a weak reference to what is returned: the course asks whether it was dropped
     if isinstance(engine, NullEngine):
         course = exhaust(Run(engine.counters, call), 0)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary, ref
 
 from .._digest import blake2b
@@ -153,8 +153,6 @@ class KnownFunction:
     @functools.cached_property
     def result_type(self) -> object:
         """The annotated type of the result, or `typing.Any`."""
-        from typing import get_type_hints
-
         try:
             return get_type_hints(self.call).get("return", Any)
         except Exception:  # noqa: BLE001 - an annotation that cannot be resolved is none
@@ -169,8 +167,6 @@ class KnownFunction:
 
 
 def _item_type(list_type: object) -> object:
-    from typing import get_args, get_origin
-
     origin = get_origin(list_type)
     match get_args(list_type):
         case (item,) | (item, types.EllipsisType()) if isinstance(origin, type) and issubclass(origin, Iterable):

@@ -98,7 +98,7 @@ def check_repeats(
     return call_id
 
 
-def check_id(function: KnownFunction, call_id: object, arguments: Sequence[object] = ()) -> None:
+def check_id(function: KnownFunction, call_id: object, arguments: Sequence[object]) -> None:
     """Refuse an id that would lead to another call's result in another process.
 
     Args:

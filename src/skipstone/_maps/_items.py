@@ -167,7 +167,7 @@ def count_of(iterables: tuple[Iterable[Any], ...]) -> int | None:
 
 
 def id_function(
-    method: Callable[..., Any], id: str | Callable[..., object] | None, *, is_batch: bool = False, bound: int = 0
+    method: Callable[..., Any], id: str | Callable[..., object] | None, *, is_batch: bool, bound: int = 0
 ) -> Callable[..., object]:
     """Return a function of the arguments of `method` that returns the call id.
 

@@ -60,21 +60,15 @@ def options_of(told: MapSettings, workers: int) -> Options:
     Raises:
         ValueError: One of them has a wrong value.
     """
-    ordered, on_error, skip_failed_after, batching = (
-        told.ordered,
-        told.on_error,
-        told.skip_failed_after,
-        told.batching,
-    )
-    if on_error not in ("raise", "return"):
-        message = f"on_error is {on_error!r}, expected 'raise' or 'return'"
+    if told.on_error not in ("raise", "return"):
+        message = f"on_error is {told.on_error!r}, expected 'raise' or 'return'"
         raise ValueError(message)
-    for name, count in {"window": told.window, "skip_failed_after": skip_failed_after}.items():
+    for name, count in {"window": told.window, "skip_failed_after": told.skip_failed_after}.items():
         if count is not None:
             check_count(name, count)
-    batch_size = None if batching is None else batching.size
+    batch_size = None if told.batching is None else told.batching.size
     window = told.window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * (batch_size or 1))
-    return Options(ordered, on_error == "raise", window, workers, skip_failed_after, batch_size)
+    return Options(told.ordered, told.on_error == "raise", window, workers, told.skip_failed_after, batch_size)
 
 
 class Window:

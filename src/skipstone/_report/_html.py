@@ -7,9 +7,9 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
-from .._books._stats import Stats, number
+from .._books._stats import Stats
 from .._catalogue import FailureGroup, Totals
-from .._units import count_text, duration_text, moment_text, plain_text, size_text
+from .._units import count_text, duration_text, function_text, moment_text, number_text, plain_text, size_text
 from ._facts import MOST_RUNS, Report, StepReport
 from ._pictures import KINDS, growth_chart, legend, runs_chart, runs_span
 
@@ -46,8 +46,8 @@ def _head(report: Report) -> str:
         ("size", size_text(totals.size_bytes)),
         ("time stored", duration_text(totals.seconds)),
         ("time saved", duration_text(stats.seconds_saved)),
-        *((f"{_text(name)} spent", number(amount)) for name, amount in stats.notes_spent.items()),
-        *((f"{_text(name)} saved", number(amount)) for name, amount in stats.notes_saved.items()),
+        *((f"{_text(name)} spent", number_text(amount)) for name, amount in stats.notes_spent.items()),
+        *((f"{_text(name)} saved", number_text(amount)) for name, amount in stats.notes_saved.items()),
     ]
     shown = "".join(
         f"<div><dt>{name}</dt><dd{_bad(name == 'failures' and totals.failures)}>{value}</dd></div>"
@@ -60,9 +60,8 @@ def _head(report: Report) -> str:
     )
 
 
-def _bad(is_bad: object, classes: str = "") -> str:
-    names = " ".join(name for name in (classes, "bad" if is_bad else "") if name)
-    return f' class="{names}"' if names else ""
+def _bad(is_bad: object) -> str:
+    return ' class="bad"' if is_bad else ""
 
 
 def _steps(report: Report) -> str:
@@ -89,8 +88,8 @@ def _step_rows(step: StepReport) -> str:
         f"{_figures(step.summary.totals, saved)}<td>{growth_chart(step.growth, width=120, height=24)}</td></tr>\n"
     )
     return first + "".join(
-        f'<tr class="function"><td>{_text(each.function)}'
-        f"{f' version {_text(each.version)}' if each.version else ''}</td>{_figures(each.totals, '')}<td></td></tr>\n"
+        f'<tr class="function"><td>{_text(function_text(each.function, each.version))}</td>'
+        f"{_figures(each.totals, '')}<td></td></tr>\n"
         for each in step.functions
     )
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from .._catalogue import FailureGroup, Totals
-from .._units import count_text, duration_text, moment_text, plain_text, size_text
+from .._units import count_text, duration_text, function_text, moment_text, plain_text, size_text
 from ._facts import Report, StepReport
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&@:])")
@@ -52,7 +52,7 @@ def _rows(step: StepReport) -> list[list[str]]:
         [f"**{_text(step.title)}**", *_figures(step.summary.totals, saved)],
         *(
             [
-                f"{_text(each.function)}{f' version {_text(each.version)}' if each.version else ''}",
+                _text(function_text(each.function, each.version)),
                 *_figures(each.totals, ""),
             ]
             for each in step.functions

@@ -13,7 +13,7 @@ from ._facts import StepRun
 KINDS = ("hits", "misses", "failures")
 
 
-def runs_chart(runs: Sequence[StepRun], *, width: int = 900, height: int = 140) -> str:
+def runs_chart(runs: Sequence[StepRun]) -> str:
     """Return a stacked chart of hits, misses and failures, with a bar for each run."""
     values = [
         Bar(
@@ -23,7 +23,7 @@ def runs_chart(runs: Sequence[StepRun], *, width: int = 900, height: int = 140) 
         for title, run in runs
     ]
     label = "hits, misses and failures of each run"
-    return bars(values, KINDS, label=label, width=width, height=height, least_bars=20)
+    return bars(values, KINDS, label=label, width=900, height=140, least_bars=20)
 
 
 def legend() -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from functools import partial
+from multiprocessing import parent_process
 from queue import SimpleQueue
 from typing import TypeAlias
 
@@ -127,8 +129,6 @@ class PoolCrew(RemoteCrew):
 
 
 def _begin_worker(urls: Sequence[str]) -> None:
-    import signal
-
     for url in urls:  # with passwords, which the pickled checkpoint does not have
         received(url)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent lets calls in flight finish
@@ -137,8 +137,6 @@ def _begin_worker(urls: Sequence[str]) -> None:
 
 
 def _end_with_parent() -> None:
-    from multiprocessing import parent_process
-
     parent = parent_process()
     if parent is not None:
         parent.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -56,8 +57,6 @@ def crew_for(executor: ExecutorLike, workers: int | None, job: Job) -> Crew:
 
 def is_unhandled(number: int) -> bool:
     """Tell whether a signal would end the process, and this thread may change that."""
-    import signal
-
     return threading.current_thread() is threading.main_thread() and signal.getsignal(number) is signal.SIG_DFL
 
 

@@ -128,7 +128,7 @@ def _print(catalogue: Catalogue, found: list[Selection]) -> None:
         ],
         [
             [
-                f"{each.step.index_name} / {each.step.step}",
+                each.step.title,
                 f"{len(each.records):,}",
                 f"{len(each.failures):,}",
                 size_text(each.size_bytes),

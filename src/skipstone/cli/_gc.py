@@ -79,7 +79,7 @@ def _print(found: list[tuple[StepName, Cleanup]]) -> None:
         [Column("index / step"), *(Column(title, is_number=True) for title in titles)],
         [
             [
-                plain_text(f"{name.index_name} / {name.step}"),
+                plain_text(name.title),
                 *(f"{count:,}" for count in (each.expired, each.evicted, each.orphans, each.runs)),
                 size_text(each.size_bytes),
             ]

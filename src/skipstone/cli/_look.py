@@ -1,4 +1,4 @@
-"""`ls`, `records`, `show` and `failures`: what is stored. They change nothing."""
+"""`ls`, `records` and `failures`: what is stored. They change nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rich.text import Text
 from .._catalogue import FailureGroup, FunctionSummary, RecordQuery, StepName, StepSummary, Totals
 from .._errors import StoreError
 from .._record import RecordInfo
-from .._units import count_text, duration_text, moment_text, plain_lines, plain_text, size_text
-from ._output import Column, print_json, print_table, say, told, warn
+from .._units import count_text, duration_text, function_text, moment_text, plain_lines, plain_text, size_text
+from ._output import Column, failures_text, print_json, print_table, say, told, warn
 from ._where import (
     ArtifactsOption,
     FunctionOption,
@@ -77,12 +77,11 @@ def ls(
         return
     rows: list[list[str | Text]] = []
     for summary, functions in found:
-        title = Text(plain_text(f"{summary.name.index_name} / {summary.name.step}"), "bold")
+        title = Text(plain_text(summary.name.title), "bold")
         rows.append([title, *_figures(summary.totals)])
         if not only_steps:
             rows.extend(
-                [f"  {each.function}{f' version {each.version}' if each.version else ''}", *_figures(each.totals)]
-                for each in functions
+                [f"  {function_text(each.function, each.version)}", *_figures(each.totals)] for each in functions
             )
     say(catalogue.shown_place, "dim")
     print_table([Column("index / step"), *_FIGURES], rows)
@@ -92,10 +91,9 @@ def ls(
 
 
 def _figures(totals: Totals) -> list[str | Text]:
-    failures = Text(f"{totals.failures:,}", "red") if totals.failures else Text("0", "dim")
     return [
         f"{totals.records:,}",
-        failures,
+        failures_text(totals.failures),
         size_text(totals.size_bytes),
         duration_text(totals.seconds),
         moment_text(totals.last_at),
@@ -168,7 +166,7 @@ def _record_row(record: RecordInfo) -> list[str]:
 
 
 def _title(name: StepName, what: str) -> None:
-    say(plain_text(f"{name.index_name} / {name.step}: {what}"), "bold")
+    say(plain_text(f"{name.title}: {what}"), "bold")
 
 
 def failures(

@@ -48,6 +48,11 @@ class Column(NamedTuple):
     """It is left out, the last one first, where the terminal is too narrow for all."""
 
 
+def failures_text(count: int) -> Text:
+    """Return a count of failures, in red where there are some."""
+    return Text(f"{count:,}", "red") if count else Text("0", "dim")
+
+
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
     """Print a table; what does not fit into the terminal is folded, or left out."""
     out = console()

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from .._books._runs import Run, RunningMap
-from .._books._stats import number, total
+from .._books._stats import total
 from .._catalogue import Catalogue, StepName
-from .._units import count_text, duration_text, moment_text, plain_text, size_text
-from ._output import Column, console, print_json, print_table, say
-from ._where import ArtifactsOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps
+from .._units import count_text, duration_text, moment_text, number_text, plain_text, size_text
+from ._output import Column, console, failures_text, print_json, print_table, say
+from ._where import ArtifactsOption, IndexOption, JsonOption, StepOption, StoreOption, named, place, steps
 
 _STATE_STYLES = {"running": "green", "killed": "red", "silent": "yellow", "ended": "dim"}
 
@@ -93,15 +93,15 @@ def _row(name: StepName, run: Run, numbers: list[str], notes: list[str]) -> list
         "written": size_text(stats.bytes_saved),
     }
     for each in notes:
-        told[f"{each} saved"] = number(stats.notes_saved.get(each, 0))
-        told[f"{each} spent"] = number(stats.notes_spent.get(each, 0))
+        told[f"{each} saved"] = number_text(stats.notes_saved.get(each, 0))
+        told[f"{each} spent"] = number_text(stats.notes_spent.get(each, 0))
     return [
         moment_text(run.started_at_seconds),
-        f"{name.index_name} / {name.step}",
+        name.title,
         Text(run.state, _STATE_STYLES[run.state]),
         f"{stats.hits:,}",
         f"{stats.misses:,}",
-        Text(f"{stats.failures:,}", "red") if stats.failures else Text("0", "dim"),
+        failures_text(stats.failures),
         *(told[each] for each in numbers),
         run.id,
     ]
@@ -157,8 +157,9 @@ def _watch_in_lines(catalogue: Catalogue, index: str, step: str, every: float, *
 
 
 def _running(catalogue: Catalogue, index: str, step: str) -> list[_Told]:
-    names = [name for name in catalogue.steps() if index in ("", name.index_name) and step in ("", name.step)]
-    return [told for told in _told(catalogue, names) if told.run.state in ("running", "silent")]
+    return [
+        told for told in _told(catalogue, named(catalogue, index, step)) if told.run.state in ("running", "silent")
+    ]
 
 
 def _picture(running: list[_Told]) -> Group:
@@ -166,7 +167,7 @@ def _picture(running: list[_Told]) -> Group:
         return Group(Text("nothing is running", "dim"))
     parts: list[Text | Progress] = []
     for name, run in running:
-        title = f"{name.index_name} / {name.step}  run {run.id} on {run.host}, process {run.process}: {run.state}, {run.stats}"
+        title = f"{name.title}  run {run.id} on {run.host}, process {run.process}: {run.state}, {run.stats}"
         parts.append(Text(plain_text(title), "bold" if run.state == "running" else "yellow"))
         bar = Progress(
             TextColumn("  {task.description}", markup=False),
@@ -183,7 +184,7 @@ def _picture(running: list[_Told]) -> Group:
 
 
 def _line(name: StepName, run: Run, each: RunningMap | None) -> str:
-    where = f"{name.index_name} / {name.step} {run.id}"
+    where = f"{name.title} {run.id}"
     if each is None:
         return plain_text(f"{where}: {run.stats}")
     of = "" if each.total is None else f" of {each.total:,}"

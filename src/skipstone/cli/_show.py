@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from pprint import pformat
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from .._books._stats import number
 from .._catalogue import FailedCall, RecordQuery, StepCatalogue, StepName, Value
 from .._record import Key, RecordInfo
-from .._units import count_text, duration_text, moment_text, plain_lines, plain_text, size_text
+from .._units import (
+    count_text,
+    duration_text,
+    function_text,
+    moment_text,
+    number_text,
+    plain_lines,
+    plain_text,
+    size_text,
+)
 from ._output import Column, print_json, print_table, say, warn
 from ._status import NOT_FOUND
 from ._where import (
@@ -121,8 +131,6 @@ def _told(record: RecordInfo) -> dict[str, Any]:
 
 def _jsonable(value: Any) -> object:
     """Return a result as JSON can say it, or its text."""
-    import json
-
     try:
         json.dumps(value)
     except (TypeError, ValueError):
@@ -135,7 +143,7 @@ def _print(found: _Found) -> None:
     if found.record is not None:
         record = found.record
         facts += [
-            ("function", f"{record.function}{f' version {record.version}' if record.version else ''}"),
+            ("function", function_text(record.function, record.version)),
             ("id", record.call_id),
             ("key", record.key.hex()),
             ("saved", moment_text(record.created_at_seconds)),
@@ -144,12 +152,12 @@ def _print(found: _Found) -> None:
             ("code", record.code.hex() or "not known"),
             ("run", f"{record.run} on {record.host}, process {record.process}"),
             *((f"argument {name}", argument.text) for name, argument in record.arguments.items()),
-            *((f"noted {name}", number(noted)) for name, noted in record.notes.items()),
+            *((f"noted {name}", number_text(noted)) for name, noted in record.notes.items()),
         ]
     if found.failed is not None:
         failure = found.failed.failure
         facts += [
-            ("function", f"{failure.function}{f' version {failure.version}' if failure.version else ''}"),
+            ("function", function_text(failure.function, failure.version)),
             ("id", failure.call_id),
             ("key", f"{found.failed.key.hex()} (of the failure)"),
             ("failed", f"{moment_text(failure.failed_at_seconds)}, {count_text(failure.attempts, 'attempt')}"),
@@ -167,8 +175,6 @@ def _print_value(value: Value) -> None:
         hint = ": --unpickle does so" if value.can_run_code else ""
         say(f"result not shown: {plain_text(value.problem)}{hint}\n", "dim")
         return
-    from pprint import pformat
-
     lines = (value.value if isinstance(value.value, str) else pformat(value.value, width=100)).splitlines()
     say(plain_lines("\n".join(lines[:_MOST_LINES])))
     if len(lines) > _MOST_LINES:

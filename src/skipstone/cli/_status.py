@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-DONE = 0
 FAILED = 1
 """The reason is on stderr."""
 WRONG_USE = 2

@@ -19,6 +19,7 @@ from .._checkpoint import Checkpoint
 from .._errors import DamagedRecordWarning
 from .._importing import Imported, import_diskcache, import_joblib, import_pickles
 from .._opening import open_checkpoint
+from .._selection import opened
 from .._transfer import Transfer
 from .._units import count_text, plain_text, size_text
 from ._output import print_json, say, warn
@@ -48,7 +49,7 @@ def export(
     """Write the records of one step to one file, to be imported elsewhere."""
     catalogue = place(store, artifacts_dir)
     name = _one(steps(catalogue, index, step))
-    with open_checkpoint(name.step, catalogue.config._replace(index_name=name.index_name)) as checkpoint:
+    with opened(catalogue, name) as checkpoint:
         done = _watched(partial(checkpoint.export, path, function or None))
     _tell([(name, done)], as_json=as_json)
 
@@ -158,7 +159,7 @@ def _tell_imported(name: StepName, done: Imported, *, as_json: bool) -> None:
         missing = f", {count_text(done.not_there, 'id')} without a result" if done.not_there else ""
         say(
             plain_text(
-                f"{name.index_name} / {name.step}: {count_text(done.results, 'result')} imported; "
+                f"{name.title}: {count_text(done.results, 'result')} imported; "
                 f"{done.already_there:,} were there already, {done.left_out:,} left out{missing}"
             )
         )
@@ -195,7 +196,7 @@ def copy(
     for name in steps(catalogue, index, step):
         config = there if to_store or to_artifacts_dir else catalogue.config
         with (
-            open_checkpoint(name.step, catalogue.config._replace(index_name=name.index_name)) as source,
+            opened(catalogue, name) as source,
             open_checkpoint(name.step, config._replace(index_name=to_index or name.index_name)) as target,
         ):
             copied = _watched(partial(source.copy_to, target, function or None, replace=replace))
@@ -205,7 +206,7 @@ def copy(
 
 def _one(names: list[StepName]) -> StepName:
     if len(names) != 1:
-        there = ", ".join(f"{name.index_name} / {name.step}" for name in names) or "none"
+        there = ", ".join(name.title for name in names) or "none"
         warn(plain_text(f"say which step with --index and --step; there are: {there}"))
         raise typer.Exit(WRONG_USE)
     return names[0]
@@ -233,7 +234,7 @@ def _tell(done: list[tuple[StepName, _Done]], *, as_json: bool) -> None:
         if not as_json:
             say(
                 plain_text(
-                    f"{name.index_name} / {name.step}: {count_text(transfer.results, 'record')} of "
+                    f"{name.title}: {count_text(transfer.results, 'record')} of "
                     f"{size_text(transfer.size_bytes)}, {count_text(transfer.failures, 'failure')}; "
                     f"{transfer.already_there:,} were there already, {transfer.left_out:,} left out"
                 )

@@ -47,7 +47,7 @@ def verify(
 
 
 def _print(name: StepName, found: Verification, totals: Totals) -> None:
-    title = plain_text(f"{name.index_name} / {name.step}")
+    title = plain_text(name.title)
     if found.is_good:
         what = f"{count_text(totals.records, 'record')} and {count_text(totals.failures, 'failure')}"
         say(f"{title}: {what} intact", "green")

@@ -64,7 +64,7 @@ def environment_read() -> Generator[None]:
         _environment.clear()
 
 
-def place(store: str = "", artifacts_dir: str = "") -> Catalogue:
+def place(store: str, artifacts_dir: str) -> Catalogue:
     """Return the catalogue of the store in use: an option is an environment variable, said for this command."""
     options = {"store": store, "artifacts_dir": artifacts_dir}
     given = {_variable(name): value for name, value in options.items() if value}
@@ -90,13 +90,18 @@ def whole_name(asked: StepCatalogue, function: str) -> str | None:
     return alike[0] if function not in names and len(alike) == 1 else function or None
 
 
-def steps(catalogue: Catalogue, index: str = "", step: str = "") -> list[StepName]:
+def named(catalogue: Catalogue, index: str, step: str) -> list[StepName]:
+    """Return the steps of these names; an empty one stands for all."""
+    return [name for name in catalogue.steps() if index in ("", name.index_name) and step in ("", name.step)]
+
+
+def steps(catalogue: Catalogue, index: str, step: str) -> list[StepName]:
     """Return the steps that are asked for: none, with a word on stderr, where there are none at all.
 
     Raises:
         typer.Exit: There are none of the name that is asked for.
     """
-    found = [name for name in catalogue.steps() if index in ("", name.index_name) and step in ("", name.step)]
+    found = named(catalogue, index, step)
     if not found:
         what = " ".join(
             text

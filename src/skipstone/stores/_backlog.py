@@ -6,7 +6,6 @@ works the marks off as long as the far store answers. Whoever saves waits for it
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -14,11 +13,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from typing import NamedTuple
-from weakref import WeakSet
 
 from .._errors import StoreError
 from .._record import MARK, Key, Origin, Record, RecordInfo, size_of
 from ._base import Claim, Store
+from ._forks import begin_in_children
 
 SAVE, REPLACE, DELETE = "save", "replace", "delete"
 
@@ -72,10 +71,9 @@ class Backlog:
         self._far_failed = far_failed
         self.deleted: set[Key] = set()
         """Keys whose records the far store is still to delete."""
-        self.begin_anew()
-        _all.add(self)
+        begin_in_children(self)
 
-    def begin_anew(self) -> None:
+    def begin(self) -> None:
         """In a process that was forked, there is no thread; what is queued is the other process's business."""
         self._lock, self._copying, self._noting = threading.RLock(), threading.RLock(), threading.RLock()
         self._has_looked = False
@@ -248,7 +246,7 @@ class Backlog:
         self._wake.set()
         thread = (
             self._thread
-        )  # stays known until it has ended: if the far store fails it meanwhile, it begins no other one
+        )  # stays known until it has ended: if the far store fails meanwhile, no other one begins
         if thread is not None:
             thread.join()
         with self._lock:
@@ -312,17 +310,6 @@ def _differ(one: Record | None, other: Record) -> bool:
 
 def _size_of(record: Record) -> int:
     return size_of(record.payload)
-
-
-_all: WeakSet[Backlog] = WeakSet()
-
-
-def _begin_all_anew() -> None:
-    for backlog in _all:
-        backlog.begin_anew()
-
-
-os.register_at_fork(after_in_child=_begin_all_anew)
 
 
 def is_mark(info: RecordInfo) -> bool:

@@ -15,13 +15,13 @@ import threading
 import time
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
-from weakref import WeakSet
 
 from .. import _log
 from .._digest import blake2b
 from .._errors import StoreError
 from .._record import Key
 from ._base import Claim, HeldClaim, ThreadClaims
+from ._forks import begin_in_children
 from ._liveness import process_of, this_process
 
 LEASE_SECONDS = 15.0
@@ -69,10 +69,9 @@ class Leases:
     def __init__(self, cells: Cells, lease_seconds: float = LEASE_SECONDS) -> None:
         self._cells = cells
         self._lease_seconds = lease_seconds
-        self._begin()
-        _all.add(self)
+        begin_in_children(self)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Hold nothing: this is a new process."""
         self._claims = ThreadClaims()
         self._holder: _Holder | None = None
@@ -266,15 +265,3 @@ def _sign_in(text: str) -> _Sign:
 
 def _cell_of(holder: str) -> str:
     return f"holder-{blake2b(holder.encode(), digest_size=8).hexdigest()}"
-
-
-_all: WeakSet[Leases] = WeakSet()
-
-
-def _after_fork() -> None:
-    """The leases are the parent's."""
-    for leases in _all:
-        leases._begin()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -266,9 +266,8 @@ class OneProcessStoreConformance:
         assert all(content_of(other.get(sample_key(number))) == b"old" for number in range(50))
         one.put(sample(3, b"new"), replace=True)
         one.delete([sample_key(4)])
-        wait_until(
-            lambda: other.get(sample_key(4)) is None and content_of(other.get(sample_key(3))) == b"new", 5
-        )  # a store may look for changes now and then
+        # A store may look for changes now and then.
+        wait_until(lambda: other.get(sample_key(4)) is None and content_of(other.get(sample_key(3))) == b"new", 5)
         assert other.put(sample(3)) is False
         assert other.put(sample(4)) is True
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from pprint import pformat
 from typing import Any, Literal, NamedTuple
 
-from .._books._stats import number
 from .._catalogue import Bin, Value
 from .._report._pictures import distribution_chart
-from .._units import size_text
+from .._units import number_text, size_text
 
 _MOST_CHARACTERS = 50_000
 _MOST_ROWS, _MOST_COLUMNS, _MOST_CELL = 100, 20, 200
@@ -117,14 +116,19 @@ def _array(value: list[Any], shape: tuple[int, ...]) -> Preview:
     facts = [("shape", " × ".join(f"{each:,}" for each in shape))]  # noqa: RUF001
     if finite:
         facts += [
-            ("least", number(min(finite))),
-            ("mean", number(math.fsum(finite) / len(finite))),
-            ("greatest", number(max(finite))),
+            ("least", number_text(min(finite))),
+            ("mean", number_text(math.fsum(finite) / len(finite))),
+            ("greatest", number_text(max(finite))),
         ]
     if len(finite) < len(numbers):
         facts.append(("not finite", f"{len(numbers) - len(finite):,}"))
     chart = distribution_chart(
-        _histogram(finite), number, label="how the numbers are distributed", what="number", width=420, height=110
+        _histogram(finite),
+        number_text,
+        label="how the numbers are distributed",
+        what="number",
+        width=420,
+        height=110,
     )
     return _json(value)._replace(kind="array", facts=tuple(facts), chart=chart)
 

@@ -12,9 +12,8 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from .._books._stats import number
 from .._catalogue import Catalogue, StepCatalogue, StepName
-from .._units import count_text, duration_text, moment_text, plain_text, size_text
+from .._units import count_text, duration_text, moment_text, number_text, plain_text, size_text
 
 T = TypeVar("T")
 
@@ -48,7 +47,12 @@ class Site:
             lstrip_blocks=True,
         )
         self._templates.filters.update(
-            size=size_text, duration=duration_text, moment=moment_text, plain=plain_text, svg=Markup, noted=number
+            size=size_text,
+            duration=duration_text,
+            moment=moment_text,
+            plain=plain_text,
+            svg=Markup,
+            noted=number_text,
         )
 
     def close(self) -> None:

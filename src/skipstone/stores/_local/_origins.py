@@ -32,9 +32,9 @@ class Origins(dict[int, Origin]):
         number = self._numbers.get(origin)
         if number is None:
             connection.execute(
-                f"INSERT INTO origins ({ORIGIN}) VALUES ({marks(origin)}) ON CONFLICT DO NOTHING", origin
+                f"INSERT INTO origins ({ORIGIN}) VALUES ({marks(len(origin))}) ON CONFLICT DO NOTHING", origin
             )
-            query = f"SELECT id FROM origins WHERE ({ORIGIN}) = ({marks(origin)})"
+            query = f"SELECT id FROM origins WHERE ({ORIGIN}) = ({marks(len(origin))})"
             row = connection.execute(query, origin).fetchone()
             if row is None:
                 raise damaged_index(origin.function.encode())

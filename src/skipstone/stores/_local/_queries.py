@@ -45,13 +45,17 @@ def chunks(keys: Sequence[_T]) -> Iterable[Sequence[_T]]:
     return (keys[start : start + KEYS_PER_QUERY] for start in range(0, len(keys), KEYS_PER_QUERY))
 
 
+def marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
 @lru_cache(maxsize=8)
 def by_keys(count: int) -> str:
-    return f"{FOUND} WHERE found.key IN ({', '.join('?' * count)})"
+    return f"{FOUND} WHERE found.key IN ({marks(count)})"
 
 
 def infos(count: int) -> str:
-    return f"{_INFO} WHERE key IN ({', '.join('?' * count)})"
+    return f"{_INFO} WHERE key IN ({marks(count)})"
 
 
 def sift(encodings: int) -> str:
@@ -79,8 +83,4 @@ def insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> s
 def present(count: int) -> str:
     if count <= FEW_KEYS:
         return " UNION ALL ".join(["SELECT sequence, key FROM records WHERE key = ?"] * count)
-    return f"SELECT sequence, key FROM records WHERE key IN ({', '.join('?' * count)})"
-
-
-def marks(keys: Sequence[object]) -> str:
-    return ", ".join("?" * len(keys))
+    return f"SELECT sequence, key FROM records WHERE key IN ({marks(count)})"

@@ -325,7 +325,7 @@ class SqliteStore(BaseStore):
         removed = 0
         with _transaction(connection):
             for some in chunks(keys):
-                where = f"FROM records WHERE key IN ({marks(some)})"
+                where = f"FROM records WHERE key IN ({marks(len(some))})"
                 query = f"SELECT file {where} AND file IS NOT NULL"
                 files += [file for (file,) in connection.execute(query, some)]
                 removed += connection.execute(f"DELETE {where}", some).rowcount

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from ..._errors import ConfigError
 from ..._record import Buffer, Payload, size_of
@@ -28,9 +29,9 @@ _MARK = "mark"  # in the metadata of an object: which request wrote it
 
 _STORES = {"s3": "S3Store", "gs": "GCSStore", "az": "AzureStore"}
 _CLIENT = {
-    "allow_http": True,
-    "timeout": "60s",
-}  # the scheme of the endpoint decides; time for a piece on a slow line
+    "allow_http": True,  # the scheme of the endpoint decides
+    "timeout": "60s",  # time for a piece on a slow line
+}
 _RETRIES = {
     "max_retries": 10,
     "retry_timeout": timedelta(seconds=10),
@@ -183,8 +184,6 @@ class _Client:
     """What a process has opened."""
 
     def __init__(self, url: str, folder: str) -> None:
-        from urllib.parse import parse_qsl, urlsplit
-
         self.process = os.getpid()
         self.obstore = library(self.process)
         self.errors = self.obstore.exceptions

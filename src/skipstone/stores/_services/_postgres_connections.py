@@ -20,7 +20,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
-from ._forks import begin_in_children
+from .._forks import begin_in_children
 
 MOST_CONNECTIONS = 8
 

@@ -20,8 +20,8 @@ from ..._digest import blake2b
 from ..._errors import StoreUnavailableError
 from ..._record import Key
 from .._base import Claim, HeldClaim, ThreadClaims
+from .._forks import begin_in_children
 from .._remote import Remote
-from ._forks import begin_in_children
 from ._postgres_connections import Connection, Connections
 from ._together import Together
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from ..._record import Key, Record
-from ._forks import begin_in_children
+from .._forks import begin_in_children
 from ._portions import MOST_IN_REQUEST
 
 _Q = TypeVar("_Q")
