@@ -6,6 +6,7 @@ import pickle
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -313,6 +314,21 @@ def test_values_are_shown_where_that_runs_no_code(tmp_path):
     with pytest.raises(UnsafeStoreError):
         pickled.value(key, unpickle=True)
     assert not pickled.value(b"0" * 16).is_shown
+
+
+def test_a_database_that_is_being_made(tmp_path):
+    """Who looks at a step whose database has no tables yet sees no records, and nothing is made of it."""
+    config = {"artifacts_dir": tmp_path}
+    open_checkpoint("load", config).close()
+    path = tmp_path / "checkpoint/default/load/records.sqlite3"
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    before = path.read_bytes()
+    with closing(Catalogue(config).step(Catalogue(config).steps()[0])) as step:
+        assert list(step.records(RecordQuery()).records) == []
+    assert path.read_bytes() == before
 
 
 def test_encrypted_ids_are_found(tmp_path):

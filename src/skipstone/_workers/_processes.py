@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import suppress
 from functools import partial
 from multiprocessing import parent_process
 from queue import SimpleQueue
@@ -48,7 +49,10 @@ class RemoteCrew(Crew):
 
     def _do(self, step: Callable[[], object]) -> None:
         """Do something in a thread of ours, which no signal interrupts, and where no engine waits for it."""
-        with self._lock:
+        with (
+            self._lock,
+            suppress(RuntimeError),
+        ):  # from Python 3.12 on, none begins when the interpreter is about to exit
             if self._thread.ident is None:
                 self._thread.start()
         self._steps.put(step)

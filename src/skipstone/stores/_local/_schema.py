@@ -103,6 +103,8 @@ def check_format(connection: sqlite3.Connection, path: str) -> bool:
         sqlite3.Error: It is damaged.
     """
     found, newest = _format_of(connection), len(_MIGRATIONS)
+    if found == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        return False  # somebody makes it just now
     state = dict(connection.execute("SELECT name, value FROM state"))
     if state.get("format") != found:
         error = sqlite3.DatabaseError(f"its header says format {found}, its state {state.get('format')}")
