@@ -496,3 +496,28 @@ def test_notes_and_contexts(checkpoint):
         x: {"number": x} for x in range(500)
     }
     assert checkpoint.stats().notes_spent == {"number": sum(range(500))}
+
+
+def test_of_calls_with_one_id_the_first_one_runs(checkpoint):
+    """A map whose ids are equal where arguments are not keeps what the first of them returned, grouped or not."""
+
+    @cache_with_checkpoint(id="pair[0]", name="pairs")
+    def call(pair):
+        return pair[1]
+
+    results = list(checkpoint.map(call, [(x // 2, x) for x in range(COUNT)], workers=1))
+    assert results == [x - x % 2 for x in range(COUNT)]
+
+
+def test_where_the_first_of_calls_with_one_id_raises_the_next_one_runs(checkpoint):
+    """A failure is told for the call that raised, and is not hidden by another call with the same id."""
+
+    @cache_with_checkpoint(id="pair[0]", name="pairs")
+    def call(pair):
+        if pair[1] % 2 == 0:
+            raise ValueError(pair)
+        return pair[1]
+
+    results = list(checkpoint.map(call, [(x // 2, x) for x in range(COUNT)], workers=1, on_error="return"))
+    assert [isinstance(result, Failure) for result in results] == [True, False] * (COUNT // 2)
+    assert results[1::2] == list(range(1, COUNT, 2))
