@@ -101,10 +101,10 @@ def _run_group(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_at_e
                         value = call.method(*call.args, **call.kwargs)
                 except Exception as error:  # noqa: BLE001 - the function raises what it likes
                     group.fail(attempt, error)
-                    if stops_at_error:
-                        break
                 else:
                     group.finish(attempt, value)
+                if stops_at_error and isinstance(group.outcomes.get(call.key), Raised):
+                    break  # also where its result cannot be kept, and that is an error
     finally:
         group.end()
     return group.outcomes
