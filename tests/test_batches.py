@@ -143,3 +143,14 @@ def test_nonsense_is_refused(checkpoint):
         checkpoint.map(EMBED, docs(1), id="doc.id + other", batch_size=2)
     with pytest.raises(IdExpressionError, match="there is no parameter 'doc'"):
         checkpoint.map(EMBED, docs(1), id="doc.id")
+
+
+def test_of_items_with_one_id_the_first_one_is_in_the_batch(checkpoint):
+    """Where ids are equal and items are not, the first item's result is that of all of them."""
+
+    def seconds(pairs):
+        return [second for _, second in pairs]
+
+    pairs = [(number // 2, number) for number in range(40)]
+    results = checkpoint.map(seconds, pairs, id=lambda pairs: pairs[0], batch_size=8)
+    assert list(results) == [number - number % 2 for number in range(40)]

@@ -496,3 +496,50 @@ def test_notes_and_contexts(checkpoint):
         x: {"number": x} for x in range(500)
     }
     assert checkpoint.stats().notes_spent == {"number": sum(range(500))}
+
+
+def test_of_calls_with_one_id_the_first_one_runs(checkpoint):
+    """A map whose ids are equal where arguments are not keeps what the first of them returned, grouped or not."""
+
+    @cache_with_checkpoint(id="pair[0]", name="pairs")
+    def call(pair):
+        return pair[1]
+
+    results = list(checkpoint.map(call, [(x // 2, x) for x in range(COUNT)], workers=1))
+    assert results == [x - x % 2 for x in range(COUNT)]
+
+
+def test_where_the_first_of_calls_with_one_id_raises_the_next_one_runs(checkpoint):
+    """A failure is told for the call that raised, and is not hidden by another call with the same id."""
+
+    @cache_with_checkpoint(id="pair[0]", name="pairs")
+    def call(pair):
+        if pair[1] % 2 == 0:
+            raise ValueError(pair)
+        return pair[1]
+
+    results = list(checkpoint.map(call, [(x // 2, x) for x in range(COUNT)], workers=1, on_error="return"))
+    assert [isinstance(result, Failure) for result in results] == [True, False] * (COUNT // 2)
+    assert results[1::2] == list(range(1, COUNT, 2))
+
+
+class Behind(Quick):
+    """Quick calls, which note how many were not saved yet when the one behind the odd call began."""
+
+    unsaved_behind = None
+
+    def _run(self, x):
+        if self.odd is not None and self.unsaved_behind is None:
+            self.unsaved_behind = self.unsaved()
+        return super()._run(x)
+
+
+def test_no_call_of_a_group_runs_after_one_whose_result_cannot_be_kept(tmp_path):
+    """A map that stops at a SaveError stops there, as at any other error: those claimed together with it do not run."""
+    config = {"artifacts_dir": tmp_path, "on_save_error": "raise"}
+    with open_checkpoint("step", config) as checkpoint, use_checkpoint(checkpoint):
+        quick = Behind(checkpoint, lambda x: threading.Lock())
+        with pytest.raises(SaveError):
+            quick.map()
+    # One that was handed out next may run: the group has ended then, and all but the odd call are saved.
+    assert quick.unsaved_behind is None or quick.unsaved_behind < 3

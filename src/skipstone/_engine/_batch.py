@@ -42,7 +42,7 @@ async def run_batch(
     Args:
         engine: Keeps the results.
         calls: Of one function, that takes a list for each of their arguments, and returns a list of their results.
-            Of those with one key, one is run.
+            Of those with one key, the first one is run.
         splits: Where they raise together, each half is tried by itself, down to single calls.
         replace: Run them even if there are stored results, and replace those.
 
@@ -51,7 +51,7 @@ async def run_batch(
     """
     group = Group(engine, replace=replace)
     try:
-        missing = await _beside(engine, calls, group.claim, {call.key: call for call in calls}.values())
+        missing = await _beside(engine, calls, group.claim, _first_of_each(calls))
         if missing:
             await _run_together(engine, group, missing, splits=splits)
     finally:
@@ -90,7 +90,7 @@ def _run_group(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_at_e
     """Run quick calls, and return the outcomes of those that have run, which may not be all."""
     group = Group(engine)
     try:
-        missing = group.claim({call.key: call for call in calls}.values())
+        missing = group.claim(_first_of_each(calls))
         with watched(group):
             for attempt in missing:
                 call = attempt.call
@@ -101,13 +101,21 @@ def _run_group(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_at_e
                         value = call.method(*call.args, **call.kwargs)
                 except Exception as error:  # noqa: BLE001 - the function raises what it likes
                     group.fail(attempt, error)
-                    if stops_at_error:
-                        break
                 else:
                     group.finish(attempt, value)
+                if stops_at_error and isinstance(group.outcomes.get(call.key), Raised):
+                    break  # also where its result cannot be kept, and that is an error
     finally:
         group.end()
     return group.outcomes
+
+
+def _first_of_each(calls: Sequence[Call]) -> list[Call]:
+    """Return calls without those whose key an earlier one has."""
+    firsts: dict[Key, Call] = {}
+    for call in calls:
+        firsts.setdefault(call.key, call)
+    return list(firsts.values())
 
 
 def alone(call: Call) -> Call:
