@@ -38,7 +38,7 @@ from ._tables import ScannedTables, Tables
 from ._values import Value, value_of
 from ._verify import Verification, verified
 
-_KEYS_RECORDS_AT_ONCE = 500
+_KEYS_AT_ONCE = 500
 _FACTS = len(Origin._fields)
 _EVERYTHING = RecordQuery()
 
@@ -213,8 +213,8 @@ class StepCatalogue:
     def failures(self, function: str | None = None) -> Iterator[FailedCall]:
         """Yield the calls that raised and have not succeeded since, in the order of saving."""
         keys = list(self.keys(RecordQuery(function=function, failures=True)))
-        for start in range(0, len(keys), _KEYS_RECORDS_AT_ONCE):
-            some = keys[start : start + _KEYS_RECORDS_AT_ONCE]
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            some = keys[start : start + _KEYS_AT_ONCE]
             infos = self._store.infos(some)
             for key, record in self._store.get_many(some).items():
                 opened = self._codec.opened(record)

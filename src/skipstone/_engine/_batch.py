@@ -72,7 +72,7 @@ async def run_each(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_
     outcomes: list[Outcome] = []
     most = _LARGEST_GROUP if engine.takes_groups and not calls[0].function.is_async else 0
     while len(outcomes) < len(calls):
-        some = calls[len(outcomes) :][: most or None]
+        some = calls[len(outcomes) : len(outcomes) + most] if most else calls
         began = time.monotonic()
         done = _run_group(engine, some, stops_at_error=stops_at_error) if most and len(some) > 1 else {}
         for call in some:

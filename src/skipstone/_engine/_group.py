@@ -102,7 +102,7 @@ class Group:
         if record is None:
             self.outcomes[call.key] = Returned(value)
             return
-        size_bytes = size_of(parts_of(record.payload))
+        size_bytes = size_of(record.payload)
         if type(record.payload) is not bytes and size_bytes < _LARGE_BYTES:
             # Its parts may be what the function returned, which whoever has it may change before it is saved.
             record = record._replace(payload=b"".join(parts_of(record.payload)))

@@ -77,7 +77,6 @@ class Hits:
         self._counters = counters
         self._warn = warn
         self._expires_seconds = expires_seconds
-        self._expires = expires_seconds is not None
         self._uses = uses
         self._ways: dict[int, _Way] = {}
         self._decode = codec.decode if uses is None else self._decode_used
@@ -160,7 +159,8 @@ class Hits:
         call_id: object,
         tell: Callable[[Notes], object] | None,
     ) -> object:
-        may_differ = record.origin.code != function.code or self._expires or function.expires_seconds is not None
+        expires = self._expires_seconds is not None or function.expires_seconds is not None
+        may_differ = expires or record.origin.code != function.code
         if may_differ and not self.accepts(record.origin, record.created_at_seconds, function, call_id):
             return MISS
         try:

@@ -161,8 +161,10 @@ def _dict(value: Mapping[Any, Any], budget: _Budget | None) -> bytes:
     return _joined(b":", pairs)
 
 
-def _attributes(tag: bytes, names: Sequence[str], value: object, budget: _Budget | None) -> bytes:
-    return _sequence_writer(tag)([getattr(value, name) for name in names], budget)
+def _attributes_writer(tag: bytes, *names: str) -> _Writer:
+    """Return what writes objects as some of their attributes."""
+    write = _sequence_writer(tag)
+    return lambda value, budget: write([getattr(value, name) for name in names], budget)
 
 
 def _plain(tag: bytes, as_text: Callable[[Any], str], value: object, _: object) -> bytes:
@@ -253,7 +255,7 @@ _writers = _Writers(
         bool: lambda value, _: b"1" if value else b"0",
         int: _int,
         float: _float,
-        complex: partial(_attributes, b"c", ("real", "imag")),
+        complex: _attributes_writer(b"c", "real", "imag"),
         str: _str,
         bytes: partial(_bytes, b"b"),
         bytearray: partial(_bytes, b"y"),
@@ -263,8 +265,8 @@ _writers = _Writers(
         set: partial(_set, b"{"),
         frozenset: partial(_set, b"z"),
         dict: _dict,
-        range: partial(_attributes, b"r", ("start", "stop", "step")),
-        slice: partial(_attributes, b"/", ("start", "stop", "step")),
+        range: _attributes_writer(b"r", "start", "stop", "step"),
+        slice: _attributes_writer(b"/", "start", "stop", "step"),
         type(...): lambda *_: b".",
         types.FunctionType: _named,
         types.BuiltinFunctionType: _named,
@@ -286,7 +288,7 @@ _by_name: dict[str, _Writer] = {
     "decimal.Decimal": partial(_plain, b"M", str),
     "fractions.Fraction": partial(_plain, b"F", str),
     "uuid.UUID": partial(_plain, b"U", str),
-    "re.Pattern": partial(_attributes, b"R", ("pattern", "flags")),
+    "re.Pattern": _attributes_writer(b"R", "pattern", "flags"),
     "pathlib.PurePosixPath": partial(_plain, b"h", str),
     "pathlib.PureWindowsPath": partial(_plain, b"w", str),
     "pathlib._local.PurePosixPath": partial(_plain, b"h", str),
