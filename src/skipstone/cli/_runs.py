@@ -48,9 +48,7 @@ def stats(
     catalogue = place(store, artifacts_dir)
     told = _told(catalogue, steps(catalogue, index, step))[-limit:]
     if as_json:
-        print_json(
-            [{"index_name": name.index_name, **run._asdict(), "stats": run.stats.as_dict()} for name, run in told]
-        )
+        _print_json(told)
         return
     if not told:
         say("no runs")
@@ -73,6 +71,12 @@ def stats(
     ]
     print_table(columns, [_row(name, run, numbers, notes) for name, run in told])
     say(plain_text(f"\n{count_text(len(told), 'run')}: {done}".lstrip()))
+
+
+def _print_json(told: Iterable[_Told]) -> None:
+    print_json(
+        [{"index_name": name.index_name, **run._asdict(), "stats": run.stats.as_dict()} for name, run in told]
+    )
 
 
 def _told(catalogue: Catalogue, names: Iterable[StepName]) -> list[_Told]:
@@ -122,12 +126,7 @@ def watch(
     """Watch the maps that are running: progress, rate, and when they will be done. Ctrl-C leaves; the runs go on."""
     catalogue = place(store, artifacts_dir)
     if as_json:
-        print_json(
-            [
-                {"index_name": name.index_name, **run._asdict(), "stats": run.stats.as_dict()}
-                for name, run in _running(catalogue, index, step)
-            ]
-        )
+        _print_json(_running(catalogue, index, step))
         return
     out = console()
     if not out.is_terminal:
