@@ -241,12 +241,8 @@ class Engine:
         try:
             there = self._store.present([key for both in keys for key in both])
             found = self._store.get_many([*there]) if there else {}
-            old = [
-                each.key
-                for each in calls
-                if each.key in found and self._hits.is_past(found[each.key], each.function)
-            ]
-            found |= renewed(self._store, old) if old else {}
+            useless = [each.key for each in calls if self._is_useless(found.get(each.key), each.function)]
+            found |= renewed(self._store, useless) if useless else {}
         except StoreError as error:
             self._store_failed(error)
             found = {}
@@ -259,6 +255,9 @@ class Engine:
             )
             for call, (key, failed) in zip(calls, keys, strict=True)
         ]
+
+    def _is_useless(self, record: Record | None, function: KnownFunction) -> bool:
+        return record is not None and (self._hits.is_past(record, function) or not self._codec.is_intact(record))
 
     def claim(self, call: Call) -> Claim | None:
         """Claim a call without waiting; None where somebody else computes it."""
