@@ -89,6 +89,34 @@ def test_a_script_whose_processes_are_spawned(script):
     assert sorted(map(int, (script.folder / "runs").read_text().split())) == list(range(20))
 
 
+DONE = """
+    import multiprocessing, os, sys
+    from skipstone import init_checkpoint
+
+    def square(x):
+        return x * x
+
+    def children():
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return len(file.read().split())
+
+    if __name__ == "__main__":
+        multiprocessing.set_start_method("spawn")
+        checkpoint = init_checkpoint("step")
+        for last in map(int, sys.argv[1:]):
+            assert list(checkpoint.map(square, range(last), executor="processes", workers=2))[-1] == (last - 1) ** 2
+            print(children() > 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_no_process_starts_where_nothing_is_missing(script):
+    """Worker processes, and what watches over them, start at the first missing call."""
+    script.write("pipeline.py", DONE)
+    assert script("pipeline.py", 20).stdout == "True\n"
+    assert script("pipeline.py", 20, 21).stdout == "False\nTrue\n"
+
+
 def test_a_wrapped_function_takes_its_checkpoint_along(tmp_path, spawn):
     """It can be pickled where the function can, and its generator runs with the checkpoint, too."""
     checkpoint = init_checkpoint("step", {"artifacts_dir": tmp_path})

@@ -48,13 +48,12 @@ class Options(NamedTuple):
 
     ordered: bool
     raises: bool
-    window: int
-    workers: int
+    window: int | None
     skip_failed_after: int | None
     batch_size: int | None
 
 
-def options_of(told: MapSettings, workers: int) -> Options:
+def options_of(told: MapSettings) -> Options:
     """Check the settings of a map.
 
     Raises:
@@ -67,8 +66,7 @@ def options_of(told: MapSettings, workers: int) -> Options:
         if count is not None:
             check_count(name, count)
     batch_size = None if told.batching is None else told.batching.size
-    window = told.window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * (batch_size or 1))
-    return Options(told.ordered, told.on_error == "raise", window, workers, told.skip_failed_after, batch_size)
+    return Options(told.ordered, told.on_error == "raise", told.window, told.skip_failed_after, batch_size)
 
 
 class Window:
@@ -99,14 +97,21 @@ class Window:
         self.ended: SimpleQueue[Ended] = SimpleQueue()
         self._lock = threading.RLock()
         self.is_over: bool = False
-        self._is_begun = self._is_exhausted = self._is_stopping = False
+        self._is_begun = self._is_started = self._is_exhausted = self._is_stopping = False
         self._drops_results = False
         self.on_end: Callable[[], object] = lambda: None
         """Called when a chunk has ended, maybe in another thread."""
-        self._block = min(_FIRST_BLOCK, options.window)
+        self._window = self._window_items()
+        self._block = min(_FIRST_BLOCK, self._window)
         self._seconds_per_call = 0.0
         self._before = engine.counters.stats()
         self._started_at_seconds = time.time()
+
+    def _window_items(self) -> int:
+        """Return how many items are held at most."""
+        workers, batch_size = self._crew.workers, self._options.batch_size or 1
+        most = max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * batch_size)
+        return self._options.window or most
 
     def drop_results(self) -> None:
         """Nobody wants the results, if none were asked for before: there is no need to keep what is done."""
@@ -147,7 +152,7 @@ class Window:
         return ready
 
     def _can_read(self) -> bool:
-        has_room = self._crew.takes_all or self._held + self._block <= self._options.window
+        has_room = self._crew.takes_all or self._held + self._block <= self._window
         return has_room and not self._is_exhausted
 
     def _read(self) -> None:
@@ -177,7 +182,7 @@ class Window:
         with self._lock:  # at once, or else a worker that asks for a batch would think that this was all
             self._is_exhausted = is_last
             self._held += len(to_run if self._drops_results else keys)
-            self._block = min(2 * self._block, _LARGEST_BLOCK, self._options.window)
+            self._block = min(2 * self._block, _LARGEST_BLOCK, self._window)
             self._ready.extend(to_run)
 
     def _read_block(self) -> tuple[list[tuple[Any, ...]], list[object], bool]:
@@ -208,6 +213,10 @@ class Window:
     def _hand_out(self) -> None:
         """Give the workers what is missing, as far as they can take it. Also called when a chunk has ended."""
         with self._lock:
+            if not self._is_started and self._has_chunk() and not self._is_stopping:
+                self._crew.start()
+                self._is_started = True
+                self._window = self._window_items()
             while self._has_chunk() and not self._is_stopping and len(self._in_flight) < self._most_in_flight():
                 if not threading.main_thread().is_alive():
                     return  # the interpreter is about to exit, and waits for calls in flight
@@ -238,7 +247,7 @@ class Window:
 
     def _most_in_flight(self) -> int:
         # Where saving takes longer than running, workers would only stand in each other's way.
-        return 1 if self._are_calls_quick() else self._options.workers * self._crew.chunks_per_worker
+        return 1 if self._are_calls_quick() else self._crew.workers * self._crew.chunks_per_worker
 
     def _are_calls_quick(self) -> bool:
         now = self.engine.counters.stats()
@@ -251,7 +260,7 @@ class Window:
             return self._options.batch_size
         if not self._seconds_per_call:
             return 1
-        most = max(1, len(self._ready) // min(self._options.workers, self._most_in_flight()))
+        most = max(1, len(self._ready) // min(self._crew.workers, self._most_in_flight()))
         return min(self._crew.largest_chunk, most, int(self._crew.chunk_seconds / self._seconds_per_call) + 1)
 
     def take(self, ended: Ended) -> None:
@@ -298,7 +307,7 @@ class Window:
             told.before,
             told.now,
             told.failed,
-            self._options.workers,
+            self._crew.workers,
             self._started_at_seconds,
         )
 

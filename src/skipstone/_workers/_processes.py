@@ -99,13 +99,16 @@ class PoolCrew(RemoteCrew):
         of_pool = getattr(pool, "_max_workers", getattr(pool, "num_workers", os.cpu_count() or 1))
         self.workers = workers or int(of_pool)
         self._owned: ProcessPoolExecutor | None = None
-        if pool is None:
-            pool = self._owned = ProcessPoolExecutor(
-                self.workers, initializer=_begin_worker, initargs=(known_urls(),)
-            )
         self._pool = pool
 
+    def start(self) -> None:
+        if self._pool is None:
+            self._pool = self._owned = ProcessPoolExecutor(
+                self.workers, initializer=_begin_worker, initargs=(known_urls(),)
+            )
+
     def send(self, tasks: bytes) -> Future[bytes]:
+        assert self._pool is not None
         return self._pool.submit(run_in_worker, self._parcel, tasks)
 
     def submit(self, tasks: Sequence[Task]) -> _Told:
