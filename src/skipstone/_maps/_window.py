@@ -323,8 +323,11 @@ class Window:
     def take_what_ended(self) -> None:
         """Note the outcomes of what ended after the map was stopped."""
         while not self.ended.empty():
-            with suppress(BaseException):
-                self.take(self.ended.get())
+            future, chunk = self.ended.get()
+            # An error is not asked for: raised once more, one that all futures share would grow a traceback of all.
+            if not future.cancelled() and future.exception() is None:
+                with suppress(BaseException):
+                    self.take((future, chunk))
 
     def close(self, *, is_over: bool, is_late: bool = False) -> None:
         """Let the workers go, and tell how far it came."""

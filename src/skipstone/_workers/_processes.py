@@ -70,8 +70,13 @@ class RemoteCrew(Crew):
             done.add_done_callback(lambda _: self._do(partial(self._take, told)))
 
     def _take(self, told: _Told) -> None:
+        done = self._in_flight.pop(told)
+        error = None if done.cancelled() else done.exception()
+        if error is not None:  # not raised here: many futures may share it, and each would add to its traceback
+            told.set_exception(error)
+            return
         try:
-            answer: Answer = pickle.loads(self._in_flight.pop(told).result())
+            answer: Answer = pickle.loads(done.result())
             keep(answer, self._checkpoint, self._current)
             self._checkpoint._engine.counters.add(answer.stats)
         except BaseException as error:  # noqa: BLE001 - the worker died, was cancelled, or was interrupted
