@@ -115,12 +115,11 @@ class Hits:
         """Return the results in records that are at hand, or None where `at_hand` would not return one of them."""
         ways = _Ways(origins)
         values: list[object] = []
-        number, result = None, None
+        way = number = None
         for _, checksum, origin, _, payload, _ in rows:
-            if result is None or origin != number:
-                way = ways.get(origin) or self._way_of(origin, ways, function)
-                number, result = origin, way.result
-            value = result(payload, checksum)
+            if way is None or origin != number:
+                number, way = origin, ways.get(origin) or self._way_of(origin, ways, function)
+            value = way.result(payload, checksum)
             if value is MISS:
                 return None
             values.append(value)
