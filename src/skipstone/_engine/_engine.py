@@ -25,7 +25,7 @@ from .._functions._function import KnownFunction
 from .._record import Key, Record, RecordInfo
 from .._settings._config import CheckpointConfig, codec_of
 from ..stores import Claim, Store
-from ..stores._base import ReadsAhead
+from ..stores._base import at_hand_in
 from ..stores._tiers import renewed
 from ._beside import in_thread
 from ._call import Attempt, Call, Turn
@@ -51,7 +51,7 @@ class Engine:
         """
         self.counters = Counters()
         self._store = store
-        self._at_hand = store.at_hand if isinstance(store, ReadsAhead) else lambda: None
+        self._at_hand = at_hand_in(store)
         self._config = config
         self._codec = codec_of(config)
         self.contents = Contents(store, self._codec)

@@ -120,6 +120,11 @@ class ReadsAhead(Protocol):
         ...
 
 
+def at_hand_in(store: Store) -> Callable[[], AtHand | None]:
+    """Return what tells which records of a store are at hand."""
+    return store.at_hand if isinstance(store, ReadsAhead) else lambda: None
+
+
 class BaseStore:
     """The rest of a store, for one that has `get`, `put`, `delete` and `scan`.
 
