@@ -40,6 +40,7 @@ VALUES = "values"
 
 _ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or another: benchmarks/thresholds.py
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
+_FRESH_FOR_SECONDS = 0.0025  # a map that looks for a block of items then takes their results from what is at hand
 _ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
 
 _new = tuple.__new__
@@ -134,7 +135,7 @@ class SqliteStore(BaseStore):
     def _look_for_changes(self) -> sqlite3.Connection:
         """Drop what was read ahead when another connection has deleted or replaced a record."""
         now = time.monotonic()
-        if now < self._fresh_until:
+        if now < self._fresh_until - _FRESH_FOR_SECONDS:
             return self._connection.opened()
         connection = self._connection.in_place()
         version = connection.execute("PRAGMA data_version").fetchone()[0]
