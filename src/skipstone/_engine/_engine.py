@@ -75,6 +75,7 @@ class Engine:
             origins=self._origins,
             hit=self.hit,
             warn=self._warn,
+            store_failed=self._store_failed,
         )
         self.record_of, self.not_saved = self._saving.record_of, self._saving.not_saved
         self.keep, self.keep_new = self._saving.keep, self._saving.keep_new
