@@ -237,8 +237,12 @@ class Window:
         return len(self._ready) >= ((self._options.batch_size or 1) if self._can_read() else 1)
 
     def _most_in_flight(self) -> int:
-        # Where saving takes longer than running, workers would only stand in each other's way.
-        return 1 if self._are_calls_quick() else self._options.workers * self._crew.chunks_per_worker
+        most = self._options.workers * self._crew.chunks_per_worker
+        if not self._are_calls_quick():
+            return most
+        # Where saving takes longer than running, workers would only stand in each other's way, but for what has got stuck.
+        until = time.monotonic() - MOMENT_SECONDS
+        return min(most, 1 + sum(began < until for _, began in self._in_flight.values()))
 
     def _are_calls_quick(self) -> bool:
         now = self.engine.counters.stats()
