@@ -112,6 +112,15 @@ class ReadsAhead(Protocol):
         ...
 
 
+@runtime_checkable
+class ClaimsMany(Protocol):
+    """A store that gives many claims in less time than one by one."""
+
+    def claim_many(self, keys: Sequence[Key], /) -> dict[Key, Claim]:
+        """Return the claims of those of these keys that nobody has; see `Store.claim`. Where that fails, none is held."""
+        ...
+
+
 class BaseStore:
     """The rest of a store, for one that has `get`, `put`, `delete` and `scan`.
 

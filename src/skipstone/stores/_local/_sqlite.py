@@ -173,7 +173,7 @@ class SqliteStore(BaseStore):
         if len(keys) <= FEW_KEYS:  # who holds a claim and looks again must know of the last moment
             with self._connection as connection:
                 rows = connection.execute(present(len(keys)), keys).fetchall() if keys else ()
-            return {key for _, key in rows}
+            return {key for _, key in rows} if rows else set()
         found: set[Key] = set()
         # Where rows are read, too, those read ahead for this are there when they are asked for.
         ahead: ReadAhead[Any] = self._ahead if self._ahead.rows else self._keys_ahead
@@ -248,7 +248,7 @@ class SqliteStore(BaseStore):
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        if replace or size_of(record.payload) >= _ROW_BELOW_BYTES:
+        if replace or not _is_small(record):
             return bool(self.put_many((record,), replace=replace))
         return self._insert(record)
 
@@ -266,7 +266,7 @@ class SqliteStore(BaseStore):
         files: dict[Key, str] = {}
         try:
             for record in records:
-                if size_of(record.payload) >= _ROW_BELOW_BYTES:
+                if not _is_small(record):
                     files[record.key] = self._write_file(record)
             with self._connection:
                 connection = self._connection.in_place()
@@ -291,8 +291,9 @@ class SqliteStore(BaseStore):
             return self._values.write(record.key, parts_of(record.payload))
 
     def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
-        payload = record.payload
-        content = None if file else payload if type(payload) is bytes else b"".join(parts_of(payload))
+        payload, content = record.payload, None
+        if file is None:
+            content = payload if type(payload) is bytes else b"".join(parts_of(payload))
         return (
             record.key,
             record.checksum,
@@ -301,7 +302,7 @@ class SqliteStore(BaseStore):
             content,
             record.created_at_seconds,
             file,
-            size_of(payload),
+            size_of(payload) if content is None else len(content),
             record.call_id,
             record.details,
         )
@@ -376,6 +377,18 @@ class SqliteStore(BaseStore):
         """See `Store`."""
         with self._connection:
             return self._connection.locks().claim(key)
+
+    @again_when_mended
+    def claim_many(self, keys: Sequence[Key], /) -> dict[Key, Claim]:
+        """See `ClaimsMany`."""
+        with self._connection:
+            return self._connection.locks().claim_many(keys)
+
+
+def _is_small(record: Record) -> bool:
+    """Tell whether a record is all in its row, rather than its payload in a file."""
+    payload = record.payload
+    return (len(payload) if type(payload) is bytes else size_of(payload)) < _ROW_BELOW_BYTES
 
 
 @contextmanager
