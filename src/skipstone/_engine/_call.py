@@ -98,9 +98,11 @@ class Attempt:
     @property
     def packed_details(self) -> bytes:
         """The details, as a record has them."""
-        expires = self.call.function.expires_seconds
-        notes = {NOTES: self.notes} if self.notes else {}
-        details = self.details | notes | ({} if expires is None else {EXPIRES: expires})
+        details, expires = self.details, self.call.function.expires_seconds
+        if self.notes:
+            details = details | {NOTES: self.notes}
+        if expires is not None:
+            details = details | {EXPIRES: expires}
         return packed(details) if details else b""
 
     def told(self, step: str) -> dict[str, object]:

@@ -37,7 +37,8 @@ class LockFile:
         self._users = 0
         self.is_alone = False
         """Whether nobody else had the file open when it was opened last."""
-        self._held: set[Key] = set()
+        self._held: dict[Key, int] = {}
+        """Offsets by key."""
         self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
         self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
 
@@ -126,16 +127,19 @@ class LockFile:
         return claims
 
     def _claim(self, key: Key) -> Claim | None:
-        if key in self._held or not _lock(self._descriptor, _offset(key)):
+        if key in self._held:
             return None
-        self._held.add(key)
+        offset = _number(key)[0] >> (64 - _OFFSET_BITS)
+        if not _lock(self._descriptor, offset):
+            return None
+        self._held[key] = offset
         return HeldClaim(key, self._release)
 
     def _release(self, key: Key) -> None:
         with self._lock:
-            if key in self._held:  # not so in a child after fork: the claim is the parent's
-                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _offset(key))
-                self._held.discard(key)
+            offset = self._held.pop(key, None)
+            if offset is not None:  # not so in a child after fork: the claim is the parent's
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, offset)
 
     @contextmanager
     def recovering(self) -> Generator[None]:
@@ -153,7 +157,7 @@ class LockFile:
         cls._open_lock = threading.RLock()
         for lock_file in cls._open.values():
             lock_file._lock = threading.RLock()
-            lock_file._held = set()
+            lock_file._held = {}
 
 
 def _lock(descriptor: int, offset: int) -> bool:
@@ -164,11 +168,6 @@ def _lock(descriptor: int, offset: int) -> bool:
             return False
         raise
     return True
-
-
-def _offset(key: Key) -> int:
-    (number,) = _number(key)
-    return int(number) >> (64 - _OFFSET_BITS)
 
 
 os.register_at_fork(after_in_child=LockFile.after_fork)
