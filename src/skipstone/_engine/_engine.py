@@ -25,7 +25,7 @@ from .._functions._function import KnownFunction
 from .._record import Key, Record, RecordInfo
 from .._settings._config import CheckpointConfig, codec_of
 from ..stores import Claim, Store
-from ..stores._base import ClaimsMany, ReadsAhead
+from ..stores._base import ClaimsMany, at_hand_in
 from ..stores._tiers import renewed
 from ._beside import in_thread
 from ._call import Attempt, Call, Turn
@@ -52,7 +52,7 @@ class Engine:
         self.counters = Counters()
         self._store = store
         self._claim_many = store.claim_many if isinstance(store, ClaimsMany) else None
-        self._ahead = store.ahead if isinstance(store, ReadsAhead) else lambda _key: None
+        self._at_hand = at_hand_in(store)
         self._config = config
         self._codec = codec_of(config)
         self.contents = Contents(store, self._codec)
@@ -65,8 +65,7 @@ class Engine:
         self._hits = Hits(
             self._codec, self.code, self.counters, self._warn, config.expires_seconds, uses=self.uses
         )
-        self.hit, self.hits, self.results = self._hits.hit, self._hits.hits, self._hits.results
-        self.accepts = self._hits.accepts
+        self.hit, self.accepts = self._hits.hit, self._hits.accepts
         self._saving = Saving(
             store,
             self._codec,
@@ -95,9 +94,11 @@ class Engine:
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
-        found = self._ahead(key)
-        if found is not None and (value := self._hits.ahead(found, function, call_id)) is not MISS:
-            return value
+        at_hand = self._at_hand()
+        if at_hand is not None and (row := at_hand.rows.get(key)) is not None:
+            value = self._hits.at_hand(row, at_hand.origins, function, call_id)
+            if value is not MISS:
+                return value
         record = self._get(function, key)
         return MISS if record is None else self.hit(record, function, call_id)
 
@@ -156,6 +157,29 @@ class Engine:
         # Only a message about other code tells the id.
         call_id = "" if info.code == function.code else self._codec.shown(info).call_id
         return self.accepts(info.origin, info.created_at_seconds, function, call_id)
+
+    def load_many(
+        self, function: KnownFunction, keys: Sequence[Key], ids: Sequence[object], *, are_hits: bool
+    ) -> tuple[list[object], int]:
+        """Return fresh copies of stored results, or MISS where there is none, and how many bytes they take.
+
+        Args:
+            function: They are results of.
+            keys: Of the calls.
+            ids: Of the same calls, for messages.
+            are_hits: They are counted; else they ran just now, elsewhere.
+        """
+        at_hand = self._at_hand()
+        if at_hand is not None and are_hits:
+            rows = [row for row in map(at_hand.rows.get, keys) if row is not None]
+            if len(rows) == len(keys):
+                values = self._hits.all_at_hand(rows, at_hand.origins, function, ids)
+                if values is not None:
+                    return values, sum([len(row[4]) for row in rows])
+        records = self.fetch(keys)
+        results_in = self._hits.hits if are_hits else self._hits.results
+        size_bytes = sum([len(record.payload) for record in records.values()])
+        return results_in([*map(records.get, keys)], function, ids), size_bytes
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
         """Return those records of these keys that there are."""
