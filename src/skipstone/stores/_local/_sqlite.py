@@ -32,6 +32,7 @@ from ._queries import (
     insert,
     marks,
     present,
+    transaction,
 )
 from ._read_ahead import ReadAhead
 from ._recovery import damaged_index
@@ -266,7 +267,7 @@ class SqliteStore(BaseStore):
             with self._connection:
                 connection = self._connection.in_place()
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
-                with self._change(connection, [row[0] for row in rows]) if replace else _transaction(connection):
+                with self._change(connection, [row[0] for row in rows]) if replace else transaction(connection):
                     kept = insert(connection, rows)
                     if replace and len(kept) < len(rows):
                         raise damaged_index(rows[0][0])
@@ -319,7 +320,7 @@ class SqliteStore(BaseStore):
         """
         files: list[str] = []
         removed = 0
-        with _transaction(connection):
+        with transaction(connection):
             for some in chunks(keys):
                 where = f"FROM records WHERE key IN ({marks(len(some))})"
                 query = f"SELECT file {where} AND file IS NOT NULL"
@@ -384,18 +385,6 @@ def _is_small(record: Record) -> bool:
     """Tell whether a record is all in its row, rather than its payload in a file."""
     payload = record.payload
     return (len(payload) if type(payload) is bytes else size_of(payload)) < _ROW_BELOW_BYTES
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:
