@@ -145,9 +145,8 @@ class Connection:
         The database was deleted then, or set aside by another process: what is written to it would be lost. Anew
         also if it could only be read, and was changed, or can be written now.
         """
-        if self._connection is None or self._is_read_only or not self._is_in_place():
-            self._leave_if_elsewhere()
-        return self._connection or self._open()
+        self._leave_if_elsewhere()
+        return self.opened()
 
     def opened(self) -> sqlite3.Connection:
         """While holding the connection, return it."""
@@ -162,17 +161,10 @@ class Connection:
             if self._identity != _identity(self._path, standing) or could_write:
                 self._connection.close()
                 self._leave()
-        elif not self._is_in_place():
+        elif self._identity != _identity(self._path):
             # Closing it might delete the log of the database that is there now, which has the same name.
             _abandoned.append(self._connection)
             self._leave()
-
-    def _is_in_place(self) -> bool:
-        try:
-            facts = os.stat(self._path)
-        except FileNotFoundError:
-            return False
-        return (facts.st_dev, facts.st_ino) == self._identity
 
     def close(self) -> None:
         """Close the connection; a later use opens it again."""
