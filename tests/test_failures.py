@@ -5,7 +5,14 @@ import traceback
 
 import pytest
 
-from skipstone import Checkpoint, cache_with_checkpoint, get_checkpoint
+from skipstone import (
+    Checkpoint,
+    StoreUnavailableError,
+    StoreUnavailableWarning,
+    cache_with_checkpoint,
+    get_checkpoint,
+    use_checkpoint,
+)
 from skipstone.stores import MemoryStore
 
 
@@ -259,3 +266,24 @@ def test_failures_in_a_terminal():
     for n in range(21):
         work(n)
     assert repr(get_checkpoint().failures()) == "failures: 0"
+
+
+class KeepsFailures(MemoryStore):
+    """A store that removes nothing."""
+
+    def delete(self, keys, /):
+        raise StoreUnavailableError("it only takes")
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_a_failure_that_cannot_be_removed_costs_no_result(count):
+    """Where a call succeeds and its failure cannot be removed, its result is kept, and a miss is counted as one."""
+    with Checkpoint(KeepsFailures()) as checkpoint, use_checkpoint(checkpoint):
+        errors.update({x: ValueError(x) for x in range(count)})
+        list(checkpoint.map(work, range(count), on_error="return", workers=1))
+        errors.clear()
+        with pytest.warns(StoreUnavailableWarning, match="it only takes"):
+            assert list(checkpoint.map(work, range(count), workers=1)) == list(range(count))
+        stats = checkpoint.stats()
+        assert (stats.failures, stats.misses, stats.hits, stats.not_saved) == (count, count, 0, 0)
+        assert stats.bytes_saved == sum(record.size_bytes for record in checkpoint.records())

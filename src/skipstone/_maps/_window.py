@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from itertools import islice, starmap
+from itertools import islice, repeat, starmap
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -170,8 +170,8 @@ class Window:
         left_alone = list(self._left_alone(missing))
         for item, outcome in left_alone:
             item.outcome = outcome
-            self.progress.ran(failed=True)
         if left_alone:
+            self.progress.ran(0, failed=len(left_alone))
             self.engine.counters.left_alone(len(left_alone))
         to_run = [item for item in missing if item.outcome is None]
         if not self._drops_results:
@@ -246,8 +246,12 @@ class Window:
         return len(self._ready) >= ((self._options.batch_size or 1) if self._can_read() else 1)
 
     def _most_in_flight(self) -> int:
-        # Where saving takes longer than running, workers would only stand in each other's way.
-        return 1 if self._are_calls_quick() else self._crew.workers * self._crew.chunks_per_worker
+        most = self._crew.workers * self._crew.chunks_per_worker
+        if not self._are_calls_quick():
+            return most
+        # Where saving takes longer than running, workers would only stand in each other's way, but for what has got stuck.
+        until = time.monotonic() - MOMENT_SECONDS
+        return min(most, 1 + sum(began < until for _, began in self._in_flight.values()))
 
     def _are_calls_quick(self) -> bool:
         now = self.engine.counters.stats()
@@ -266,14 +270,16 @@ class Window:
     def take(self, ended: Ended) -> None:
         """Note the outcomes of a chunk that has ended."""
         future, chunk = ended
-        for item, outcome in zip(chunk, future.result(), strict=False):
+        outcomes = future.result()
+        failed = sum(map(isinstance, outcomes, repeat(Raised)))
+        self.progress.ran(len(outcomes) - failed, failed=failed)
+        for item, outcome in zip(chunk, outcomes, strict=False):
             item.outcome = outcome
-            self.progress.ran(failed=isinstance(outcome, Raised))
             if self._drops_results:
                 self._held -= 1
             elif not self._options.ordered:
                 self._items.append(item)
-            if isinstance(outcome, Raised) and self._options.raises and not self._is_stopping:
+            if failed and isinstance(outcome, Raised) and self._options.raises and not self._is_stopping:
                 raise self._noted(outcome.error, item)
 
     def _noted(self, error: Exception, item: Item) -> Exception:

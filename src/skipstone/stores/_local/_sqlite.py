@@ -32,6 +32,7 @@ from ._queries import (
     insert,
     marks,
     present,
+    transaction,
 )
 from ._read_ahead import ReadAhead
 from ._recovery import damaged_index
@@ -168,7 +169,7 @@ class SqliteStore(BaseStore):
         if len(keys) <= FEW_KEYS:  # who holds a claim and looks again must know of the last moment
             with self._connection as connection:
                 rows = connection.execute(present(len(keys)), keys).fetchall() if keys else ()
-            return {key for _, key in rows}
+            return {key for _, key in rows} if rows else set()
         found: set[Key] = set()
         # Where rows are read, too, those read ahead for this are there when they are asked for.
         ahead: ReadAhead[Any] = self._ahead if self._ahead.rows else self._keys_ahead
@@ -243,7 +244,7 @@ class SqliteStore(BaseStore):
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        if replace or size_of(record.payload) >= _ROW_BELOW_BYTES:
+        if replace or not _is_small(record):
             return bool(self.put_many((record,), replace=replace))
         return self._insert(record)
 
@@ -261,12 +262,12 @@ class SqliteStore(BaseStore):
         files: dict[Key, str] = {}
         try:
             for record in records:
-                if size_of(record.payload) >= _ROW_BELOW_BYTES:
+                if not _is_small(record):
                     files[record.key] = self._write_file(record)
             with self._connection:
                 connection = self._connection.in_place()
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
-                with self._change(connection, [row[0] for row in rows]) if replace else _transaction(connection):
+                with self._change(connection, [row[0] for row in rows]) if replace else transaction(connection):
                     kept = insert(connection, rows)
                     if replace and len(kept) < len(rows):
                         raise damaged_index(rows[0][0])
@@ -286,8 +287,9 @@ class SqliteStore(BaseStore):
             return self._values.write(record.key, parts_of(record.payload))
 
     def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
-        payload = record.payload
-        content = None if file else payload if type(payload) is bytes else b"".join(parts_of(payload))
+        payload, content = record.payload, None
+        if file is None:
+            content = payload if type(payload) is bytes else b"".join(parts_of(payload))
         return (
             record.key,
             record.checksum,
@@ -296,7 +298,7 @@ class SqliteStore(BaseStore):
             content,
             record.created_at_seconds,
             file,
-            size_of(payload),
+            size_of(payload) if content is None else len(content),
             record.call_id,
             record.details,
         )
@@ -318,7 +320,7 @@ class SqliteStore(BaseStore):
         """
         files: list[str] = []
         removed = 0
-        with _transaction(connection):
+        with transaction(connection):
             for some in chunks(keys):
                 where = f"FROM records WHERE key IN ({marks(len(some))})"
                 query = f"SELECT file {where} AND file IS NOT NULL"
@@ -372,17 +374,17 @@ class SqliteStore(BaseStore):
         with self._connection:
             return self._connection.locks().claim(key)
 
+    @again_when_mended
+    def claim_many(self, keys: Sequence[Key], /) -> dict[Key, Claim]:
+        """See `ClaimsMany`."""
+        with self._connection:
+            return self._connection.locks().claim_many(keys)
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+
+def _is_small(record: Record) -> bool:
+    """Tell whether a record is all in its row, rather than its payload in a file."""
+    payload = record.payload
+    return (len(payload) if type(payload) is bytes else size_of(payload)) < _ROW_BELOW_BYTES
 
 
 def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:
