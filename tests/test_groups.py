@@ -154,7 +154,7 @@ def test_slow_calls_are_saved_one_by_one():
     with Checkpoint(store, name="step") as checkpoint:
 
         def slow(x):
-            time.sleep(0.006)
+            time.sleep(0.02)
             return x
 
         assert list(checkpoint.map(slow, range(30), workers=2)) == list(range(30))

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from ._checkpoint import Checkpoint
 from ._current import get_checkpoint
-from ._engine._engine import _CALL_ID_CHARACTERS, Engine
+from ._engine._engine import Engine
+from ._engine._saving import CALL_ID_CHARACTERS
 from ._errors import SkipstoneError
 from ._foreign import Found, in_diskcache, in_joblib
 from ._functions._function import KnownFunction, known
@@ -198,7 +199,7 @@ class _Taking:
                 self._engine._origins.of(self._function, encoded.encoding),
                 found.duration_seconds,
                 encoded.payload,
-                shortened(call_id, _CALL_ID_CHARACTERS),
+                shortened(call_id, CALL_ID_CHARACTERS),
                 found.created_at_seconds or time.time(),
             )
         )

@@ -14,39 +14,26 @@ from .. import _log
 from .._books._contents import Contents
 from .._books._details import details_of
 from .._books._failures import failure_key
-from .._books._history import keep_in_history
 from .._books._origins import Origins
 from .._books._runs import Runs
 from .._books._stats import Counters
 from .._books._stream_items import Items
 from .._books._upkeep import Cleanup, Upkeep
 from .._books._uses import Uses
-from .._encoding._blame import blame
-from .._encoding._codec import RefusedResultError
-from .._errors import (
-    SaveError,
-    SaveWarning,
-    SkipstoneWarning,
-    StoreError,
-    StoreUnavailableWarning,
-    warn,
-)
+from .._errors import SkipstoneWarning, StoreError, StoreUnavailableWarning, warn
 from .._functions._function import KnownFunction
-from .._naming import shortened
-from .._record import ITEM, Buffer, Key, Payload, Record, RecordInfo, size_of
+from .._record import Key, Record, RecordInfo
 from .._settings._config import CheckpointConfig, codec_of
 from ..stores import Claim, Store
-from ..stores._base import ReadsAhead
+from ..stores._base import at_hand_in
 from ..stores._tiers import renewed
 from ._beside import in_thread
 from ._call import Attempt, Call, Turn
 from ._code_changes import CodeChanges
 from ._failures import Failures
 from ._hits import MISS, Hits
+from ._saving import LARGE_BYTES, Saving
 from ._telemetry import traced_for
-
-_LARGE_BYTES = 64 << 10  # takes longer to load or save than a thread to start
-_CALL_ID_CHARACTERS = 200
 
 
 class Engine:
@@ -64,29 +51,39 @@ class Engine:
         """
         self.counters = Counters()
         self._store = store
-        self._ahead = store.ahead if isinstance(store, ReadsAhead) else lambda _key: None
+        self._at_hand = at_hand_in(store)
         self._config = config
         self._codec = codec_of(config)
         self.contents = Contents(store, self._codec)
         self.runs = Runs(self.counters)
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
-        self._saves_quickly: KnownFunction | None = None
         self._origins = Origins(self.runs)
         self.code = CodeChanges(store, self._codec, config.on_code_change, self._origins, self._warn)
         self.uses = None if config.max_bytes is None else Uses()
         self._hits = Hits(
             self._codec, self.code, self.counters, self._warn, config.expires_seconds, uses=self.uses
         )
-        self.hit, self.hits, self.results = self._hits.hit, self._hits.hits, self._hits.results
-        self.accepts = self._hits.accepts
+        self.hit, self.accepts = self._hits.hit, self._hits.accepts
+        self._saving = Saving(
+            store,
+            self._codec,
+            config,
+            self.counters,
+            code=self.code,
+            origins=self._origins,
+            hit=self.hit,
+            warn=self._warn,
+        )
+        self.record_of, self.not_saved = self._saving.record_of, self._saving.not_saved
+        self.keep, self.keep_new = self._saving.keep, self._saving.keep_new
         self._failures = Failures(
             store,
             self._codec,
             self.counters,
             self.runs,
             fetch=self.fetch,
-            record=self._record,
+            record=self._saving.record,
             store_failed=self._store_failed,
         )
         self.failed, self.note_failure = self._failures.failed, self._failures.note
@@ -95,9 +92,11 @@ class Engine:
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
-        found = self._ahead(key)
-        if found is not None and (value := self._hits.ahead(found, function, call_id)) is not MISS:
-            return value
+        at_hand = self._at_hand()
+        if at_hand is not None and (row := at_hand.rows.get(key)) is not None:
+            value = self._hits.at_hand(row, at_hand.origins, function, call_id)
+            if value is not MISS:
+                return value
         record = self._get(function, key)
         return MISS if record is None else self.hit(record, function, call_id)
 
@@ -126,7 +125,7 @@ class Engine:
             self.uses.note(call.key)
 
     async def _hit_async(self, record: Record, function: KnownFunction, call_id: object) -> object:
-        if len(record.payload) < _LARGE_BYTES:
+        if len(record.payload) < LARGE_BYTES:
             return self.hit(record, function, call_id)
         return cast("object", await in_thread(self.hit, record, function, call_id))
 
@@ -156,6 +155,29 @@ class Engine:
         # Only a message about other code tells the id.
         call_id = "" if info.code == function.code else self._codec.shown(info).call_id
         return self.accepts(info.origin, info.created_at_seconds, function, call_id)
+
+    def load_many(
+        self, function: KnownFunction, keys: Sequence[Key], ids: Sequence[object], *, are_hits: bool
+    ) -> tuple[list[object], int]:
+        """Return fresh copies of stored results, or MISS where there is none, and how many bytes they take.
+
+        Args:
+            function: They are results of.
+            keys: Of the calls.
+            ids: Of the same calls, for messages.
+            are_hits: They are counted; else they ran just now, elsewhere.
+        """
+        at_hand = self._at_hand()
+        if at_hand is not None and are_hits:
+            rows = [row for row in map(at_hand.rows.get, keys) if row is not None]
+            if len(rows) == len(keys):
+                values = self._hits.all_at_hand(rows, at_hand.origins, function, ids)
+                if values is not None:
+                    return values, sum([len(row[4]) for row in rows])
+        records = self.fetch(keys)
+        results_in = self._hits.hits if are_hits else self._hits.results
+        size_bytes = sum([len(record.payload) for record in records.values()])
+        return results_in([*map(records.get, keys)], function, ids), size_bytes
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
         """Return those records of these keys that there are."""
@@ -219,7 +241,7 @@ class Engine:
             except Exception as error:
                 await self._beside(self.failed, attempt, error)
                 raise
-            if call.function is self._saves_quickly:
+            if call.function is self._saving.is_quick_for:
                 return await self._beside(self.succeeded, attempt, value, replace)
             return cast("object", await in_thread(self.succeeded, attempt, value, replace))
         finally:
@@ -280,91 +302,6 @@ class Engine:
         self.counters.miss(attempt.duration_seconds, attempt.notes)
         if _log.is_debugging():
             _log.debug("ran: %s", attempt.call, event="ran", **attempt.told(self.counters.step))
-
-    def record_of(self, attempt: Attempt, value: object) -> Record | None:
-        """Return the record of a result, or None where it cannot be serialized, which is told.
-
-        Raises:
-            SaveError: With `on_save_error="raise"`.
-        """
-        call = attempt.call
-        try:
-            encoded = self._codec.encode(value, call.function, attempt.notes)
-        except Exception as error:  # noqa: BLE001 - a serializer raises what it likes
-            reason = blame(value, error, self._codec.serializer)
-            self._not_saved(call, value, f"{reason}; return plain data to have it kept", error)
-            return None
-        return self._record(attempt, call.key, encoded.encoding, encoded.payload)
-
-    def keep_new(self, finished: Sequence[tuple[Attempt, object, Record]]) -> set[Key]:
-        """Store results of one function with one request, and return the keys of those that are stored now.
-
-        Others were there before, or could not be stored: `keep` tries each of those by itself, and tells what is wrong.
-        """
-        try:
-            stored = self._store.put_many([record for _, _, record in finished])
-            failed = [attempt.call.key for attempt, _, _ in finished if attempt.failures_before]
-            if failed:
-                self._store.delete([failure_key(key) for key in failed if key in stored])
-        except Exception:  # noqa: BLE001 - whatever it is, `keep` meets it, too
-            return set()
-        if stored:
-            attempt, _, record = finished[0]
-            self.code.keep(record.origin, attempt.call.function)
-            self.counters.saved(sum(size_of(record.payload) for _, _, record in finished if record.key in stored))
-        return stored
-
-    def keep(self, attempt: Attempt, value: object, record: Record, *, replace: bool = False) -> object:
-        """Store a result; return it, or the one that somebody else stored first."""
-        call = attempt.call
-        try:
-            if replace:
-                self._keep_history(call.key)
-            if not self._store.put(record, replace=replace):
-                theirs = self._store.get(call.key)
-                result = MISS if theirs is None else self.hit(theirs, call.function, call.id)
-                if result is not MISS:
-                    return result
-                if theirs is not None and (refusal := self._codec.refusal(theirs)):
-                    reason = (
-                        f"there is one that may not be loaded, {refusal}; clear it or rerun the call to replace it"
-                    )
-                    self._not_saved(call, value, reason, RefusedResultError(refusal))
-                    return value
-                self._keep_history(call.key)
-                self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
-            if attempt.failures_before:
-                self._store.delete([failure_key(call.key)])
-        except StoreError as error:
-            self._not_saved(call, value, str(error), error)
-        else:
-            self.code.keep(record.origin, call.function)
-            size_bytes = size_of(record.payload)
-            self.counters.saved(size_bytes)
-            is_quick = size_bytes < _LARGE_BYTES and self._config.durability == "process"
-            self._saves_quickly = call.function if is_quick else None
-        return value
-
-    def _keep_history(self, key: Key) -> None:
-        if self._config.keep_history:
-            keep_in_history(self._store, self._codec, key)
-
-    def _not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
-        self.counters.not_saved()
-        message = f"cannot keep the result of {call}: {reason}"
-        if self._config.on_save_error == "raise":
-            save_error = SaveError(f"{message}. The result is in this error's `result`")
-            save_error.result = value
-            raise save_error from error
-        self._warn(SaveWarning, f"{message}. The result was returned", once=call.function.name)
-
-    def _record(self, attempt: Attempt, key: Key, encoding: str, payload: Buffer | Payload) -> Record:
-        function = attempt.call.function
-        origin = self._origins.of(function, encoding)
-        details = b"" if encoding.startswith(ITEM) else attempt.packed_details
-        call_id = shortened(attempt.call.id, _CALL_ID_CHARACTERS)
-        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), details)
-        return self._codec.seal(record)
 
     def clean(self, max_bytes: float | None, *, compact: bool = False, dry_run: bool = False) -> Cleanup:
         """Remove what is of no use; see `Upkeep`."""

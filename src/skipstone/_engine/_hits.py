@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 from xxhash import xxh3_64_digest
@@ -17,7 +17,7 @@ from .._errors import DamagedRecordWarning, LoadWarning
 from .._functions._function import KnownFunction, is_comparable
 from .._naming import shortened
 from .._record import Buffer, Origin, Record
-from ..stores._base import Ahead
+from ..stores._base import Row
 from ._code_changes import CodeChanges
 
 _MOST_WAYS = 1000
@@ -31,9 +31,8 @@ class _Way:
 
     __slots__ = ("function", "loads", "origin", "result_type", "salt")
 
-    def __init__(self, origin: Origin, function: KnownFunction, reader: Reader | None) -> None:
+    def __init__(self, origin: Origin | None, function: KnownFunction, reader: Reader | None) -> None:
         self.origin = origin
-        """Kept, so that nothing else gets its address."""
         self.function = function
         self.loads = None if reader is None else reader.loads
         self.salt = 0 if reader is None else reader.salt
@@ -47,6 +46,15 @@ class _Way:
             return self.loads(payload, self.result_type)
         except Exception:  # noqa: BLE001 - a serializer raises what it likes
             return MISS
+
+
+class _Ways(dict[int, _Way]):
+    """Ways by the numbers of origins, as one mapping of them has them."""
+
+    __slots__ = ("origins",)
+
+    def __init__(self, origins: Mapping[int, Origin]) -> None:
+        self.origins = origins
 
 
 class Hits:
@@ -78,19 +86,22 @@ class Hits:
         self._warn = warn
         self._expires_seconds = expires_seconds
         self._uses = uses
-        self._ways: dict[int, _Way] = {}
+        self._ways = _Ways({})
         self._decode = codec.decode if uses is None else self._decode_used
 
-    def ahead(self, found: Ahead, function: KnownFunction, call_id: object) -> object:
-        """Return the result in a record that was read ahead, where its origin leaves no question; else MISS.
+    def at_hand(self, row: Row, origins: Mapping[int, Origin], function: KnownFunction, call_id: object) -> object:
+        """Return the result in a record that is at hand, where its origin leaves no question; else MISS.
 
         Then `hit` finds out what there is to it, and tells. This is the way of nearly every hit, so what cannot differ
         between the records of an origin is looked at once.
         """
-        checksum, origin, duration_seconds, payload = found
-        way = self._ways.get(id(origin))
+        _, checksum, origin, duration_seconds, payload, _ = row
+        ways = self._ways
+        if ways.origins is not origins:
+            ways = self._ways = _Ways(origins)
+        way = ways.get(origin)
         if way is None or way.function is not function:
-            way = self._way_of(origin, function)
+            way = self._way_of(origin, ways, function)
         value = way.result(payload, checksum)
         if value is not MISS:
             self._counters.hit(duration_seconds, len(payload))
@@ -98,10 +109,33 @@ class Hits:
                 self._log(function, call_id)
         return value
 
-    def _way_of(self, origin: Origin, function: KnownFunction) -> _Way:
-        if len(self._ways) >= _MOST_WAYS:
-            self._ways.clear()
-        way = self._ways[id(origin)] = _Way(origin, function, self._reader_of(origin, function))
+    def all_at_hand(
+        self, rows: Sequence[Row], origins: Mapping[int, Origin], function: KnownFunction, ids: Sequence[object]
+    ) -> list[object] | None:
+        """Return the results in records that are at hand, or None where `at_hand` would not return one of them."""
+        ways = _Ways(origins)
+        values: list[object] = []
+        way = number = None
+        for _, checksum, origin, _, payload, _ in rows:
+            if way is None or origin != number:
+                number, way = origin, ways.get(origin) or self._way_of(origin, ways, function)
+            value = way.result(payload, checksum)
+            if value is MISS:
+                return None
+            values.append(value)
+        self._counters.hits(len(rows), sum([row[3] for row in rows]), sum([len(row[4]) for row in rows]))
+        if _log.is_debugging():
+            for call_id in ids:
+                self._log(function, call_id)
+        return values
+
+    def _way_of(self, number: int, ways: _Ways, function: KnownFunction) -> _Way:
+        origin = ways.origins.get(number)
+        if origin is None:  # not read yet
+            return _Way(None, function, None)
+        if len(ways) >= _MOST_WAYS:
+            ways.clear()
+        way = ways[number] = _Way(origin, function, self._reader_of(origin, function))
         return way
 
     def _reader_of(self, origin: Origin, function: KnownFunction) -> Reader | None:
@@ -124,8 +158,8 @@ class Hits:
         """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
         values = self.results(records, function, ids, self._counters.notes_saved)
         hits = [record for record, value in zip(records, values, strict=True) if value is not MISS and record]
-        seconds = sum([record.duration_seconds for record in hits])
-        self._counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
+        seconds = [record.duration_seconds for record in hits]
+        self._counters.hits(len(hits), sum(seconds), sum([len(record.payload) for record in hits]))
         if _log.is_debugging():
             for call_id, value in zip(ids, values, strict=True):
                 if value is not MISS:

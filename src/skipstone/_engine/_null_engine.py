@@ -97,17 +97,16 @@ class NullEngine:
         """Return MISS."""
         return MISS
 
-    def hits(
-        self, records: Sequence[Record | None], _function: KnownFunction, _ids: Sequence[object]
-    ) -> list[object]:
+    def load_many(
+        self,
+        _function: KnownFunction,
+        keys: Sequence[Key],
+        _ids: Sequence[object],
+        *,
+        are_hits: bool,  # noqa: ARG002
+    ) -> tuple[list[object], int]:
         """Return MISS for each."""
-        return [MISS] * len(records)
-
-    results = hits
-
-    def fetch(self, _keys: Sequence[Key]) -> dict[Key, Record]:
-        """Return an empty dictionary."""
-        return {}
+        return [MISS] * len(keys), 0
 
     def failure(self, call: Call, error: Exception) -> Failure:
         """Return the failure of a call that raised just now."""

@@ -197,7 +197,7 @@ class KeptRun(Run):
             self._lose(value, f"{what}: {blame(value, error, engine._codec.serializer)}", error)
             return
         key = item_key(self.call.key, self._token, self._count)
-        record = engine._record(self.attempt, key, ITEM + encoded.encoding, encoded.payload)
+        record = engine._saving.record(self.attempt, key, ITEM + encoded.encoding, encoded.payload)
         self._is_saving = True  # in a thread, and where the task is cancelled meanwhile, the next run tidies up
         try:
             self._begin()
@@ -220,12 +220,14 @@ class KeptRun(Run):
         head = self._store.get(key)
         if head is not None and (self._before is None or token_of(head) != self._before.token):
             remove_items(self._store, self.call.key, token_of(head))
-        self._store.put(self._engine._record(self.attempt, key, HEAD, self._token), replace=head is not None)
+        self._store.put(
+            self._engine._saving.record(self.attempt, key, HEAD, self._token), replace=head is not None
+        )
         self._is_begun = True
 
     def _close(self, items: Items) -> None:
         engine, call = self._engine, self.call
-        record = engine._record(self.attempt, call.key, ITEMS, items.payload())
+        record = engine._saving.record(self.attempt, call.key, ITEMS, items.payload())
         if not self._store.put(record, replace=self._replace):
             if usable(engine, call, self._store.get(call.key), self._refused) is not None:
                 self._remove()  # somebody else was first
@@ -241,7 +243,7 @@ class KeptRun(Run):
         if self._is_begun:
             self._remove()
         self._is_lost = True
-        self._engine._not_saved(self.call, value, reason, error)
+        self._engine.not_saved(self.call, value, reason, error)
 
     def _remove(self) -> None:
         with suppress(StoreError):  # then the next run does it

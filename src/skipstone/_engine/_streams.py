@@ -26,9 +26,10 @@ from .._errors import DamagedRecordWarning, LoadWarning, StoreError
 from .._record import Record, size_of
 from ._beside import in_thread
 from ._call import Call, Turn
-from ._engine import _LARGE_BYTES, Engine
+from ._engine import Engine
 from ._hits import MISS
 from ._null_engine import NullEngine
+from ._saving import LARGE_BYTES
 from ._stream_runs import Course, Do, KeptRun, Left, Run, exhaust, refuse_to_wait_for_oneself, usable
 
 
@@ -172,7 +173,7 @@ class _Reader:
         if record is None:
             self._warn(number, LoadWarning, "is missing")
             return MISS
-        if size_of(record.payload) < _LARGE_BYTES:
+        if size_of(record.payload) < LARGE_BYTES:
             return self._decode((number, record))
         return (yield Do.WORK, self._decode, (number, record))
 

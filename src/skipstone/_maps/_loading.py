@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .._engine._engine import Engine
@@ -37,20 +37,17 @@ class Loader:
 
     def _results(self, part: Piece) -> list[Any]:
         if isinstance(part, Found):
-            return self._stored(part.keys, part.ids, self._engine.hits)
+            return self._stored(part.keys, part.ids, are_hits=True)
         stored = [item for item in part if type(item.outcome) is Stored]
         keys, ids = [item.key for item in stored], [item.id for item in stored]
-        loaded = iter(self._stored(keys, ids, self._engine.results))  # a worker process ran them
+        loaded = iter(self._stored(keys, ids, are_hits=False) if keys else ())  # a worker process ran them
         return [_given(item.outcome) if type(item.outcome) is not Stored else next(loaded) for item in part]
 
-    def _stored(
-        self, keys: Sequence[Key], ids: Sequence[object], results_in: Callable[..., list[object]]
-    ) -> list[object]:
-        records = self._engine.fetch(keys) if keys else {}
-        loaded_bytes = sum([len(record.payload) for record in records.values()])
+    def _stored(self, keys: Sequence[Key], ids: Sequence[object], *, are_hits: bool) -> list[object]:
+        results, loaded_bytes = self._engine.load_many(self._function, keys, ids, are_hits=are_hits)
         most = min(_MOST_RECORDS, max(1, _MOST_BYTES * len(keys) // max(1, loaded_bytes)))
         self._at_once = min(2 * self._at_once, most)
-        return results_in(list(map(records.get, keys)), self._function, ids)
+        return results
 
 
 def _given(outcome: Any) -> Any:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from .._record import Key, Origin, Record, RecordInfo, info_of
 
-Ahead: TypeAlias = tuple[bytes, Origin, float, bytes]
-"""What a hit needs of a record that was read ahead: checksum, origin, duration in seconds, payload."""
+Row: TypeAlias = tuple[Key, bytes, int, float, bytes, float]
+"""Key, checksum, number of the origin, duration in seconds, payload, when the call ended. The garbage collector ignores such a tuple."""
+
+
+class AtHand(NamedTuple):
+    """Records that were read before they are asked for."""
+
+    rows: Mapping[Key, Row]
+    origins: Mapping[int, Origin]
+    """Those of the rows, but for some that have not been read yet; another mapping where numbers mean others."""
 
 
 class Claim(Protocol):
@@ -107,9 +115,14 @@ class Store(Protocol):
 class ReadsAhead(Protocol):
     """A store that reads records before they are asked for."""
 
-    def ahead(self, key: Key, /) -> Ahead | None:
-        """Return what a hit needs of a record at hand, or None where it is to be asked for with `get`. Nothing is read."""
+    def at_hand(self) -> AtHand | None:
+        """Return the records at hand, or None where they are to be asked for with `get`. Nothing is read."""
         ...
+
+
+def at_hand_in(store: Store) -> Callable[[], AtHand | None]:
+    """Return what tells which records of a store are at hand."""
+    return store.at_hand if isinstance(store, ReadsAhead) else lambda: None
 
 
 class BaseStore:

@@ -11,7 +11,7 @@ from .. import _log
 from .._errors import StoreError, StoreUnavailableWarning, warn
 from .._record import Key, Record, RecordInfo
 from ._backlog import Backlog, UntilCopied, is_mark, named_like
-from ._base import BaseStore, Claim, Store
+from ._base import BaseStore, Claim, Store, at_hand_in
 
 _misses_nothing = ContextVar("_misses_nothing", default=False)
 
@@ -46,6 +46,7 @@ class TieredStore(BaseStore):
         self._near = near
         self._far = far
         self._in_background = in_background
+        self.at_hand = at_hand_in(near)
         self._warned: set[str] = set()
         self._backlog = Backlog(near, far, self._far_failed)
 

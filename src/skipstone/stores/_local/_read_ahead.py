@@ -30,16 +30,18 @@ class ReadAhead(Generic[Row]):
     def __init__(self, read_range: ReadRange[Row], size_bytes: Callable[[], int] = lambda: 0) -> None:
         """Read ahead with a function, of as many bytes in all as another one tells, at least."""
         self.rows: dict[Key, Row] = {}
+        """Always the same dictionary."""
         self._read_range = read_range
         self._size_bytes = size_bytes
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was read."""
+        self.rows.clear()
         self._held_bytes = 0
         self._window_rows = _FIRST_WINDOW_ROWS
         self._in_order = 0  # how many look-ups came right behind the one before
         self._asked = self._start = self._stop = -1  # what was looked up last, and the range that was swept last
-
-    def clear(self) -> None:
-        """Forget what was read."""
-        self.__init__(self._read_range, self._size_bytes)  # type: ignore[misc]
 
     def discard(self, keys: Iterable[Key]) -> None:
         """Forget these rows."""

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any
 
 from ..._record import Key, Origin, Record, RecordInfo, parts_of, size_of
-from .._base import Ahead, BaseStore, Claim
+from .._base import AtHand, BaseStore, Claim, Row
 from .._leftovers import Leftovers
 from .._values import Values
 from ._connection import Connection, again_when_mended
@@ -40,10 +40,8 @@ VALUES = "values"
 
 _ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or another: benchmarks/thresholds.py
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
+_FRESH_FOR_SECONDS = 0.0025  # a map that looks for a block of items then takes their results from what is at hand
 _ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
-
-_Row: TypeAlias = tuple[Key, bytes, int, float, bytes, float]
-"""Key, checksum, origin's number, duration in seconds, payload, when the call ended. The garbage collector ignores such a tuple."""
 
 _new = tuple.__new__
 _payload = itemgetter(4)
@@ -69,11 +67,12 @@ class SqliteStore(BaseStore):
 
     def _forget(self) -> None:
         """Forget what is known of the database: it may be another one now."""
-        self._ahead: ReadAhead[_Row] = ReadAhead(self._read_rows, lambda: self._one(DATABASE_BYTES)[0])
+        self._ahead: ReadAhead[Row] = ReadAhead(self._read_rows, lambda: self._one(DATABASE_BYTES)[0])
         self._keys_ahead: ReadAhead[None] = ReadAhead(self._read_keys)
         self._fresh_until = 0.0
         self._data_version, self._epoch = -1, None
         self._origins = Origins(self._read_origin)
+        self._at_hand = AtHand(self._ahead.rows, self._origins)
 
     def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[str, dict[str, Any]]]:
         """Pickle the settings, not the connection."""
@@ -94,13 +93,9 @@ class SqliteStore(BaseStore):
         """See `Store`."""
         self._connection.close()
 
-    def ahead(self, key: Key, /) -> Ahead | None:
+    def at_hand(self) -> AtHand | None:
         """See `ReadsAhead`."""
-        row = self._ahead.rows.get(key)
-        if row is None or time.monotonic() >= self._fresh_until:
-            return None
-        origin = self._origins.get(row[2])
-        return None if origin is None else (row[1], origin, row[3], row[4])
+        return self._at_hand if time.monotonic() < self._fresh_until else None
 
     def get(self, key: Key, /) -> Record | None:
         """See `Store`."""
@@ -122,9 +117,9 @@ class SqliteStore(BaseStore):
             self._ahead.extend(found[8], found[8])
             return self._record(connection, found)
 
-    def _read_rows(self, start: int, stop: int) -> tuple[dict[Key, _Row], int]:
+    def _read_rows(self, start: int, stop: int) -> tuple[dict[Key, Row], int]:
         with self._connection as connection:
-            rows: dict[Key, _Row] = {
+            rows: dict[Key, Row] = {
                 row[0]: row
                 for row in connection.execute(f"SELECT {ROW} {IN_RANGE} AND file IS NULL", (start, stop))
                 if type(row[4]) is bytes and type(row[3]) is type(row[5]) is float  # others are damaged
@@ -140,7 +135,7 @@ class SqliteStore(BaseStore):
     def _look_for_changes(self) -> sqlite3.Connection:
         """Drop what was read ahead when another connection has deleted or replaced a record."""
         now = time.monotonic()
-        if now < self._fresh_until:
+        if now < self._fresh_until - _FRESH_FOR_SECONDS:
             return self._connection.opened()
         connection = self._connection.in_place()
         version = connection.execute("PRAGMA data_version").fetchone()[0]
@@ -216,7 +211,7 @@ class SqliteStore(BaseStore):
                 ahead.extend(min(numbers), max(numbers))
             at_once = min(2 * at_once, KEYS_PER_QUERY) if looked_up else KEYS_PER_QUERY
 
-    def _record_of(self, row: _Row) -> Record:
+    def _record_of(self, row: Row) -> Record:
         key, checksum, origin, duration, payload, created_at = row
         # What Record(...) does, in half the time: this is the way of every hit.
         return _new(Record, (key, checksum, self._origins[origin], duration, payload, "", created_at, b""))

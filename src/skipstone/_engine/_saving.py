@@ -1,0 +1,158 @@
+"""Results of calls that ran: made records, and kept in the store, or else it is told what is wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from .._books._failures import failure_key
+from .._books._history import keep_in_history
+from .._books._origins import Origins
+from .._books._stats import Counters
+from .._encoding._blame import blame
+from .._encoding._codec import Codec, RefusedResultError
+from .._errors import SaveError, SaveWarning, StoreError
+from .._functions._function import KnownFunction
+from .._naming import shortened
+from .._record import ITEM, Buffer, Key, Payload, Record, size_of
+from .._settings._config import CheckpointConfig
+from ..stores import Store
+from ._call import Attempt, Call
+from ._code_changes import CodeChanges
+from ._hits import MISS
+
+LARGE_BYTES = 64 << 10
+"""So large a result takes longer to load or save than a thread to start."""
+
+CALL_ID_CHARACTERS = 200
+"""How much of an id stands in a record."""
+
+
+class Saving:
+    """Keeps results."""
+
+    def __init__(
+        self,
+        store: Store,
+        codec: Codec,
+        config: CheckpointConfig,
+        counters: Counters,
+        *,
+        code: CodeChanges,
+        origins: Origins,
+        hit: Callable[[Record, KnownFunction, object], object],
+        warn: Callable[..., None],
+    ) -> None:
+        """Keep results in a store.
+
+        Args:
+            store: Keeps them.
+            codec: Makes bytes of them, and seals their records.
+            config: Says what happens to a result that cannot be kept, and to one that is replaced.
+            counters: Count bytes that were saved, and results that could not be kept.
+            code: Keeps what code made them.
+            origins: Of the records of this run.
+            hit: Returns the result of a record that somebody else stored first.
+            warn: Tells each thing once.
+        """
+        self._store = store
+        self._codec = codec
+        self._config = config
+        self._counters = counters
+        self._code = code
+        self._origins = origins
+        self._hit = hit
+        self._warn = warn
+        self.is_quick_for: KnownFunction | None = None
+        """The function whose last result was saved in less time than it takes to start a thread."""
+
+    def record_of(self, attempt: Attempt, value: object) -> Record | None:
+        """Return the record of a result, or None where it cannot be serialized, which is told.
+
+        Raises:
+            SaveError: With `on_save_error="raise"`.
+        """
+        call = attempt.call
+        try:
+            encoded = self._codec.encode(value, call.function, attempt.notes)
+        except Exception as error:  # noqa: BLE001 - a serializer raises what it likes
+            reason = blame(value, error, self._codec.serializer)
+            self.not_saved(call, value, f"{reason}; return plain data to have it kept", error)
+            return None
+        return self.record(attempt, call.key, encoded.encoding, encoded.payload)
+
+    def keep_new(self, finished: Sequence[tuple[Attempt, object, Record]]) -> set[Key]:
+        """Store results of one function with one request, and return the keys of those that are stored now.
+
+        Others were there before, or could not be stored: `keep` tries each of those by itself, and tells what is wrong.
+        """
+        try:
+            stored = self._store.put_many([record for _, _, record in finished])
+            failed = [attempt.call.key for attempt, _, _ in finished if attempt.failures_before]
+            if failed:
+                self._store.delete([failure_key(key) for key in failed if key in stored])
+        except Exception:  # noqa: BLE001 - whatever it is, `keep` meets it, too
+            return set()
+        if stored:
+            attempt, _, record = finished[0]
+            self._code.keep(record.origin, attempt.call.function)
+            self._counters.saved(sum(size_of(record.payload) for _, _, record in finished if record.key in stored))
+        return stored
+
+    def keep(self, attempt: Attempt, value: object, record: Record, *, replace: bool = False) -> object:
+        """Store a result; return it, or the one that somebody else stored first."""
+        call = attempt.call
+        try:
+            if replace:
+                self._keep_history(call.key)
+            if not self._store.put(record, replace=replace):
+                theirs = self._store.get(call.key)
+                result = MISS if theirs is None else self._hit(theirs, call.function, call.id)
+                if result is not MISS:
+                    return result
+                if theirs is not None and (refusal := self._codec.refusal(theirs)):
+                    reason = (
+                        f"there is one that may not be loaded, {refusal}; clear it or rerun the call to replace it"
+                    )
+                    self.not_saved(call, value, reason, RefusedResultError(refusal))
+                    return value
+                self._keep_history(call.key)
+                self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
+            if attempt.failures_before:
+                self._store.delete([failure_key(call.key)])
+        except StoreError as error:
+            self.not_saved(call, value, str(error), error)
+        else:
+            self._code.keep(record.origin, call.function)
+            size_bytes = size_of(record.payload)
+            self._counters.saved(size_bytes)
+            is_quick = size_bytes < LARGE_BYTES and self._config.durability == "process"
+            self.is_quick_for = call.function if is_quick else None
+        return value
+
+    def _keep_history(self, key: Key) -> None:
+        if self._config.keep_history:
+            keep_in_history(self._store, self._codec, key)
+
+    def not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
+        """Count and tell that a result cannot be kept.
+
+        Raises:
+            SaveError: With `on_save_error="raise"`.
+        """
+        self._counters.not_saved()
+        message = f"cannot keep the result of {call}: {reason}"
+        if self._config.on_save_error == "raise":
+            save_error = SaveError(f"{message}. The result is in this error's `result`")
+            save_error.result = value
+            raise save_error from error
+        self._warn(SaveWarning, f"{message}. The result was returned", once=call.function.name)
+
+    def record(self, attempt: Attempt, key: Key, encoding: str, payload: Buffer | Payload) -> Record:
+        """Return the record of an attempt, or of a part of what it made."""
+        function = attempt.call.function
+        origin = self._origins.of(function, encoding)
+        details = b"" if encoding.startswith(ITEM) else attempt.packed_details
+        call_id = shortened(attempt.call.id, CALL_ID_CHARACTERS)
+        record = Record(key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), details)
+        return self._codec.seal(record)
