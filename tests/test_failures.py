@@ -5,7 +5,14 @@ import traceback
 
 import pytest
 
-from skipstone import Checkpoint, cache_with_checkpoint, get_checkpoint
+from skipstone import (
+    Checkpoint,
+    StoreUnavailableError,
+    StoreUnavailableWarning,
+    cache_with_checkpoint,
+    get_checkpoint,
+    use_checkpoint,
+)
 from skipstone.stores import MemoryStore
 
 
@@ -234,3 +241,49 @@ def test_a_failure_in_one_checkpoint_is_none_in_another():
         other.load_or_run(work, "a", "a")
     assert len(list(other.failures())) == 1
     assert listed() == []
+
+
+def test_failures_in_a_terminal():
+    """Shown, they are the first of them, a line each, which takes none away and does nothing to a terminal."""
+    errors.update({n: ValueError(f"page {n}\nis \x1b[31mbad") for n in range(21)})
+    for n in (0, 0, 1):
+        with pytest.raises(ValueError, match="bad"):
+            work(n)
+    failures = get_checkpoint().failures()
+    assert str(failures) == repr(failures)
+    assert sorted(repr(failures).splitlines()) == [
+        "failures: 2",
+        "work for id '0', 2 attempts: ValueError: page 0\\nis \\x1b[31mbad",
+        "work for id '1', 1 attempt: ValueError: page 1\\nis \\x1b[31mbad",
+    ]
+    assert len(list(failures)) == 2
+    for n in range(2, 21):
+        with pytest.raises(ValueError, match="bad"):
+            work(n)
+    title, *lines = repr(get_checkpoint().failures()).splitlines()
+    assert (title, len(lines)) == ("the first 20 failures", 20)
+    errors.clear()
+    for n in range(21):
+        work(n)
+    assert repr(get_checkpoint().failures()) == "failures: 0"
+
+
+class KeepsFailures(MemoryStore):
+    """A store that removes nothing."""
+
+    def delete(self, keys, /):
+        raise StoreUnavailableError("it only takes")
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_a_failure_that_cannot_be_removed_costs_no_result(count):
+    """Where a call succeeds and its failure cannot be removed, its result is kept, and a miss is counted as one."""
+    with Checkpoint(KeepsFailures()) as checkpoint, use_checkpoint(checkpoint):
+        errors.update({x: ValueError(x) for x in range(count)})
+        list(checkpoint.map(work, range(count), on_error="return", workers=1))
+        errors.clear()
+        with pytest.warns(StoreUnavailableWarning, match="it only takes"):
+            assert list(checkpoint.map(work, range(count), workers=1)) == list(range(count))
+        stats = checkpoint.stats()
+        assert (stats.failures, stats.misses, stats.hits, stats.not_saved) == (count, count, 0, 0)
+        assert stats.bytes_saved == sum(record.size_bytes for record in checkpoint.records())

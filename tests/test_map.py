@@ -161,6 +161,19 @@ def test_input_is_read_as_it_is_needed(checkpoint):
     assert count == 299
 
 
+def test_a_drain_is_not_held_up_by_a_slow_call(checkpoint):
+    """Where nobody wants results, calls far behind a slow one run meanwhile: the window is not full of what they returned."""
+    far_behind = threading.Event()
+
+    def work(x):
+        if x == 2500:
+            far_behind.set()
+        return x != 0 or far_behind.wait(20)
+
+    assert checkpoint.map(work, range(3000), id="x", workers=2).drain() == MapSummary(0, 3000, 0)
+    assert checkpoint.load_or_run(work, 0, 0)
+
+
 def test_results_come_while_work_goes_on(checkpoint):
     """The first result does not wait for the last."""
     go_on = threading.Event()

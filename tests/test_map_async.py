@@ -55,6 +55,23 @@ def test_thousands_of_calls_in_flight(checkpoint, ordered):
     assert sorted(runs) == list(range(2020))
 
 
+def test_a_drain_is_not_held_up_by_a_slow_call(checkpoint):
+    """Where nobody wants results, calls far behind a slow one run meanwhile: the window is not full of what they returned."""
+
+    async def main():
+        far_behind = asyncio.Event()
+
+        async def work(x):
+            if x == 2500:
+                far_behind.set()
+            return x != 0 or await asyncio.wait_for(far_behind.wait(), 20)
+
+        results = checkpoint.map_async(work, range(3000), id="x", concurrency=2)
+        assert await results.drain() == MapSummary(0, 3000, 0)
+
+    asyncio.run(main())
+
+
 def test_an_endless_input_and_a_consumer_that_stops(checkpoint):
     """No more is begun than asked for; what is in flight ends and is saved."""
 

@@ -3,11 +3,12 @@
 import multiprocessing
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
+import traceback
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 
 import pytest
 
-from skipstone import MissingExtraError, cache_with_checkpoint, get_checkpoint, init_checkpoint
+from skipstone import MissingExtraError, cache_with_checkpoint, get_checkpoint, init_checkpoint, open_checkpoint
 from skipstone.stores import _urls
 
 URL = "redis://me:s3cret@localhost:1/0"
@@ -87,6 +88,63 @@ def test_a_script_whose_processes_are_spawned(script):
     assert script("pipeline.py").stdout == "40\n"
     assert script("pipeline.py").stdout == "0\n"
     assert sorted(map(int, (script.folder / "runs").read_text().split())) == list(range(20))
+
+
+class BreakingPool(ProcessPoolExecutor):
+    """Takes so many tasks, and then fails all of them with one error."""
+
+    def __init__(self, tasks):
+        super().__init__(tasks)
+        self.left = tasks
+        self.waiting = []
+        self.error = BrokenExecutor("all are dead")
+
+    def submit(self, function, /, *args):
+        future = Future()
+        future.set_running_or_notify_cancel()
+        self.waiting.append(future)
+        self.left -= 1
+        while self.left <= 0 and self.waiting:
+            self.waiting.pop().set_exception(self.error)
+        return future
+
+
+def test_an_error_that_many_tasks_share_has_a_short_traceback(tmp_path):
+    """Whatever number of tasks a broken pool fails, its error tells how it came to the caller, once."""
+    with (
+        open_checkpoint("step", {"artifacts_dir": tmp_path}) as checkpoint,
+        pytest.raises(BrokenExecutor, match="all are dead") as caught,
+    ):
+        checkpoint.map(square, range(200), executor=BreakingPool(100)).drain()
+    assert len(traceback.extract_tb(caught.value.__traceback__)) < 20
+
+
+DONE = """
+    import multiprocessing, os, sys
+    from skipstone import init_checkpoint
+
+    def square(x):
+        return x * x
+
+    def children():
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return len(file.read().split())
+
+    if __name__ == "__main__":
+        multiprocessing.set_start_method("spawn")
+        checkpoint = init_checkpoint("step")
+        for last in map(int, sys.argv[1:]):
+            assert list(checkpoint.map(square, range(last), executor="processes", workers=2))[-1] == (last - 1) ** 2
+            print(children() > 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_no_process_starts_where_nothing_is_missing(script):
+    """Worker processes, and what watches over them, start at the first missing call."""
+    script.write("pipeline.py", DONE)
+    assert script("pipeline.py", 20).stdout == "True\n"
+    assert script("pipeline.py", 20, 21).stdout == "False\nTrue\n"
 
 
 def test_a_wrapped_function_takes_its_checkpoint_along(tmp_path, spawn):

@@ -341,3 +341,30 @@ def test_compression_makes_it_smaller(tmp_path):
                 sizes[record.call_id, compression] = record.size_bytes
     assert sizes["large", "zstd"] < sizes["large", None] / 20
     assert sizes["small", "zstd"] == sizes["small", None]
+
+
+class Inner:
+    """A result that calls another function whose result is stored while it is pickled itself; or that cannot be pickled."""
+
+    def __init__(self, called):
+        self.called = called
+
+    def __reduce__(self):
+        if self.called is None:
+            raise ValueError("not today")
+        return str, (get_checkpoint().load_or_run(list, self.called, self.called),)
+
+
+def test_pickles_within_pickles(memory):
+    """What is stored while a result is pickled is stored as it is, and so is what comes before and after; an error spoils none."""
+    results["outer"] = [shared := ["a"], Inner("called"), shared]
+    assert untyped("outer")[0] == ["a"]
+    results["bad"] = [shared, Inner(None)]
+    with pytest.warns(SaveWarning, match="not today"):
+        untyped("bad")
+    results["later"] = [shared, shared]
+    untyped("later")
+    results.clear()
+    assert untyped("outer") == [["a"], str(list("called")), ["a"]]
+    assert untyped("later") == [["a"], ["a"]]
+    assert get_checkpoint().load_or_run(list, "called", "other") == list("called")

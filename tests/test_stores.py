@@ -1,8 +1,13 @@
 """What every store keeps to: the local one, the one in memory, and the one that the documentation shows."""
 
+import errno
+import fcntl
+import os
+
 import pytest
 from tests import pages
 
+from skipstone import StoreUnavailableError
 from skipstone.stores import MemoryStore, SqliteStore
 from skipstone.testing import OneProcessStoreConformance, StoreConformance
 
@@ -44,6 +49,31 @@ class TestSqliteStore(StoreConformance):
         assert all(store.get(sample_key(number)) for number in numbers)
         assert (len([query for query in queries if "found.key =" in query]) < 50) == is_swept
         assert (len([query for query in queries if "sequence >" in query]) > 5) == is_swept
+
+    def test_claims_that_are_taken_together(self, store):
+        """They are those that nobody has, each ends by itself, and where the system refuses one, none is held."""
+        from skipstone._store_trials import sample_key
+
+        keys = [sample_key(number) for number in range(5)]
+        with store.claim(keys[3]):
+            claims = store.claim_many(keys)
+            assert list(claims) == [key for key in keys if key != keys[3]]
+            assert store.claim_many(keys) == {}
+        for claim in claims.values():
+            with claim:
+                pass
+        lock, left = fcntl.lockf, [1, 2]
+
+        def some_locks(descriptor, kind, *args):
+            if kind != fcntl.LOCK_UN and not (left and left.pop()):
+                raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+            lock(descriptor, kind, *args)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fcntl, "lockf", some_locks)
+            with pytest.raises(StoreUnavailableError, match="No locks available"):
+                store.claim_many(keys)
+        assert list(store.claim_many(keys)) == keys
 
     def files(self):
         return [path for path in self.folder.glob("*/*/values/**/*") if path.is_file()]

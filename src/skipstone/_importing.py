@@ -188,7 +188,7 @@ class _Taking:
     def _record(self, key: Key, found: Found, call_id: object) -> Record | None:
         codec = self._engine._codec
         try:
-            encoded = codec.encode(found.load(), self._function)
+            payload, encoding = codec.encode(found.load(), self._function)
         except Exception as error:  # noqa: BLE001 - a pickle raises what it likes
             self._leave_out(found, f"it cannot be loaded and kept: {type(error).__name__}: {error}")
             return None
@@ -196,9 +196,9 @@ class _Taking:
             Record(
                 key,
                 b"",
-                self._engine._origins.of(self._function, encoded.encoding),
+                self._engine._origins.of(self._function, encoding),
                 found.duration_seconds,
-                encoded.payload,
+                payload,
                 shortened(call_id, CALL_ID_CHARACTERS),
                 found.created_at_seconds or time.time(),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 # A length below the first is one byte, with the second added to it; others follow a byte: that for 8, 16 or 32 bits.
@@ -11,16 +12,14 @@ _Header = tuple[int, int, bytes, bytes, bytes]
 _TEXT = (32, 0xA0, b"\xd9", b"\xda", b"\xdb")
 _BYTES = (0, 0, b"\xc4", b"\xc5", b"\xc6")
 _LIST = (16, 0x90, b"", b"\xdc", b"\xdd")
-_ONE_BYTE = [bytes((number,)) for number in range(256)]
-_CONSTANTS = {None: b"\xc0", False: b"\xc2", True: b"\xc3"}
 _MAP = (16, 0x80, b"", b"\xde", b"\xdf")
+_int = struct.Struct(">Bq").pack
+_float = struct.Struct(">Bd").pack
 
 
 def packed(value: object) -> bytes:
     """Return None, a bool, number, text or bytes, or a list or dictionary of them, as MessagePack."""
-    parts: list[bytes] = []
-    _pack(value, parts)
-    return b"".join(parts)
+    return _writers[type(value)](value)
 
 
 def unpacked(content: bytes) -> Any:
@@ -39,39 +38,67 @@ def map_in(content: bytes) -> dict[str, Any]:
     return value if type(value) is dict else {}
 
 
-def _pack(value: Any, parts: list[bytes]) -> None:
-    kind = type(value)
-    if kind is str:
-        try:
-            content = value.encode()
-        except UnicodeEncodeError:  # lone surrogates
-            content = value.encode("utf-8", "backslashreplace")
-        parts += (_header(len(content), _TEXT), content)
-    elif kind is bytes:
-        parts += (_header(len(value), _BYTES), value)
-    elif kind is dict:
-        parts.append(_header(len(value), _MAP))
-        for key, item in value.items():
-            _pack(key, parts)
-            _pack(item, parts)
-    elif kind is list:
-        parts.append(_header(len(value), _LIST))
-        for item in value:
-            _pack(item, parts)
-    elif kind is bool or value is None:
-        parts.append(_CONSTANTS[value])
-    elif kind is int or kind is float:
-        parts.append(struct.pack(">Bq", 0xD3, value) if kind is int else struct.pack(">Bd", 0xCB, value))
-    else:
-        message = f"a {kind.__name__} is not packed"
-        raise TypeError(message)
-
-
-def _header(length: int, header: _Header) -> bytes:
+def _head(length: int, header: _Header) -> bytes:
     if length < header[0]:
-        return _ONE_BYTE[header[1] + length]
+        return bytes((header[1] + length,))
     for mark, bits in zip(header[2:], (8, 16, 32), strict=True):
         if mark and length < 1 << bits:
             return mark + length.to_bytes(bits // 8)
     message = f"a length of {length} is not packed"
     raise ValueError(message)
+
+
+_SHORT = 64
+_text_heads, _bytes_heads, _list_heads, _map_heads = (
+    [_head(length, header) for length in range(_SHORT)] for header in (_TEXT, _BYTES, _LIST, _MAP)
+)
+
+
+def _text(text: str) -> bytes:
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:  # lone surrogates
+        content = text.encode("utf-8", "backslashreplace")
+    length = len(content)
+    return (_text_heads[length] if length < _SHORT else _head(length, _TEXT)) + content
+
+
+def _bytes(content: bytes) -> bytes:
+    length = len(content)
+    return (_bytes_heads[length] if length < _SHORT else _head(length, _BYTES)) + content
+
+
+def _list(items: Sequence[Any]) -> bytes:
+    parts = [_list_heads[len(items)] if len(items) < _SHORT else _head(len(items), _LIST)]
+    for item in items:
+        parts.append(_writers[type(item)](item))  # noqa: PERF401 - a comprehension is a call, up to Python 3.11
+    return b"".join(parts)
+
+
+def _map(pairs: Mapping[Any, Any]) -> bytes:
+    parts = [_map_heads[len(pairs)] if len(pairs) < _SHORT else _head(len(pairs), _MAP)]
+    for key, item in pairs.items():
+        parts += (_writers[type(key)](key), _writers[type(item)](item))
+    return b"".join(parts)
+
+
+class _Writers(dict[type, Callable[[Any], bytes]]):
+    """What writes values, by their type."""
+
+    def __missing__(self, cls: type) -> Callable[[Any], bytes]:
+        message = f"a {cls.__name__} is not packed"
+        raise TypeError(message)
+
+
+_writers = _Writers(
+    {
+        type(None): lambda _: b"\xc0",
+        bool: lambda value: b"\xc3" if value else b"\xc2",
+        int: lambda value: _int(0xD3, value),
+        float: lambda value: _float(0xCB, value),
+        str: _text,
+        bytes: _bytes,
+        list: _list,
+        dict: _map,
+    }
+)

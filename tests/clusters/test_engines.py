@@ -157,3 +157,25 @@ def test_a_dask_bag(checkpoint, on_dask, documents):
         vectors = items.map_partitions(checkpoint.wrap(lambda part: embed_all(list(part)))).compute()
         assert vectors == [-number for number in range(count)]
     assert sorted(map(int, read(documents(0).runs))) == sorted([*range(8)] * 2)
+
+
+DONE = """
+    import sys
+    from pathlib import Path
+    from skipstone import init_checkpoint
+
+    def square(x):
+        return x * x
+
+    checkpoint = init_checkpoint("step")
+    list(checkpoint.map(square, range(20)))
+    for executor in ("ray", "slurm"):
+        assert list(checkpoint.map(square, range(20), executor=executor))[-1] == 361
+    print("ray" in sys.modules, Path("artifacts/slurm").exists())
+"""
+
+
+def test_no_engine_starts_where_nothing_is_missing(script):
+    """Ray, which takes seconds, is not even imported, and no job of Slurm is prepared."""
+    script.write("pipeline.py", DONE)
+    assert script("pipeline.py").stdout == "False False\n"

@@ -2,11 +2,19 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from servers.http_proxy import HttpProxy
-from skipstone import SaveError, SaveWarning, SkipstoneWarning, StoreUnavailableWarning, open_checkpoint
+from skipstone import (
+    SaveError,
+    SaveWarning,
+    SkipstoneWarning,
+    StoreUnavailableError,
+    StoreUnavailableWarning,
+    open_checkpoint,
+)
 from skipstone._store_trials import content_of, sample, sample_key
 from skipstone.stores._services import _bucket
 from skipstone.stores._services._objects import ObjectStore
@@ -32,7 +40,6 @@ APP = """
 
 
 SOME_ANSWERS_BYTES = 8_000
-MOST_LOST = 4
 
 
 @pytest.fixture
@@ -114,16 +121,13 @@ def test_a_server_that_lost_all_in_mid_run(s3, place, script):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_connections_that_are_cut_again_and_again(azure, place, script, proxied):
-    """Two pipelines whose connections are cut all the time give all results, and run a call twice only where a request is lost."""
+    """Two pipelines whose connections are cut all the time run each call once, and keep all results."""
     proxy = proxied(azure)
     script.write("app.py", APP)
     environment = azure.environment(proxy.port)
-    processes = [
-        script.start("app.py", azure.url(place), 100, environment=environment, warnings="ignore") for _ in range(2)
-    ]
-    end = time.monotonic() + 150
+    processes = [script.start("app.py", azure.url(place), 100, environment=environment) for _ in range(2)]
+    end = time.monotonic() + 60
     cut_at_bytes = 0
     while any(process.poll() is None for process in processes) and time.monotonic() < end:
         if proxy.answered_bytes > cut_at_bytes:  # on a slow machine, too, most requests are answered at last
@@ -133,10 +137,7 @@ def test_connections_that_are_cut_again_and_again(azure, place, script, proxied)
     assert proxy.answered_bytes > 10 * SOME_ANSWERS_BYTES
     for process in processes:
         ends_well(process)
-    # Now and then the client waits for an answer until its time is up, a minute: then the store is away for that call.
-    assert 100 <= runs(script) <= 100 + MOST_LOST
-    script("app.py", azure.url(place), 100, environment=azure.environment())
-    assert runs(script) <= 100 + 2 * MOST_LOST
+    assert runs(script) == 100
     assert script("app.py", azure.url(place), 100, environment=azure.environment()).stdout.endswith("100 hits\n")
 
 
@@ -178,6 +179,42 @@ def test_an_answer_that_is_lost(store_and_proxy):
         assert store.claim(sample_key(2)) is None
     proxy.cut_answers(1)
     assert store.delete([sample_key(1)]) == 1
+
+
+@pytest.mark.slow
+def test_requests_that_are_swallowed(store_and_proxy):
+    """A request that gets no answer, and no end either, is soon made again: nobody waits for it for a minute."""
+    store, proxy = store_and_proxy
+    proxy.swallow(1)
+    assert store.put(sample(1, b"first"))
+    proxy.swallow(1)
+    assert content_of(store.get(sample_key(1))) == b"first"
+    proxy.swallow(1)
+    claim = store.claim(sample_key(2))
+    assert claim is not None
+    with claim:
+        proxy.swallow(1)
+        assert store.delete([sample_key(1)]) == 1
+
+
+@pytest.mark.slow
+def test_a_large_record_on_a_slow_line(s3, place, proxied, use):
+    """What is large may take longer than a small request waits for its answer; how long that is may stand in the URL."""
+    proxy = proxied(s3)
+    use(s3, proxy.port)
+    store = ObjectStore(s3.url(f"{place}?read_timeout=300ms"), "index/step")
+    large = os.urandom(6_000_000)
+    proxy.stall()
+    with ThreadPoolExecutor(1) as threads:
+        put = threads.submit(store.put, sample(1, large))
+        with pytest.raises(StoreUnavailableError):
+            store.get(sample_key(2))
+        assert not put.done()
+        before = proxy.connections
+        proxy.flow()
+        assert put.result()
+    assert proxy.connections == before
+    assert content_of(ObjectStore(s3.url(place), "index/step").get(sample_key(1))) == large
 
 
 def test_answers_that_are_cut_short(store_and_proxy):

@@ -16,6 +16,7 @@ class HttpProxy(Proxy):
     def __init__(self, server_port):
         self._refusals = 0
         self._cut_answers = []
+        self._swallowed = 0
         self._is_refused = False
         self.passed_bytes = 0
         """How much has been passed on of requests."""
@@ -31,6 +32,11 @@ class HttpProxy(Proxy):
     def cut_answers(self, times, after_bytes=0):
         """Pass requests on, but not more than a part of what is answered."""
         self._cut_answers = [after_bytes] * times
+        self.cut()
+
+    def swallow(self, times):
+        """Take requests on so many connections, and never answer."""
+        self._swallowed = times
         self.cut()
 
     def refuse(self):
@@ -55,6 +61,11 @@ class HttpProxy(Proxy):
                 )
                 writer.write(_SLOW_DOWN)
                 await writer.drain()
+            await self._close(writer)
+        elif self._swallowed:
+            self._swallowed -= 1
+            while await reader.read(1 << 16):
+                pass
             await self._close(writer)
         elif self._cut_answers:
             most_bytes = self._cut_answers.pop()

@@ -11,6 +11,7 @@ import pytest
 
 from skipstone import (
     Checkpoint,
+    DamagedRecordWarning,
     StoreUnavailableError,
     StoreUnavailableWarning,
     cache_with_checkpoint,
@@ -188,6 +189,44 @@ def test_what_another_machine_has_run_again_is_not_run_once_more(place, settings
     with pytest.warns(StoreUnavailableWarning):
         assert work("x + 1 + 0", "third") == (2, [2])
     assert len(ran) == 3
+
+
+@pytest.mark.parametrize("tiers", [2, 3])
+@pytest.mark.parametrize("size_bytes", [10, 200_000])
+def test_a_damaged_copy_is_replaced_by_what_is_far(place, tiers, size_bytes):
+    """A near copy that is damaged is told, and the far record returned and kept in its place; no call runs again."""
+    ran = []
+
+    def work(n):
+        ran.append(n)
+        return bytes([n]) * size_bytes
+
+    def results(machine):
+        store = place.store(machine)
+        if tiers == 3:
+            store = TieredStore(place.near(f"{machine}-nearest"), store)
+        with Checkpoint(store) as checkpoint:
+            one = checkpoint.load_or_run(work, 1, 1)
+            return [one, *checkpoint.map(work, [2, 3], id=lambda n: n, progress=False)]
+
+    right = results("one")
+    for path in place.folder.glob("one*/records.sqlite3"):
+        connection = sqlite3.connect(path)
+        with connection:
+            connection.execute(
+                "UPDATE records SET payload = x'00' || substr(payload, 2) WHERE payload IS NOT NULL"
+            )
+        connection.close()
+    for path in place.folder.glob("one*/values/**/*"):
+        if path.is_file():
+            path.chmod(0o600)
+            path.write_bytes(b"damaged" + path.read_bytes()[7:])
+    with pytest.warns(DamagedRecordWarning):
+        assert results("one") == right
+    assert sorted(ran) == [1, 2, 3]
+    place.away.touch()
+    assert results("one") == right
+    assert sorted(ran) == [1, 2, 3]
 
 
 def test_a_far_store_that_is_away_is_caught_up_with(place):

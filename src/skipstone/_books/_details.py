@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+from itertools import islice
 from reprlib import Repr
 from typing import Any
 
@@ -17,8 +18,10 @@ from .._record import ARGUMENTS
 _MOST_PARTS = 1000  # of an argument, for its digest: about a millisecond
 _TEXT_CHARACTERS = 60
 _MOST_ARGUMENTS = 32
+_LARGE = 1 << 64
 _VARARGS = 0x04  # inspect.CO_VARARGS: importing inspect costs 10 ms
 _SECRETS = {"password", "passwd", "secret", "secrets", "token", "credential", "credentials", "apikey"}
+_BOUND = (functools.partial, types.MethodType)
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
@@ -31,13 +34,13 @@ def details_of(call: Any) -> dict[str, Any]:
 def arguments_of(call: Any) -> dict[str, object]:
     """Return the arguments of a call by the names of the parameters, but for those that do not matter."""
     function, method, args, kwargs = call.function, call.method, call.args, call.kwargs
-    while isinstance(method, (functools.partial, types.MethodType)):
+    while isinstance(method, _BOUND):
         if isinstance(method, functools.partial):
             args, kwargs, method = (*method.args, *args), {**method.keywords, **kwargs}, method.func
         else:
             args, method = (method.__self__, *args), method.__func__
-    if method is function.call and isinstance(method, types.FunctionType):
-        found = _by_name(method, args, kwargs)
+    if type(method) is types.FunctionType and method is function.call:
+        found = _by_name(method, function.positional, args, kwargs)
     else:  # no Python function; or one that takes a list, of which this call is an item
         names = [function.each] if function.each else map(str, range(len(args)))
         found = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -45,18 +48,21 @@ def arguments_of(call: Any) -> dict[str, object]:
     return {name: value for name, value in found.items() if name not in ignored} if ignored else found
 
 
-def _by_name(function: types.FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, object]:
+def _by_name(
+    function: types.FunctionType, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, object]:
     """Return all arguments, defaults included, as far as they fit: else the call says what is wrong."""
-    code = function.__code__
-    positional, names = code.co_argcount, code.co_varnames
-    found: dict[str, object] = {**dict(zip(names[:positional], args, strict=False)), **kwargs}
-    defaults = function.__defaults__ or ()
-    for name, default in zip(names[positional - len(defaults) : positional], defaults, strict=True):
-        found.setdefault(name, default)
-    for name, default in (function.__kwdefaults__ or {}).items():
-        found.setdefault(name, default)
-    if len(args) > positional and code.co_flags & _VARARGS:
-        found[names[positional + code.co_kwonlyargcount]] = args[positional:]
+    found: dict[str, object] = dict(zip(names, args, strict=False))
+    found.update(kwargs)
+    if len(args) < len(names):
+        defaults = function.__defaults__ or ()
+        for name, default in zip(names[len(names) - len(defaults) :], defaults, strict=True):
+            found.setdefault(name, default)
+    if function.__kwdefaults__:
+        for name, default in function.__kwdefaults__.items():
+            found.setdefault(name, default)
+    if len(args) > len(names) and (code := function.__code__).co_flags & _VARARGS:
+        found[code.co_varnames[len(names) + code.co_kwonlyargcount]] = args[len(names) :]
     return found
 
 
@@ -69,11 +75,13 @@ def told(arguments: dict[str, object], *, most: int | None = None) -> dict[str, 
         most: How much of each is looked at for its digest, in parts; None: all.
     """
     about: dict[str, list[object]] = {}
-    for name, value in list(arguments.items())[:_MOST_ARGUMENTS]:
-        if not _is_secret(name):
-            digest = digest_of(value, most)
-            if digest is not None or type(value) in _REPRS:
-                about[name] = [digest, _text_of(value)]
+    for name, value in islice(arguments.items(), _MOST_ARGUMENTS):
+        kind = type(value)
+        if (kind in without_form and kind.__dictoffset__ == 0) or _is_secret(name):
+            continue  # of the former, there is nothing to tell
+        digest = digest_of(value, most)
+        if digest is not None or kind in _REPRS:
+            about[name] = [digest, _text_of(value)]
     return about
 
 
@@ -88,15 +96,16 @@ def digest_of(value: object, most: int | None = None) -> bytes | None:
 
     An object without canonical form is known by its type and its public texts, such as a name.
     """
+    kind = type(value)
     try:
-        if type(value) not in without_form:
-            return xxh3_64_digest(canonical(value, most=most))
+        if kind not in without_form:
+            return xxh3_64_digest(canonical(value, most=None if kind in _PLAIN else most))
     except UnstableIdError:
         pass
     except Exception:  # noqa: BLE001 - too large; or a method of the user's raised, and this is not the place to
         return None
     texts = _public_texts(value)
-    return xxh3_64_digest(canonical((qualified_name(type(value)), texts))) if texts else None
+    return xxh3_64_digest(canonical((qualified_name(kind), texts))) if texts else None
 
 
 def _public_texts(value: object) -> dict[str, str]:
@@ -124,7 +133,10 @@ _REPRS = {*_PLAIN, list, tuple, dict, set, frozenset}
 _short = _Short()
 
 
-def _text_of(value: object) -> str:
-    if type(value) is str:
+def _text_of(value: Any) -> str:
+    kind = type(value)
+    if kind is str:
         return shortened(repr(value[: _TEXT_CHARACTERS + 1]), _TEXT_CHARACTERS)
+    if kind is bool or kind is float or value is None or (kind is int and -_LARGE < value < _LARGE):
+        return repr(value)
     return shortened(_short.repr1(value, _short.maxlevel), _TEXT_CHARACTERS)

@@ -14,14 +14,15 @@ from .._functions._function import KnownFunction
 from .._html import folded, table, text
 from .._naming import shortened
 from .._record import FAILURE, Failure, Key, Payload, Record, RecordInfo, parts_of
+from .._units import count_text, plain_text
 
-_SHOWN = 20
+_SHOWN, _ERROR_CHARACTERS = 20, 200
 
 
 class Failures(Iterator[Failure]):
     """The calls that raised and have not succeeded since, one after the other; read as they are asked for.
 
-    In a notebook, it shows the first of them.
+    In a terminal and in a notebook, it shows the first of them.
     """
 
     def __init__(self, begin: Callable[[], Iterator[Failure]]) -> None:
@@ -34,14 +35,28 @@ class Failures(Iterator[Failure]):
             self._failures = self._begin()
         return next(self._failures)
 
+    def __repr__(self) -> str:
+        """Show the first of them, a line each, without taking them."""
+        title, failures = self._first()
+        lines = [
+            f"{plain_text(each.function)} for id {each.call_id!r}, {count_text(each.attempts, 'attempt')}: "
+            f"{plain_text(shortened(each.error, _ERROR_CHARACTERS))}"
+            for each in failures
+        ]
+        return "\n".join([title, *lines])
+
     def _repr_html_(self) -> str:
-        failures = list(islice(self._begin(), _SHOWN + 1))
+        title, failures = self._first()
         rows = [
             (text(each.function), text(each.call_id), f"{each.attempts:,}", folded(each.error, each.traceback))
-            for each in failures[:_SHOWN]
+            for each in failures
         ]
-        title = f"the first {_SHOWN} failures" if len(failures) > _SHOWN else f"failures: {len(failures)}"
         return table(title, ("function", "id", "attempts", "error"), rows)
+
+    def _first(self) -> tuple[str, list[Failure]]:
+        first = list(islice(self._begin(), _SHOWN + 1))
+        title = f"the first {_SHOWN} failures" if len(first) > _SHOWN else f"failures: {len(first)}"
+        return title, first[:_SHOWN]
 
 
 _keys = blake2b(digest_size=16, person=FAILURE.encode())

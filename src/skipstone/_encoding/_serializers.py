@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 from .._record import Buffer, Payload, size_of
 
@@ -52,10 +52,7 @@ class PickleSerializer:
     name = "pickle"
 
     def dumps(self, value: object, _result_type: object, /) -> Payload:
-        pickled = _Parts()
-        outside: list[pickle.PickleBuffer] = []
-        # Into a file, or what looks like one: then bytes and texts of some size are handed on as they are.
-        pickle.Pickler(pickled, protocol=5, buffer_callback=outside.append).dump(value)
+        pickled, outside = _pickled(value)
         if not outside:
             return pickled
         blocks: list[Payload] = [pickled, *([buffer.raw()] for buffer in outside)]
@@ -88,6 +85,35 @@ class _Parts(list[Buffer]):
     write = list.append
 
 
+class _Pickler:
+    """Pickles into what looks like a file: then bytes and texts of some size are handed on as they are."""
+
+    idle: ClassVar[list[_Pickler]] = []
+    """Used before, and by nobody now: to make one takes longer than a small pickle does."""
+
+    def __init__(self) -> None:
+        self.parts = _Parts()
+        self.outside: list[pickle.PickleBuffer] = []
+        self.pickler = pickle.Pickler(self.parts, protocol=5, buffer_callback=self.outside.append)
+
+
+def _pickled(value: object) -> tuple[list[Buffer], list[pickle.PickleBuffer]]:
+    """Return the parts of a pickle, and the buffers outside of it."""
+    try:
+        own = _Pickler.idle.pop()
+    except IndexError:
+        own = _Pickler()
+    own.pickler.dump(value)
+    parts, outside = own.parts[:], own.outside[:]
+    if len(parts) == 1 and len(parts[0]) <= _SMALL_BYTES:  # what it remembers of a large value would slow it down
+        own.pickler.clear_memo()
+        own.parts.clear()
+        own.outside.clear()
+        _Pickler.idle.append(own)
+    return parts, outside
+
+
+_SMALL_BYTES = 1024
 _MAGIC = b"OUTSIDE5"  # pickles of protocol 5 begin with 0x80
 _ALIGNMENT = 64
 

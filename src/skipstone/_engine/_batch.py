@@ -97,13 +97,13 @@ def _run_group(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_at_e
                 if not group.begin(attempt):
                     break
                 try:
-                    with engine.traced("run", call), attempt:
+                    with engine.running(attempt):
                         value = call.method(*call.args, **call.kwargs)
                 except Exception as error:  # noqa: BLE001 - the function raises what it likes
                     group.fail(attempt, error)
                 else:
                     group.finish(attempt, value)
-                if stops_at_error and isinstance(group.outcomes.get(call.key), Raised):
+                if stops_at_error and group.has_failed:
                     break  # also where its result cannot be kept, and that is an error
     finally:
         group.end()

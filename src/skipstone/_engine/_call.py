@@ -58,8 +58,20 @@ class Call(NamedTuple):
 class Attempt:
     """One run of a function. While it lasts, the same call in the same context is a call of itself."""
 
-    before_waiting: Callable[[], object] = staticmethod(lambda: None)
-    """Called where the call has to wait for somebody else, who may wait for what this one holds."""
+    __slots__ = (
+        "_details_of",
+        "_started",
+        "_token",
+        "before_waiting",
+        "call",
+        "details",
+        "duration_seconds",
+        "failures_before",
+        "is_over",
+        "notes",
+        "store",
+        "together",
+    )
 
     def __init__(
         self,
@@ -71,6 +83,8 @@ class Attempt:
         self.call = call
         self.store = store
         self.failures_before = failures_before
+        self.before_waiting: Callable[[], object] | None = None
+        """Called where the call has to wait for somebody else, who may wait for what this one holds."""
         self.is_over = False
         self.duration_seconds = 0.0
         self.notes: dict[str, float] = {}
@@ -84,9 +98,11 @@ class Attempt:
     @property
     def packed_details(self) -> bytes:
         """The details, as a record has them."""
-        expires = self.call.function.expires_seconds
-        notes = {NOTES: self.notes} if self.notes else {}
-        details = self.details | notes | ({} if expires is None else {EXPIRES: expires})
+        details, expires = self.details, self.call.function.expires_seconds
+        if self.notes:
+            details = details | {NOTES: self.notes}
+        if expires is not None:
+            details = details | {EXPIRES: expires}
         return packed(details) if details else b""
 
     def told(self, step: str) -> dict[str, object]:
@@ -105,7 +121,8 @@ class Attempt:
             self.details, self._details_of = self._details_of(self.call), None
 
     def __enter__(self) -> Attempt:
-        self.begin()
+        if self._details_of is not None:
+            self.begin()
         self._token = _under_way.set((*_under_way.get(), self))
         self._started = time.perf_counter()
         return self
@@ -173,7 +190,8 @@ class Turn:
         if self._try_to_claim():
             return
         for attempt in _under_way.get():
-            attempt.before_waiting()
+            if attempt.before_waiting is not None:
+                attempt.before_waiting()
         yield 0
         self._refuse_reentry()
         longest = _LONGEST_REMOTE_PAUSE_SECONDS if self._store.is_remote else _LONGEST_PAUSE_SECONDS

@@ -176,11 +176,11 @@ class CheckedEngine(Engine):
 
     def _look_at_round_trip(self, call: Call, value: object) -> None:
         try:
-            encoded = self._codec.encode(value, call.function)
+            payload, encoding = self._codec.encode(value, call.function)
         except Exception:  # noqa: BLE001 - it cannot be kept, which is told when it is to be
             return
-        origin = self._origins.of(call.function, encoded.encoding)
-        sealed = self._codec.seal(Record(call.key, b"", origin, 0.0, encoded.payload))
+        origin = self._origins.of(call.function, encoding)
+        sealed = self._codec.seal(Record(call.key, b"", origin, 0.0, payload))
         stored = sealed._replace(payload=b"".join(parts_of(sealed.payload)))  # as a store returns it
         try:
             loaded = self._codec.decode(stored, call.function)

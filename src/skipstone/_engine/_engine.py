@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 from .. import _log
@@ -25,7 +25,7 @@ from .._functions._function import KnownFunction
 from .._record import Key, Record, RecordInfo
 from .._settings._config import CheckpointConfig, codec_of
 from ..stores import Claim, Store
-from ..stores._base import at_hand_in
+from ..stores._base import ClaimsMany, at_hand_in
 from ..stores._tiers import renewed
 from ._beside import in_thread
 from ._call import Attempt, Call, Turn
@@ -33,7 +33,7 @@ from ._code_changes import CodeChanges
 from ._failures import Failures
 from ._hits import MISS, Hits
 from ._saving import LARGE_BYTES, Saving
-from ._telemetry import traced_for
+from ._telemetry import traced_for, untraced, with_span
 
 
 class Engine:
@@ -51,6 +51,7 @@ class Engine:
         """
         self.counters = Counters()
         self._store = store
+        self._claim_many = store.claim_many if isinstance(store, ClaimsMany) else None
         self._at_hand = at_hand_in(store)
         self._config = config
         self._codec = codec_of(config)
@@ -74,6 +75,7 @@ class Engine:
             origins=self._origins,
             hit=self.hit,
             warn=self._warn,
+            store_failed=self._store_failed,
         )
         self.record_of, self.not_saved = self._saving.record_of, self._saving.not_saved
         self.keep, self.keep_new = self._saving.keep, self._saving.keep_new
@@ -210,7 +212,7 @@ class Engine:
                 if value is not MISS:
                     return value
             try:
-                with self.traced("run", call), attempt:
+                with self.running(attempt):
                     value = call.method(*call.args, **call.kwargs)
             except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
                 self.failed(attempt, error)
@@ -236,7 +238,7 @@ class Engine:
                 if value is not MISS:
                     return value
             try:
-                with self.traced("run", call), attempt:
+                with self.running(attempt):
                     value = await call.method(*call.args, **call.kwargs)
             except Exception as error:
                 await self._beside(self.failed, attempt, error)
@@ -259,36 +261,59 @@ class Engine:
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
         """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""
         self.runs.call_begins()
-        keys = [(call.key, failure_key(call.key)) for call in calls]
-        try:
-            there = self._store.present([key for both in keys for key in both])
-            found = self._store.get_many([*there]) if there else {}
-            old = [
-                each.key
-                for each in calls
-                if each.key in found and self._hits.is_past(found[each.key], each.function)
-            ]
-            found |= renewed(self._store, old) if old else {}
-        except StoreError as error:
-            self._store_failed(error)
-            found = {}
-        if any(call.key in found for call in calls):
+        keys = [call.key for call in calls]
+        failures = list(map(failure_key, keys))
+        found = self._found(keys, failures, calls)
+        if not found:  # the way of nearly all calls that run
+            return [(None, Attempt(call, self._store, 0, self._details_of)) for call in calls]
+        if not found.keys().isdisjoint(keys):
             self._just_missed = None
         return [
             (
-                found.get(key),
+                found.get(call.key),
                 Attempt(call, self._store, self._failures.attempts_in(found.get(failed)), self._details_of),
             )
-            for call, (key, failed) in zip(calls, keys, strict=True)
+            for call, failed in zip(calls, failures, strict=True)
         ]
 
-    def claim(self, call: Call) -> Claim | None:
-        """Claim a call without waiting; None where somebody else computes it."""
+    def _found(self, keys: list[Key], failures: list[Key], calls: Sequence[Call]) -> dict[Key, Record]:
+        """Return what is stored of calls and their failures, renewed where it is past."""
         try:
-            return self._store.claim(call.key)
+            there = self._store.present(keys + failures)
+            if not there:
+                return {}
+            found = self._store.get_many([*there])
+            useless = [each.key for each in calls if self._is_useless(found.get(each.key), each.function)]
+            return found | renewed(self._store, useless) if useless else found
         except StoreError as error:
             self._store_failed(error)
-            return nullcontext()
+            return {}
+
+    def _is_useless(self, record: Record | None, function: KnownFunction) -> bool:
+        return record is not None and (self._hits.is_past(record, function) or not self._codec.is_intact(record))
+
+    def claim(self, calls: Sequence[Call], claims: dict[Key, Claim]) -> None:
+        """Claim calls without waiting, and add the claims of those that nobody else computes to `claims`."""
+        keys = [call.key for call in calls]
+        if self._claim_many is not None:
+            try:
+                claims.update(self._claim_many(keys))
+            except StoreError as error:
+                self._store_failed(error)  # without claims, the first `put` wins: right, if not once
+                claims.update(dict.fromkeys(keys, nullcontext()))
+            return
+        for key in keys:
+            try:
+                claim = self._store.claim(key)
+            except StoreError as error:
+                self._store_failed(error)
+                claim = nullcontext()
+            if claim is not None:
+                claims[key] = claim
+
+    def running(self, attempt: Attempt) -> AbstractContextManager[object]:
+        """Return what surrounds the run of a call: its attempt, and a span, if there are any."""
+        return attempt if self.traced is untraced else with_span(self.traced, attempt)
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool) -> object:
         """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""

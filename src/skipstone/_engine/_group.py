@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, TypeAlias
 
 from .._record import Key, Record, parts_of, size_of
 from ..stores import Claim
@@ -25,10 +26,8 @@ _LARGE_BYTES = 64 << 10  # so large a result gains nothing from being saved toge
 _MOST_BYTES = 1 << 20
 
 
-class _Finished(NamedTuple):
-    attempt: Attempt
-    value: object
-    record: Record
+_Finished: TypeAlias = tuple[Attempt, object, Record]
+"""An attempt that returned, its result, and the record of it."""
 
 
 class Group:
@@ -43,6 +42,8 @@ class Group:
         """
         self.outcomes: dict[Key, Outcome] = {}
         """Of the calls that are over; of those that returned, when they are saved."""
+        self.has_failed = False
+        """Whether one of them raised."""
         self.busy: list[Call] = []
         """Those that somebody else computes."""
         self._engine = engine
@@ -51,24 +52,23 @@ class Group:
         self._running: Key | None = None
         self._finished: list[_Finished] = []
         self._size_bytes = 0
-        self._written: list[tuple[_Finished, bool]] = []
+        self._written: list[tuple[list[_Finished], set[Key]]] = []
+        """What was to be saved, and the keys of what is stored now."""
         self.is_dissolved = False
         # Reentrant: where a generator is dropped while it is held, that may lead here.
         self._lock = threading.RLock()
 
-    def claim(self, calls: Iterable[Call]) -> list[Attempt]:
+    def claim(self, calls: Sequence[Call]) -> list[Attempt]:
         """Claim calls, each of another key; return those that are to be run, but for what others compute or have stored."""
-        claimed: list[Call] = []
-        for call in calls:
-            held = self._engine.claim(call)
-            if held is None:
-                self.busy.append(call)
-            else:
-                held.__enter__()
-                self._claims[call.key] = held
-                claimed.append(call)
+        claims = self._claims
+        self._engine.claim(calls, claims)
+        for claim in claims.values():
+            claim.__enter__()
+        if len(claims) < len(calls):
+            self.busy = [call for call in calls if call.key not in claims]
+            calls = [call for call in calls if call.key in claims]
         missing: list[Attempt] = []
-        for record, attempt in self._engine.look_again(*claimed):
+        for record, attempt in self._engine.look_again(*calls):
             call = attempt.call
             try:
                 is_new = record is None or self._replace
@@ -85,10 +85,11 @@ class Group:
     def begin(self, attempt: Attempt) -> bool:
         """Tell whether a call may begin: its claim is held as long as the group is not dissolved."""
         with self._lock:
-            if not self.is_dissolved:
-                self._running = attempt.call.key
-                attempt.before_waiting = self.dissolve
-            return not self.is_dissolved
+            if self.is_dissolved:
+                return False
+            self._running = attempt.call.key
+        attempt.before_waiting = self.dissolve
+        return True
 
     def finish(self, attempt: Attempt, value: object) -> None:
         """A call returned: its result is to be saved."""
@@ -107,7 +108,7 @@ class Group:
             # Its parts may be what the function returned, which whoever has it may change before it is saved.
             record = record._replace(payload=b"".join(parts_of(record.payload)))
         with self._lock:
-            self._finished.append(_Finished(attempt, value, record))
+            self._finished.append((attempt, value, record))
             self._size_bytes += size_bytes
         if size_bytes >= _LARGE_BYTES or self._size_bytes >= _MOST_BYTES:
             self.save()
@@ -118,33 +119,34 @@ class Group:
         self._failed(attempt.call, error)
 
     def _failed(self, call: Call, error: Exception) -> None:
+        self.has_failed = True
         self.outcomes[call.key] = Raised(self._engine.failure(call, error), error)
 
     def save(self) -> None:
         """Save what has finished, and give its claims back."""
         with self._lock:
-            waiting = [each.attempt.call for each in (*self._finished, *[each for each, _ in self._written])]
+            waiting = [*chain.from_iterable(finished for finished, _ in self._written), *self._finished]
         if not waiting:
             return
-        with self._engine.traced("save", waiting[0], len(waiting)):
+        with self._engine.traced("save", waiting[0][0].call, len(waiting)):
             with self._lock:
                 self._write()
                 written, self._written = self._written, []
-            for each, is_stored in written:
-                if is_stored:
-                    self.outcomes[each.record.key] = Returned(each.value)
-                else:
-                    self._keep(each)
-        self._give_back([call.key for call in waiting])
+            for finished, stored in written:
+                for attempt, value, record in finished:
+                    if record.key in stored:
+                        self.outcomes[record.key] = Returned(value)
+                    else:
+                        self._keep(attempt, value, record)
+        self._give_back([record.key for _, _, record in waiting])
 
-    def _keep(self, finished: _Finished) -> None:
-        call = finished.attempt.call
+    def _keep(self, attempt: Attempt, value: object, record: Record) -> None:
         try:
-            value = self._engine.keep(*finished, replace=self._replace)
+            value = self._engine.keep(attempt, value, record, replace=self._replace)
         except Exception as error:  # noqa: BLE001 - with on_save_error="raise"
-            self._failed(call, error)
+            self._failed(attempt.call, error)
         else:
-            self.outcomes[call.key] = Returned(value)
+            self.outcomes[record.key] = Returned(value)
 
     def end(self) -> None:
         """Save what has finished, and give all claims back."""
@@ -172,7 +174,7 @@ class Group:
             if finished and not self._replace:  # then each is tried by itself
                 stored = self._engine.keep_new(finished)
         finally:
-            self._written += [(each, each.record.key in stored) for each in finished]
+            self._written.append((finished, stored))
 
     def _give_back(self, keys: list[Key]) -> None:
         with self._lock:
@@ -184,7 +186,7 @@ class Group:
     def after_fork(self) -> None:
         """Leave claims and results to the process that has them."""
         self._lock = threading.RLock()  # a thread that is not here may hold the other
-        self.outcomes |= {each.attempt.call.key: Returned(each.value) for each in self._finished}
+        self.outcomes |= {record.key: Returned(value) for _, value, record in self._finished}
         self._finished, self._written, self._claims = [], [], {}
         self.is_dissolved = True
 

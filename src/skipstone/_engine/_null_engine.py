@@ -56,12 +56,16 @@ class NullEngine:
 
     traced = staticmethod(untraced)
 
+    def running(self, attempt: Attempt) -> Attempt:
+        """Return what surrounds the run of a call: its attempt."""
+        return attempt
+
     async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
         return function(*args)
 
-    def claim(self, _call: Call) -> Claim:
-        """Return a claim that keeps nobody out."""
-        return nullcontext()
+    def claim(self, calls: Sequence[Call], claims: dict[Key, Claim]) -> None:
+        """Add claims that keep nobody out."""
+        claims.update((call.key, nullcontext()) for call in calls)
 
     def look_again(self, *calls: Call) -> list[tuple[None, Attempt]]:
         """Return, of each call, the attempt to run it."""

@@ -192,12 +192,12 @@ class KeptRun(Run):
             return
         engine = self._engine
         try:
-            encoded = engine._codec.encode(value, part)
+            payload, encoding = engine._codec.encode(value, part)
         except Exception as error:  # noqa: BLE001 - a serializer raises what it likes
             self._lose(value, f"{what}: {blame(value, error, engine._codec.serializer)}", error)
             return
         key = item_key(self.call.key, self._token, self._count)
-        record = engine._saving.record(self.attempt, key, ITEM + encoded.encoding, encoded.payload)
+        record = engine._saving.record(self.attempt, key, ITEM + encoding, payload)
         self._is_saving = True  # in a thread, and where the task is cancelled meanwhile, the next run tidies up
         try:
             self._begin()
@@ -208,7 +208,7 @@ class KeptRun(Run):
             return
         self._is_saving = False
         self._count += 1
-        size_bytes = size_of(encoded.payload)
+        size_bytes = size_of(payload)
         self._size_bytes += size_bytes
         engine.counters.saved(size_bytes)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._books._stats import Counters, Stats, total
 from .._naming import shortened
-from ._call import Call
+from ._call import Attempt, Call
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Observation
@@ -48,6 +48,13 @@ _NOTHING = nullcontext()
 def untraced(_part: str, _call: Call, _together: int = 1) -> AbstractContextManager[object]:
     """Return what does nothing."""
     return _NOTHING
+
+
+@contextmanager
+def with_span(traced: Traced, attempt: Attempt) -> Generator[None]:
+    """Surround the run of a call by its span, too."""
+    with traced("run", attempt.call), attempt:
+        yield
 
 
 def traced_for(engine: object, counters: Counters) -> Traced:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .._errors import UnstableIdError
+
 _TEXT_TYPES = ("object", "str", "string", "string[python]", "string[pyarrow]")
 
 
@@ -45,7 +47,15 @@ def _masked(value: Any) -> object:
 def _tensor(value: Any) -> object:
     import torch
 
-    flat = value.detach().cpu().contiguous().reshape(-1)
+    if value.layout is not torch.strided or value.is_quantized or value.is_nested or value.is_meta:
+        message = (
+            "a torch.Tensor that is sparse, nested, quantized or without data has no canonical form, so it cannot be "
+            "part of an id: use a dense one, x.to_dense() or x.dequantize(), or something that identifies the call"
+        )
+        raise UnstableIdError(message)
+    flat = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    if flat.stride(0) != 1:  # of one number, which counts as contiguous all the same
+        flat = flat.clone(memory_format=torch.contiguous_format)
     return (str(value.dtype), tuple(value.shape), memoryview(flat.view(torch.uint8).numpy()))
 
 

@@ -139,6 +139,12 @@ class KnownFunction:
         return digest.digest()
 
     @functools.cached_property
+    def positional(self) -> tuple[str, ...]:
+        """The names of the parameters that may be given by position."""
+        code = self.call.__code__
+        return code.co_varnames[: code.co_argcount]
+
+    @functools.cached_property
     def code(self) -> bytes:
         """The fingerprint of the code that runs, 8 bytes."""
         return self.described.fingerprint

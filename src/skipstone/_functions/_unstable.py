@@ -109,6 +109,8 @@ def check_id(function: KnownFunction, call_id: object, arguments: Sequence[objec
     Raises:
         UnstableIdError: It has the address of an object in it, as the default `repr` makes it, or is the hash of a text.
     """
+    if type(call_id) is str and " at 0x" not in call_id:
+        return  # the way of nearly all calls
     for text in _texts_in([call_id]):
         addresses = _ADDRESS.findall(text) if " at 0x" in text else ()
         if addresses and not all(any(address in each for each in _texts_in(arguments)) for address in addresses):

@@ -116,7 +116,7 @@ def mapped(
     source = source_of(method, iterables, id, is_batch=settings.batching is not None)
     job = Job(checkpoint, method, settings.retry, settings.on_error == "raise", settings.batching)
     crew = crew_for(executor, workers, job)
-    options = options_of(settings, crew.workers)
+    options = options_of(settings)
     bar = Progress(function.name, count_of(iterables), shown=settings.progress)
     window = Window(checkpoint._engine, *job.call(), source, crew, options=options, progress=bar)
     return MapResults(window, settings.grace_seconds)

@@ -35,8 +35,9 @@ class TaskCrew(Crew):
     largest_chunk = 1
     chunks_per_worker = 1
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, concurrency: int) -> None:
         self._job = job
+        self.workers = concurrency
         self._function, self._call = job.call()
         self._context = contextvars.copy_context()
 
@@ -119,10 +120,12 @@ def mapped_async(
         raise TypeError(message)
     check_count("concurrency", concurrency)
     source = source_of(method, iterables, id, is_batch=settings.batching is not None)
-    options = options_of(settings, concurrency)
+    options = options_of(settings)
     job = Job(checkpoint, method, settings.retry, options.raises, settings.batching)
     bar = Progress(function.name, count_of(iterables), shown=settings.progress)
-    window = Window(checkpoint._engine, *job.call(), source, TaskCrew(job), options=options, progress=bar)
+    window = Window(
+        checkpoint._engine, *job.call(), source, TaskCrew(job, concurrency), options=options, progress=bar
+    )
     return AsyncMapResults(window, settings.grace_seconds)
 
 

@@ -37,14 +37,12 @@ class Progress:
             self._bar.initial += count
             self._advance(count)
 
-    def ran(self, *, failed: bool) -> None:
-        """Count a call that ran."""
-        if failed:
-            self.failed += 1
-        else:
-            self.now += 1
+    def ran(self, returned: int, *, failed: int) -> None:
+        """Count calls that ran."""
+        self.now += returned
+        self.failed += failed
         if self._bar is not None:
-            self._advance(1)
+            self._advance(returned + failed)
         elif time.monotonic() > self._log_at:
             self._log_at = time.monotonic() + _LOG_EVERY_SECONDS
             _log.info("%s: %s", self._name, self)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from itertools import islice, starmap
+from itertools import islice, repeat, starmap
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -48,13 +48,12 @@ class Options(NamedTuple):
 
     ordered: bool
     raises: bool
-    window: int
-    workers: int
+    window: int | None
     skip_failed_after: int | None
     batch_size: int | None
 
 
-def options_of(told: MapSettings, workers: int) -> Options:
+def options_of(told: MapSettings) -> Options:
     """Check the settings of a map.
 
     Raises:
@@ -67,8 +66,7 @@ def options_of(told: MapSettings, workers: int) -> Options:
         if count is not None:
             check_count(name, count)
     batch_size = None if told.batching is None else told.batching.size
-    window = told.window or max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * (batch_size or 1))
-    return Options(told.ordered, told.on_error == "raise", window, workers, told.skip_failed_after, batch_size)
+    return Options(told.ordered, told.on_error == "raise", told.window, told.skip_failed_after, batch_size)
 
 
 class Window:
@@ -99,14 +97,21 @@ class Window:
         self.ended: SimpleQueue[Ended] = SimpleQueue()
         self._lock = threading.RLock()
         self.is_over: bool = False
-        self._is_begun = self._is_exhausted = self._is_stopping = False
+        self._is_begun = self._is_started = self._is_exhausted = self._is_stopping = False
         self._drops_results = False
         self.on_end: Callable[[], object] = lambda: None
         """Called when a chunk has ended, maybe in another thread."""
-        self._block = min(_FIRST_BLOCK, options.window)
+        self._window = self._window_items()
+        self._block = min(_FIRST_BLOCK, self._window)
         self._seconds_per_call = 0.0
         self._before = engine.counters.stats()
         self._started_at_seconds = time.time()
+
+    def _window_items(self) -> int:
+        """Return how many items are held at most."""
+        workers, batch_size = self._crew.workers, self._options.batch_size or 1
+        most = max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * batch_size)
+        return self._options.window or most
 
     def drop_results(self) -> None:
         """Nobody wants the results, if none were asked for before: there is no need to keep what is done."""
@@ -147,7 +152,7 @@ class Window:
         return ready
 
     def _can_read(self) -> bool:
-        has_room = self._crew.takes_all or self._held + self._block <= self._options.window
+        has_room = self._crew.takes_all or self._held + self._block <= self._window
         return has_room and not self._is_exhausted
 
     def _read(self) -> None:
@@ -165,8 +170,8 @@ class Window:
         left_alone = list(self._left_alone(missing))
         for item, outcome in left_alone:
             item.outcome = outcome
-            self.progress.ran(failed=True)
         if left_alone:
+            self.progress.ran(0, failed=len(left_alone))
             self.engine.counters.left_alone(len(left_alone))
         to_run = [item for item in missing if item.outcome is None]
         if not self._drops_results:
@@ -177,7 +182,7 @@ class Window:
         with self._lock:  # at once, or else a worker that asks for a batch would think that this was all
             self._is_exhausted = is_last
             self._held += len(to_run if self._drops_results else keys)
-            self._block = min(2 * self._block, _LARGEST_BLOCK, self._options.window)
+            self._block = min(2 * self._block, _LARGEST_BLOCK, self._window)
             self._ready.extend(to_run)
 
     def _read_block(self) -> tuple[list[tuple[Any, ...]], list[object], bool]:
@@ -208,6 +213,10 @@ class Window:
     def _hand_out(self) -> None:
         """Give the workers what is missing, as far as they can take it. Also called when a chunk has ended."""
         with self._lock:
+            if not self._is_started and self._has_chunk() and not self._is_stopping:
+                self._crew.start()
+                self._is_started = True
+                self._window = self._window_items()
             while self._has_chunk() and not self._is_stopping and len(self._in_flight) < self._most_in_flight():
                 if not threading.main_thread().is_alive():
                     return  # the interpreter is about to exit, and waits for calls in flight
@@ -237,8 +246,12 @@ class Window:
         return len(self._ready) >= ((self._options.batch_size or 1) if self._can_read() else 1)
 
     def _most_in_flight(self) -> int:
-        # Where saving takes longer than running, workers would only stand in each other's way.
-        return 1 if self._are_calls_quick() else self._options.workers * self._crew.chunks_per_worker
+        most = self._crew.workers * self._crew.chunks_per_worker
+        if not self._are_calls_quick():
+            return most
+        # Where saving takes longer than running, workers would only stand in each other's way, but for what has got stuck.
+        until = time.monotonic() - MOMENT_SECONDS
+        return min(most, 1 + sum(began < until for _, began in self._in_flight.values()))
 
     def _are_calls_quick(self) -> bool:
         now = self.engine.counters.stats()
@@ -251,20 +264,22 @@ class Window:
             return self._options.batch_size
         if not self._seconds_per_call:
             return 1
-        most = max(1, len(self._ready) // min(self._options.workers, self._most_in_flight()))
+        most = max(1, len(self._ready) // min(self._crew.workers, self._most_in_flight()))
         return min(self._crew.largest_chunk, most, int(self._crew.chunk_seconds / self._seconds_per_call) + 1)
 
     def take(self, ended: Ended) -> None:
         """Note the outcomes of a chunk that has ended."""
         future, chunk = ended
-        for item, outcome in zip(chunk, future.result(), strict=False):
+        outcomes = future.result()
+        failed = sum(map(isinstance, outcomes, repeat(Raised)))
+        self.progress.ran(len(outcomes) - failed, failed=failed)
+        for item, outcome in zip(chunk, outcomes, strict=False):
             item.outcome = outcome
-            self.progress.ran(failed=isinstance(outcome, Raised))
             if self._drops_results:
                 self._held -= 1
             elif not self._options.ordered:
                 self._items.append(item)
-            if isinstance(outcome, Raised) and self._options.raises and not self._is_stopping:
+            if failed and isinstance(outcome, Raised) and self._options.raises and not self._is_stopping:
                 raise self._noted(outcome.error, item)
 
     def _noted(self, error: Exception, item: Item) -> Exception:
@@ -298,7 +313,7 @@ class Window:
             told.before,
             told.now,
             told.failed,
-            self._options.workers,
+            self._crew.workers,
             self._started_at_seconds,
         )
 
@@ -314,8 +329,11 @@ class Window:
     def take_what_ended(self) -> None:
         """Note the outcomes of what ended after the map was stopped."""
         while not self.ended.empty():
-            with suppress(BaseException):
-                self.take(self.ended.get())
+            future, chunk = self.ended.get()
+            # An error is not asked for: raised once more, one that all futures share would grow a traceback of all.
+            if not future.cancelled() and future.exception() is None:
+                with suppress(BaseException):
+                    self.take((future, chunk))
 
     def close(self, *, is_over: bool, is_late: bool = False) -> None:
         """Let the workers go, and tell how far it came."""

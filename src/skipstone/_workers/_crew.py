@@ -56,16 +56,23 @@ async def run_tasks(
 
 
 class Crew:
-    """Workers of one map. Tasks are handed out in chunks."""
+    """Workers of one map. Tasks are handed out in chunks.
+
+    A crew is made for every map, also for one that misses nothing: what takes long or leaves something behind waits
+    until it is told to start.
+    """
 
     workers: int
-    """How many there are."""
+    """How many there are. Known when it has started; before that, 1 may stand for any number."""
     chunk_seconds: float = 0.005
     """How long a chunk should take: handing it out costs much less than that."""
     largest_chunk: int = 128
     chunks_per_worker: int = 2
     takes_all: bool = False
     """Whether the whole input is read, and then handed out at once."""
+
+    def start(self) -> None:
+        """Make ready to run calls: told once, before the first task is handed out."""
 
     def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
         """Run these tasks, one after the other, in one worker."""
@@ -80,7 +87,7 @@ class Crew:
             future.cancel()
 
     def end(self, *, at_once: bool) -> None:
-        """Let the workers go; with `at_once`, without waiting for calls in flight."""
+        """Let the workers go, if they ever started; with `at_once`, without waiting for calls in flight."""
 
 
 class ThreadCrew(Crew):
@@ -88,11 +95,15 @@ class ThreadCrew(Crew):
 
     def __init__(self, job: Job, pool: Executor | None, workers: int | None) -> None:
         self.workers = workers or int(getattr(pool, "_max_workers", min(32, (os.cpu_count() or 1) + 4)))
-        self._owned = None if pool else ThreadPoolExecutor(self.workers, thread_name_prefix="skipstone")
-        self._pool = pool or self._owned
+        self._owned: Executor | None = None
+        self._pool = pool
         self._job = job
         self._function, self._call = job.call()
         self._context = contextvars.copy_context()
+
+    def start(self) -> None:
+        if self._pool is None:
+            self._pool = self._owned = ThreadPoolExecutor(self.workers, thread_name_prefix="skipstone")
 
     def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
         assert self._pool is not None

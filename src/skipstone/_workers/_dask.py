@@ -25,11 +25,19 @@ class DaskCrew(RemoteCrew):
             ValueError: There is no client.
         """
         super().__init__(job)
-        client, options = (_current_client(), {}) if executor is None else (executor._client, executor._kwargs)
-        self._client = client
+        options: dict[str, Any]
+        self._client, options = (
+            (_current_client(), {}) if executor is None else (executor._client, executor._kwargs)
+        )
         # Dask would take two calls with the same arguments for one, and the answer of an earlier map for that of this.
-        self._executor = client.get_executor(**{**options, "pure": False})
-        self.workers = workers or max(1, int(sum(client.nthreads().values())))
+        self._options = {**options, "pure": False}
+        self._has_all = workers is None
+        self.workers = workers or 1
+
+    def start(self) -> None:
+        self._executor = self._client.get_executor(**self._options)
+        if self._has_all:
+            self.workers = max(1, int(sum(self._client.nthreads().values())))
 
     def send(self, tasks: bytes) -> Future[bytes]:
         done: Future[bytes] = self._executor.submit(run_in_worker, self._parcel, tasks)

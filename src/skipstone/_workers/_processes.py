@@ -70,8 +70,13 @@ class RemoteCrew(Crew):
             done.add_done_callback(lambda _: self._do(partial(self._take, told)))
 
     def _take(self, told: _Told) -> None:
+        done = self._in_flight.pop(told)
+        error = None if done.cancelled() else done.exception()
+        if error is not None:  # not raised here: many futures may share it, and each would add to its traceback
+            told.set_exception(error)
+            return
         try:
-            answer: Answer = pickle.loads(self._in_flight.pop(told).result())
+            answer: Answer = pickle.loads(done.result())
             keep(answer, self._checkpoint, self._current)
             self._checkpoint._engine.counters.add(answer.stats)
         except BaseException as error:  # noqa: BLE001 - the worker died, was cancelled, or was interrupted
@@ -99,13 +104,16 @@ class PoolCrew(RemoteCrew):
         of_pool = getattr(pool, "_max_workers", getattr(pool, "num_workers", os.cpu_count() or 1))
         self.workers = workers or int(of_pool)
         self._owned: ProcessPoolExecutor | None = None
-        if pool is None:
-            pool = self._owned = ProcessPoolExecutor(
-                self.workers, initializer=_begin_worker, initargs=(known_urls(),)
-            )
         self._pool = pool
 
+    def start(self) -> None:
+        if self._pool is None:
+            self._pool = self._owned = ProcessPoolExecutor(
+                self.workers, initializer=_begin_worker, initargs=(known_urls(),)
+            )
+
     def send(self, tasks: bytes) -> Future[bytes]:
+        assert self._pool is not None
         return self._pool.submit(run_in_worker, self._parcel, tasks)
 
     def submit(self, tasks: Sequence[Task]) -> _Told:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
-
-import ray
 
 from ._crew import Job
 from ._elsewhere import run_in_worker
@@ -17,22 +15,30 @@ class RayCrew(RemoteCrew):
     """Tasks of Ray, one for each chunk. Ray runs those again whose worker dies."""
 
     def __init__(self, job: Job, remote: Callable[..., Any] | None, workers: int | None) -> None:
-        """Connect to the cluster, or begin one on this machine.
+        """Prepare calls for the cluster that this process is connected to, or for one on this machine.
 
         Args:
             job: What the tasks have in common.
             remote: What `ray.remote` is, or returns for what each chunk needs: `ray.remote(num_gpus=1)`.
             workers: How many chunks run at a time; None: as many as the cluster has room for.
         """
+        super().__init__(job)
+        self._remote = remote
+        self._refs: dict[Future[bytes], Any] = {}
+        self._has_all = workers is None
+        self.workers = workers or 1
+
+    def start(self) -> None:
+        import ray  # takes a second by itself
+
         if not ray.is_initialized():
             ray.init()
-        super().__init__(job)
-        self._run: Any = (remote or ray.remote)(run_in_worker)
+        self._run: Any = (self._remote or ray.remote)(run_in_worker)
         self._stored_parcel = ray.put(self._parcel)  # sent once to each machine
-        self._refs: dict[Future[bytes], Any] = {}
-        self.workers = workers or self._room()
+        if self._has_all:
+            self.workers = self._room(ray.cluster_resources())
 
-    def _room(self) -> int:
+    def _room(self, there: Mapping[str, float]) -> int:
         """How many chunks the cluster has room for."""
         options: dict[str, Any] = self._run._default_options
         needed = {
@@ -40,7 +46,6 @@ class RayCrew(RemoteCrew):
             "GPU": options.get("num_gpus"),
             **(options.get("resources") or {}),
         }
-        there = ray.cluster_resources()
         return max(1, int(min(there.get(name, 0) / count for name, count in needed.items() if count)))
 
     def send(self, tasks: bytes) -> Future[bytes]:
@@ -52,6 +57,8 @@ class RayCrew(RemoteCrew):
 
     def end(self, *, at_once: bool) -> None:
         if at_once:
+            import ray
+
             for ref in list(self._refs.values()):
                 ray.cancel(ref, force=True)
         super().end(at_once=at_once)

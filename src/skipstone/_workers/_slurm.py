@@ -75,12 +75,17 @@ class SlurmCrew(Crew):
         self._engine = job.checkpoint._engine
         self._function = job.call()[0]
         self._parcel, self._dumps = packed(job, current_or(job.checkpoint), by_value=True)
-        self._executor = executor or _executor_in(f"{job.checkpoint.config.artifacts_dir}/slurm")
+        self._executor: Any = executor
+        self._folder = f"{job.checkpoint.config.artifacts_dir}/slurm"
         self.workers = workers or _TASKS
         self._waiting: list[_Chunk] = []
         self._parts: list[_Part] = []
         self._lock = threading.Lock()
         self._is_over = threading.Event()
+
+    def start(self) -> None:
+        if self._executor is None:
+            self._executor = _executor_in(self._folder)
 
     def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
         self._waiting.append(_Chunk(tasks))

@@ -120,6 +120,15 @@ class ReadsAhead(Protocol):
         ...
 
 
+@runtime_checkable
+class ClaimsMany(Protocol):
+    """A store that gives many claims in less time than one by one."""
+
+    def claim_many(self, keys: Sequence[Key], /) -> dict[Key, Claim]:
+        """Return the claims of those of these keys that nobody has; see `Store.claim`. Where that fails, none is held."""
+        ...
+
+
 def at_hand_in(store: Store) -> Callable[[], AtHand | None]:
     """Return what tells which records of a store are at hand."""
     return store.at_hand if isinstance(store, ReadsAhead) else lambda: None

@@ -93,7 +93,10 @@ class TieredStore(BaseStore):
             self._near_failed(error)
 
     def renewed(self, keys: Sequence[Key]) -> dict[Key, Record]:
-        """Return what the far store has of these that is newer than the copies near, and keep it near in their place."""
+        """Return what the far store has of these in place of the copies near, and keep it near.
+
+        A copy that is newer than what is far stays. One that is as new may differ: then it is damaged.
+        """
         before = self._near.get_many(keys)
         try:
             self._backlog.look()
@@ -102,13 +105,13 @@ class TieredStore(BaseStore):
         except StoreError as error:
             self._far_failed(error)
             return {}
-        newer = {
+        better = {
             key: record
             for key, record in found.items()
-            if key not in before or before[key].created_at_seconds < record.created_at_seconds
+            if key not in before or (before[key] != record and not _is_newer(before[key], record))
         }
-        self._keep_near(list(newer.values()), replace=True)
-        return newer
+        self._keep_near(list(better.values()), replace=True)
+        return better
 
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
@@ -266,8 +269,12 @@ class TieredStore(BaseStore):
 
 
 def renewed(store: Store, keys: Sequence[Key]) -> dict[Key, Record]:
-    """Return those records of these keys that are newer than those that a store has returned, where it keeps copies."""
+    """Return records in place of those that a store has returned and that are of no use, where it keeps copies."""
     return store.renewed(keys) if isinstance(store, TieredStore) else {}
+
+
+def _is_newer(record: Record, other: Record) -> bool:
+    return record.created_at_seconds > other.created_at_seconds
 
 
 def _tiered(near: Store, far: Store, in_background: bool) -> TieredStore:

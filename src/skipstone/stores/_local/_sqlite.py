@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
@@ -32,6 +32,7 @@ from ._queries import (
     insert,
     marks,
     present,
+    transaction,
 )
 from ._read_ahead import ReadAhead
 from ._recovery import damaged_index
@@ -99,9 +100,9 @@ class SqliteStore(BaseStore):
 
     def get(self, key: Key, /) -> Record | None:
         """See `Store`."""
-        row = self._ahead.rows.get(key)
-        if row is not None and time.monotonic() < self._fresh_until:
-            return self._record_of(row)
+        at_hand = self.at_hand()
+        if at_hand is not None and (row := at_hand.rows.get(key)) is not None and row[2] in at_hand.origins:
+            return _record_of(row, at_hand.origins)
         return self._look_up(key)
 
     @again_when_mended
@@ -110,7 +111,7 @@ class SqliteStore(BaseStore):
             connection = self._look_for_changes()
             row = self._ahead.rows.get(key)
             if row is not None:
-                return self._record_of(row)
+                return _record_of(row, self._origins)
             found = connection.execute(BY_KEY, (key,)).fetchone()
             if found is None:
                 return None
@@ -154,8 +155,8 @@ class SqliteStore(BaseStore):
         found: dict[Key, Record] = {}
         with self._connection as connection:
             for known, looked_up in self._in_bulk(connection, keys, self._ahead, by_keys):
-                rows, record_of = self._ahead.rows, self._record_of
-                found |= {key: record_of(rows[key]) for key in known}
+                rows, origins = self._ahead.rows, self._origins
+                found |= {key: _record_of(rows[key], origins) for key in known}
                 for row in looked_up:
                     record = self._record(connection, row)
                     if record is not None:
@@ -168,7 +169,7 @@ class SqliteStore(BaseStore):
         if len(keys) <= FEW_KEYS:  # who holds a claim and looks again must know of the last moment
             with self._connection as connection:
                 rows = connection.execute(present(len(keys)), keys).fetchall() if keys else ()
-            return {key for _, key in rows}
+            return {key for _, key in rows} if rows else set()
         found: set[Key] = set()
         # Where rows are read, too, those read ahead for this are there when they are asked for.
         ahead: ReadAhead[Any] = self._ahead if self._ahead.rows else self._keys_ahead
@@ -211,11 +212,6 @@ class SqliteStore(BaseStore):
                 ahead.extend(min(numbers), max(numbers))
             at_once = min(2 * at_once, KEYS_PER_QUERY) if looked_up else KEYS_PER_QUERY
 
-    def _record_of(self, row: Row) -> Record:
-        key, checksum, origin, duration, payload, created_at = row
-        # What Record(...) does, in half the time: this is the way of every hit.
-        return _new(Record, (key, checksum, self._origins[origin], duration, payload, "", created_at, b""))
-
     def _record(self, connection: sqlite3.Connection, found: tuple[Any, ...]) -> Record | None:
         """Make a record of a row, or return None where it was deleted while its file was opened."""
         own_key, checksum, origin, duration, payload, created_at, file, size, _, key = found
@@ -243,7 +239,7 @@ class SqliteStore(BaseStore):
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        if replace or size_of(record.payload) >= _ROW_BELOW_BYTES:
+        if replace or not _is_small(record):
             return bool(self.put_many((record,), replace=replace))
         return self._insert(record)
 
@@ -261,12 +257,12 @@ class SqliteStore(BaseStore):
         files: dict[Key, str] = {}
         try:
             for record in records:
-                if size_of(record.payload) >= _ROW_BELOW_BYTES:
+                if not _is_small(record):
                     files[record.key] = self._write_file(record)
             with self._connection:
                 connection = self._connection.in_place()
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
-                with self._change(connection, [row[0] for row in rows]) if replace else _transaction(connection):
+                with self._change(connection, [row[0] for row in rows]) if replace else transaction(connection):
                     kept = insert(connection, rows)
                     if replace and len(kept) < len(rows):
                         raise damaged_index(rows[0][0])
@@ -286,8 +282,9 @@ class SqliteStore(BaseStore):
             return self._values.write(record.key, parts_of(record.payload))
 
     def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
-        payload = record.payload
-        content = None if file else payload if type(payload) is bytes else b"".join(parts_of(payload))
+        payload, content = record.payload, None
+        if file is None:
+            content = payload if type(payload) is bytes else b"".join(parts_of(payload))
         return (
             record.key,
             record.checksum,
@@ -296,7 +293,7 @@ class SqliteStore(BaseStore):
             content,
             record.created_at_seconds,
             file,
-            size_of(payload),
+            size_of(payload) if content is None else len(content),
             record.call_id,
             record.details,
         )
@@ -318,7 +315,7 @@ class SqliteStore(BaseStore):
         """
         files: list[str] = []
         removed = 0
-        with _transaction(connection):
+        with transaction(connection):
             for some in chunks(keys):
                 where = f"FROM records WHERE key IN ({marks(len(some))})"
                 query = f"SELECT file {where} AND file IS NOT NULL"
@@ -368,17 +365,23 @@ class SqliteStore(BaseStore):
         with self._connection:
             return self._connection.locks().claim(key)
 
+    @again_when_mended
+    def claim_many(self, keys: Sequence[Key], /) -> dict[Key, Claim]:
+        """See `ClaimsMany`."""
+        with self._connection:
+            return self._connection.locks().claim_many(keys)
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+
+def _record_of(row: Row, origins: Mapping[int, Origin]) -> Record:
+    key, checksum, origin, duration, payload, created_at = row
+    # What Record(...) does, in half the time: this is the way of many hits.
+    return _new(Record, (key, checksum, origins[origin], duration, payload, "", created_at, b""))
+
+
+def _is_small(record: Record) -> bool:
+    """Tell whether a record is all in its row, rather than its payload in a file."""
+    payload = record.payload
+    return (len(payload) if type(payload) is bytes else size_of(payload)) < _ROW_BELOW_BYTES
 
 
 def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -30,8 +30,14 @@ _MARK = "mark"  # in the metadata of an object: which request wrote it
 _STORES = {"s3": "S3Store", "gs": "GCSStore", "az": "AzureStore"}
 _CLIENT = {
     "allow_http": True,  # the scheme of the endpoint decides
+    "connect_timeout": "5s",
     "timeout": "60s",  # time for a piece on a slow line
+    # Where a connection is cut, the client may lose a request, and wait for its answer on none. This is less than
+    # the patience of `Remote`, and counts from the request's first byte to the answer's, then from byte to byte.
+    "read_timeout": "4s",
 }
+_SMALL_BYTES = 64 << 10
+"""What is sent within the `read_timeout` on a slow line, too."""
 _RETRIES = {
     "max_retries": 10,
     "retry_timeout": timedelta(seconds=10),
@@ -103,8 +109,9 @@ class Bucket:
         options = {"mode": mode, "attributes": {_MARK: mark}, "use_multipart": False}
 
         def put(client: _Client) -> Version | None:
+            store = client.store if size_of(content) <= _SMALL_BYTES else client.patient_store
             try:
-                return _version(client.obstore.put(client.store, name, content, **options))
+                return _version(client.obstore.put(store, name, content, **options))
             except (client.errors.AlreadyExistsError, client.errors.PreconditionError):
                 pass
             try:
@@ -120,9 +127,11 @@ class Bucket:
         """Write a large object in pieces; it is there as a whole or not at all."""
         piece_bytes = max(_PIECE_BYTES, size_of(payload) // _MOST_PIECES)
         options = {"use_multipart": True, "chunk_size": piece_bytes, "max_concurrency": _PIECES_IN_FLIGHT}
-        self._answer(
-            lambda client: client.obstore.put(client.store, name, _pieces(payload, piece_bytes), **options)
-        )
+
+        def put(client: _Client) -> None:
+            client.obstore.put(client.patient_store, name, _pieces(payload, piece_bytes), **options)
+
+        self._answer(put)
 
     def has(self, name: str) -> bool:
         """Tell whether there is an object of this name."""
@@ -141,7 +150,7 @@ class Bucket:
 
         def delete(client: _Client) -> None:
             try:
-                client.obstore.delete(client.store, names)
+                client.obstore.delete(client.patient_store if len(names) > 1 else client.store, names)
             except FileNotFoundError:  # S3 does not mind; others stop at the first that is missing
                 for name in names:
                     with suppress(FileNotFoundError):
@@ -187,19 +196,8 @@ class _Client:
         self.process = os.getpid()
         self.obstore = library(self.process)
         self.errors = self.obstore.exceptions
-        parts = urlsplit(url)
-        settings = {name: value for name, value in parse_qsl(parts.query) if value != HIDDEN}
-        try:
-            self.store = getattr(self.obstore.store, _STORES[parts.scheme.lower()])(
-                parts.netloc,
-                prefix="/".join(filter(None, f"{parts.path}/{folder}".split("/"))),
-                config=settings,
-                client_options=_CLIENT,
-                retry_config=_RETRIES,
-            )
-        except (self.errors.BaseError, ValueError) as error:
-            message = f"config.store is {shown(url)!r}: {shown(str(error)).partition(chr(10))[0]}"
-            raise ConfigError(message) from None
+        self._place = (url, folder)
+        self.store = self._store()
         errors = self.errors
         refusals = (
             errors.PermissionDeniedError,
@@ -208,6 +206,28 @@ class _Client:
             FileNotFoundError,  # no bucket
         )
         self.remote = Remote(url, (errors.BaseError, OSError), refusals)
+
+    @cached_property
+    def patient_store(self) -> Any:
+        """For requests that take a service long, or long to send."""
+        return self._store(without="read_timeout")
+
+    def _store(self, without: str = "") -> Any:
+        url, folder = self._place
+        parts = urlsplit(url)
+        settings = {name: value for name, value in parse_qsl(parts.query) if value != HIDDEN}
+        times = {name: settings.pop(name) for name in _CLIENT if name.endswith("timeout") and name in settings}
+        try:
+            return getattr(self.obstore.store, _STORES[parts.scheme.lower()])(
+                parts.netloc,
+                prefix="/".join(filter(None, f"{parts.path}/{folder}".split("/"))),
+                config=settings,
+                client_options={name: value for name, value in (_CLIENT | times).items() if name != without},
+                retry_config=_RETRIES,
+            )
+        except (self.errors.BaseError, ValueError) as error:
+            message = f"config.store is {shown(url)!r}: {shown(str(error)).partition(chr(10))[0]}"
+            raise ConfigError(message) from None
 
 
 def in_parallel(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
