@@ -30,6 +30,7 @@ PAGES = {
     "storage": "/storage",
     "clear": f"/clear?{STEP}",
     "clean up": f"/gc?{STEP}",
+    "clean up, half of it over max_bytes": f"/gc?{STEP}",
 }
 
 
@@ -58,6 +59,7 @@ def looked_at(folder):
     catalogue = Catalogue({"artifacts_dir": folder})
     step = catalogue.step(catalogue.steps()[0])
     key = step.records(limit=1).records[0].key.hex()
+    half_bytes = step.summary().totals.size_bytes // 2
     step.close()
     took = {}
     with sync_playwright() as playwright:
@@ -65,7 +67,8 @@ def looked_at(folder):
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         for name, path in {**PAGES, "record": f"/record?{STEP}&key={key}"}.items():
-            with served(folder) as (process, address), browser.new_page() as page:
+            most = {"SKIPSTONE_MAX_BYTES": str(half_bytes)} if "max_bytes" in name else {}
+            with served(folder, most) as (process, address), browser.new_page() as page:
                 base = address.partition("/?")[0]
                 page.goto(address.replace("/?", "/static/icon.svg?"))
                 page.wait_for_url(f"{base}/static/icon.svg")
@@ -77,10 +80,13 @@ def looked_at(folder):
 
 
 @contextmanager
-def served(folder):
+def served(folder, settings):
     """Start a server; give its process and the address that it prints."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "skipstone", "ui", "--no-browser", "-d", folder], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "skipstone", "ui", "--no-browser", "-d", folder],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | settings,
     )
     try:
         yield server.pid, next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
@@ -94,7 +100,7 @@ def look(page, address):
     start = time.perf_counter()
     page.goto(address, wait_until="load")
     loaded = time.perf_counter()
-    page.wait_for_selector(".waiting", state="detached", timeout=120_000)
+    page.wait_for_function("() => !document.querySelector('.waiting')", timeout=120_000)
     return [1000 * (loaded - start), 1000 * (time.perf_counter() - start)]
 
 

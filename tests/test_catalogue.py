@@ -1,11 +1,13 @@
 """What a place holds is told exactly, wherever that is, and nothing changes by looking."""
 
 import hashlib
+import itertools
 import os
 import pickle
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -267,15 +269,67 @@ def test_growth(step):
 
 
 @pytest.mark.parametrize("config", ["local"], indirect=True)
-def test_many_records_are_counted_part_by_part(config, step):
-    """Records whose numbers are millions apart, as after many removals, are each counted once."""
-    whole = step.spread()
+def test_many_records_are_asked_part_by_part(config, step):
+    """Records whose numbers are millions apart, as after many removals, are each counted once, and found in their order."""
+
+    def answers():
+        queries = [
+            RecordQuery(search=search, sort=sort, descending=descending)
+            for search in ("", "doc")
+            for sort in ("time", "duration", "size", "id")
+            for descending in (True, False)
+        ]
+        pages = [pages_of(step, query, limit=3) for query in queries]
+        numbers = [(step.count(query), step.totals(query)._replace(seconds=0)) for query in queries]
+        return step.spread(), step.summary().totals._replace(seconds=0), step.space().values, pages, numbers
+
+    whole = answers()
     step.close()
-    database = sqlite3.connect(f"{config['artifacts_dir']}/checkpoint/default/load/records.sqlite3")
-    with database:
+    move_apart(f"{config['artifacts_dir']}/checkpoint/default/load")
+    assert answers() == whole
+
+
+def move_apart(folder):
+    with closing(sqlite3.connect(f"{folder}/records.sqlite3")) as database, database:
         database.execute("UPDATE records SET sequence = sequence * 1000003")
-    database.close()
-    assert step.spread() == whole
+
+
+def pages_of(step, query, limit):
+    page = step.records(query, limit=limit)
+    found = [page.records]
+    while page.following:
+        page = step.records(query, after=page.following, limit=limit)
+        found.append(page.records)
+    return found
+
+
+def test_all_parts_are_of_one_moment(tmp_path):
+    """A record that is replaced while parts are asked beside one another is in one of them, and counted once."""
+    folder = step_folder(str(tmp_path), "default", "load")
+    config = {"artifacts_dir": str(tmp_path)}
+    with open_checkpoint("load", config) as checkpoint:
+        for number in range(20):
+            checkpoint.load_or_run(str, number, number)
+    move_apart(folder)
+    store, is_over = SqliteStore(folder), threading.Event()
+    records = [
+        store.get(info.key)._replace(call_id=info.call_id) for info in store.scan() if info.encoding == "pickle"
+    ]
+
+    def replace():
+        for record in itertools.cycle(records):
+            if is_over.is_set():
+                break
+            store.put(record, replace=True)
+
+    replacing = threading.Thread(target=replace)
+    replacing.start()
+    with closing(Catalogue(config).step(StepName("default", "load", "default/load"))) as step:
+        found = {(step.count(), step.summary().totals.records) for _ in range(50)}
+    is_over.set()
+    replacing.join()
+    store.close()
+    assert found == {(20, 20)}
 
 
 def test_failures_are_grouped(step):
@@ -423,22 +477,28 @@ def test_a_shared_store_is_asked_again_when_told(tmp_path):
 
 
 IN_USE = """
+    import sqlite3
     import sys
     from skipstone import init_checkpoint
     checkpoint = init_checkpoint("load", {"artifacts_dir": "artifacts"})
     for number in range(20):
         checkpoint.load_or_run(str, number, "x" * 10_000)
     checkpoint.load_or_run(bytes, "large", 100_000)
+    if "apart" in sys.argv:  # so that their parts are asked beside one another
+        with sqlite3.connect("artifacts/checkpoint/default/load/records.sqlite3") as database:
+            database.execute("UPDATE records SET sequence = sequence * 10007")
+        database.close()
     print("ready", flush=True)
     sys.stdin.readline()
 """
 
 
 @pytest.mark.parametrize("state", ["closed", "in use", "killed", "killed, and the log's index is gone"])
-def test_looking_changes_nothing(script, state):
+@pytest.mark.parametrize("numbers", ["", "apart"])
+def test_looking_changes_nothing(script, state, numbers):
     """Bytes, times and names are the same before and after, also while a process uses the store or after its death."""
     script.write("app.py", IN_USE)
-    process = script.start("app.py")
+    process = script.start("app.py", numbers)
     try:
         assert process.stdout.readline() == "ready\n"
         if state == "closed":

@@ -1,8 +1,11 @@
 """`gc` removes what expired and what killed processes left behind, and, where it is told to, what was used least recently."""
 
 import os
+import random
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -356,6 +359,51 @@ def test_the_same_goes_from_every_store(folder, expires_seconds, max_bytes):
         assert checkpoint.gc(dry_run=True) == expected
         assert checkpoint.gc() == expected
     assert expected.orphans >= 4
+
+
+@pytest.mark.parametrize("order", ["as saved", "any"])
+@pytest.mark.parametrize("used", [0, 60])
+def test_as_much_would_go_as_goes(folder, used, order):
+    """What would be evicted is counted without a look at each result, and is what goes from any store."""
+    numbers = random.Random(used)
+    with checkpoint_in(folder) as checkpoint, use_checkpoint(checkpoint):
+        for number in range(200):
+            work(number, numbers.randrange(2000))
+        list(count(3))
+        kept_longer(1)
+    age_all(folder, 10_000)
+    store = SqliteStore(folder)
+    for info in list(store.scan()) if order == "any" else ():
+        record = store.get(info.key)._replace(call_id=info.call_id, details=info.details)
+        made = info.created_at_seconds - numbers.randrange(5)  # some at the same moment, nearly
+        store.put(record._replace(created_at_seconds=made // 1), replace=True)
+    store.close()
+    with closing(sqlite3.connect(f"{folder}/records.sqlite3")) as database, database:
+        database.execute("UPDATE records SET sequence = sequence * 3001")
+    with checkpoint_in(folder, max_bytes=10**9) as checkpoint, use_checkpoint(checkpoint):
+        for number in numbers.sample(range(200), used):
+            work(number)
+    elsewhere = MemoryStore()
+    store = SqliteStore(folder)
+    for info in store.scan():
+        record = store.get(info.key)
+        elsewhere.put(
+            record._replace(call_id=info.call_id, created_at_seconds=info.created_at_seconds, details=info.details)
+        )
+    store.close()
+    for max_bytes in (10**6, 180_000, 100_000, 50_001, 5000, 1):
+        with checkpoint_in(folder) as checkpoint:
+            told = checkpoint.gc(max_bytes=max_bytes, dry_run=True)
+            assert checkpoint.gc(max_bytes=max_bytes) == told
+        if not used:
+            with Checkpoint(elsewhere) as another:
+                assert another.gc(max_bytes=max_bytes) == told
+    assert not ids_in(folder)
+
+
+def ids_in(folder):
+    with checkpoint_in(folder) as checkpoint:
+        return ids(checkpoint)
 
 
 def test_uses_are_told_where_there_is_room(folder):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from .._encoding._codec import Codec
@@ -18,8 +18,9 @@ from .._packing import map_in
 from .._record import EXPIRES, ITEM, ITEMS, Key, RecordInfo, is_result
 from ..stores import Store
 from ..stores._leftovers import HasLeftovers, Leftovers
-from ..stores._sifting import Sifts
+from ..stores._sifting import Sieve, Sifts
 from ._contents import Contents
+from ._eviction import Result, least_used, number_that_would_go
 from ._runs import Runs, prune, runs_in
 from ._stream_items import head_key, item_key, items_of
 from ._uses import Uses
@@ -56,19 +57,13 @@ class Cleanup(NamedTuple):
         return facts("removed", [(name.replace("_", " "), f"{count:,}") for name, count in self._asdict().items()])
 
 
-class _Result(NamedTuple):
-    created_at_seconds: float
-    size_bytes: int
-    key: Key
-
-
 class _Found:
     """What a pass over the listing has found."""
 
     def __init__(self) -> None:
-        self.kept: list[_Result] = []
-        self.expired: list[_Result] = []
-        self.items: dict[Key, _Result] = {}
+        self.kept: list[Result] = []
+        self.expired: list[Result] = []
+        self.items: dict[Key, Result] = {}
         self.runs: dict[str, list[Key]] = {}
         """The keys of items, by the run that made them."""
         self.generators: list[Key] = []
@@ -97,15 +92,23 @@ class Upkeep:
         Raises:
             StoreError: The store does not work.
         """
-        runs, evicted = self._runs.store(), []
-        has_room = max_bytes is None or self._is_small(max_bytes)
-        found = self._find(expires_seconds, all_results=not has_room)
+        runs, would_go, evicted = self._runs.store(), (0, 0), list[Result]()
+        sifting = self._store.sifting() if isinstance(self._store, Sifts) else None
+        has_room = max_bytes is None or (not dry_run and sifting is not None and sifting.size_bytes() <= max_bytes)
+        if self._codec.encrypts:
+            sifting = None  # the details hide their words
+        sieve = _sieve(expires_seconds)
+        infos = sifting.sift(sieve) if sifting is not None and (has_room or dry_run) else self._store.scan()
+        found = self._find(expires_seconds, infos)
         owned = self._look_into_generators(found)
         if max_bytes is not None and not has_room:
-            keys = {result.key for result in found.kept}
-            uses = self._uses.told(runs) if dry_run else self._uses.tell(runs, keys)
-            evicted = _least_used(found.kept, uses, max_bytes)
-        elif max_bytes is not None and not dry_run:
+            if sifting is not None and dry_run:  # it counts, without a look at each result
+                would_go = number_that_would_go(sifting, sieve, found.kept, self._uses.told(runs), max_bytes)
+            else:
+                keys = {result.key for result in found.kept}
+                uses = self._uses.told(runs) if dry_run else self._uses.tell(runs, keys)
+                evicted = least_used(found.kept, uses, sum(each.size_bytes for each in found.kept) - max_bytes)
+        elif max_bytes is not None:
             self._uses.tell(runs)
         orphans = self._orphans(
             found, owned, {run.id for run in runs_in(runs) if run.state in ("running", "silent")}
@@ -119,26 +122,17 @@ class Upkeep:
             self._store.delete([each.key for each in orphans])
             if compact and isinstance(self._store, HasLeftovers):
                 self._store.compact()
-        size_bytes = sum(each.size_bytes for each in (*expired, *evicted, *orphans)) + files.size_bytes
+        size_bytes = (
+            sum(each.size_bytes for each in (*expired, *evicted, *orphans)) + files.size_bytes + would_go[1]
+        )
         old_runs = prune(runs, dry_run=dry_run)
-        return Cleanup(len(expired), len(evicted), len(orphans) + files.number, old_runs, size_bytes)
+        return Cleanup(len(expired), len(evicted) + would_go[0], len(orphans) + files.number, old_runs, size_bytes)
 
-    def _is_small(self, max_bytes: float) -> bool:
-        """Tell whether the results take no more, where that is easily seen."""
-        return isinstance(self._store, Sifts) and self._store.size_bytes() <= max_bytes
-
-    def _find(self, expires_seconds: float | None, *, all_results: bool) -> _Found:
-        """Look through the listing, and if not all results are needed, only at what may be of no use."""
+    def _find(self, expires_seconds: float | None, infos: Iterable[RecordInfo]) -> _Found:
+        """Look through all records, or those that may be of no use."""
         found, now = _Found(), time.time()
-        infos: Iterable[RecordInfo]
-        # Of what is encrypted, the details hide their words.
-        if all_results or self._codec.encrypts or not isinstance(self._store, Sifts):
-            infos = self._store.scan()
-        else:
-            before = -math.inf if expires_seconds is None else now - expires_seconds
-            infos = self._store.sift(saved_before=before, encodings=(ITEM, ITEMS), details=_EXPIRES)
         for info in infos:
-            result = _Result(info.created_at_seconds, info.size_bytes, info.key)
+            result = Result(info.created_at_seconds, info.size_bytes, info.key)
             if info.encoding.startswith(ITEM):
                 found.items[info.key] = result
                 found.runs.setdefault(info.run, []).append(info.key)
@@ -180,7 +174,7 @@ class Upkeep:
         return owned
 
     @staticmethod
-    def _orphans(found: _Found, owned: set[Key], running: set[str]) -> list[_Result]:
+    def _orphans(found: _Found, owned: set[Key], running: set[str]) -> list[Result]:
         """Return the items that belong to no exhausted call, and to no run that may go on."""
         young = time.time() - _GRACE_SECONDS
         return [
@@ -191,9 +185,9 @@ class Upkeep:
             if key not in owned
         ]
 
-    def _forget(self, results: Sequence[_Result]) -> list[_Result]:
+    def _forget(self, results: Sequence[Result]) -> list[Result]:
         """Remove results, but for those that were replaced meanwhile; return those that were removed."""
-        removed: list[_Result] = []
+        removed: list[Result] = []
         for some in _chunks(results):
             now = self._store.infos([result.key for result in some])
             old = [
@@ -206,18 +200,10 @@ class Upkeep:
         return removed
 
 
-def _least_used(results: Sequence[_Result], uses: Mapping[Key, float], max_bytes: float) -> list[_Result]:
-    """Return the results that have to go, those that were used least recently, so that the others take no more."""
-    excess = sum(result.size_bytes for result in results) - max_bytes
-    if excess <= 0:
-        return []
-    going: list[_Result] = []
-    for result in sorted(results, key=lambda each: max(each.created_at_seconds, uses.get(each.key, 0.0))):
-        going.append(result)
-        excess -= result.size_bytes
-        if excess <= 0:
-            break
-    return going
+def _sieve(expires_seconds: float | None) -> Sieve:
+    """Return what finds all that are no plain results, and all that may have expired."""
+    before = -math.inf if expires_seconds is None else time.time() - expires_seconds
+    return Sieve(before, (ITEM, ITEMS), _EXPIRES)
 
 
 def _chunks(things: Sequence[T]) -> Iterator[Sequence[T]]:

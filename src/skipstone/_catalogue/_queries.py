@@ -3,6 +3,9 @@
 No query sorts or reads more than it must of a million rows: groups are formed by the number of an origin, of which there
 are few; a page is the first rows of a sorted whole, which SQLite finds in one pass without sorting the rest; what is
 shown of them, it reads for those alone.
+
+Those that read all records are asked of one part after the other, or of several beside one another: their first two
+parameters are the first and the last `sequence` of a part, and what all parts answer is put together.
 """
 
 from __future__ import annotations
@@ -12,74 +15,70 @@ from typing import Any
 
 from ._answers import RecordQuery
 
-TOTALS = """
+PART = "sequence BETWEEN ? AND ?"
+TOTALS = f"""
 SELECT function, version, encoding, code, run, host, process, records, size, seconds, first_at, last_at
 FROM (
     SELECT origin, count(*) AS records, sum(size) AS size, sum(duration) AS seconds,
            min(created_at) AS first_at, max(created_at) AS last_at
-    FROM records GROUP BY origin
+    FROM records WHERE {PART} GROUP BY origin
 ) JOIN origins ON origins.id = origin
 """
-IN_FILES = "SELECT count(*), coalesce(sum(size), 0) FROM records WHERE file IS NOT NULL"
+IN_FILES = f"SELECT count(*), coalesce(sum(size), 0) FROM records WHERE {PART} AND file IS NOT NULL"
 _COLUMNS = {"time": "created_at", "duration": "duration", "size": "size", "id": "call_id"}
 _INFO = """
 SELECT records.key, function, version, call_id, encoding, code, size, created_at, duration, run, host, process, details
 FROM records JOIN origins ON origins.id = records.origin
 """
 ALL_KEYS = "SELECT key FROM records ORDER BY sequence"
+FREE = "SELECT freelist_count, page_size FROM pragma_freelist_count, pragma_page_size"
 FILES = "SELECT file FROM records WHERE file IS NOT NULL"
-NUMBERS = "SELECT (SELECT min(sequence) FROM records), (SELECT max(sequence) FROM records)"
-RECORDS_AT_ONCE = 1 << 22
-"""How many records are counted by one query: more would take more memory, and keep others from asking."""
+RECORDS_AT_ONCE = 1 << 18
+"""How many records one query reads: more would take more memory."""
+GROUPED_AT_ONCE = 1 << 12
+"""How many it sorts into groups: so few are sorted fast."""
 LETTERS = [chr(number) for number in range(ord("0"), ord("~"))]
 """One for each bar of a chart."""
 
 
 def page(query: RecordQuery, after: Sequence[Any] | None, limit: int) -> tuple[str, list[Any]]:
-    """Return the query for a page, and its parameters; its rows end with what the page after it begins behind."""
+    """Return the query for a page of a part, and its parameters; its rows end with what the page after it begins behind."""
     column = _COLUMNS[query.sort]
     order, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
     where, parameters = _where(query)
     if after is not None:
         where += f" AND ({column}, sequence) {beyond} (?, ?)"
         parameters += after
-    first = f"SELECT sequence FROM records WHERE {where} ORDER BY {column} {order}, sequence {order} LIMIT ?"
+    first = f"SELECT sequence FROM records WHERE {PART} AND {where} ORDER BY {column} {order}, sequence {order} LIMIT ?"
     shown = _INFO.replace("details", f"details, {column}, sequence", 1)
-    return (
-        f"{shown} WHERE sequence IN ({first}) ORDER BY {column} {order}, sequence {order}",
-        [*parameters, limit],
-    )
+    return f"{shown} WHERE sequence IN ({first})", [*parameters, limit]
 
 
 def count(query: RecordQuery) -> tuple[str, list[Any]]:
     """Return the query for the number of records, and its parameters."""
     where, parameters = _where(query)
-    return f"SELECT count(*) FROM records WHERE {where}", parameters
+    return f"SELECT count(*) FROM records WHERE {PART} AND {where}", parameters
 
 
 def sums(query: RecordQuery) -> tuple[str, list[Any]]:
     """Return the query for the number of records, their sizes and durations, and its parameters."""
     where, parameters = _where(query)
-    return f"SELECT count(*), total(size), total(duration) FROM records WHERE {where}", parameters
+    return f"SELECT count(*), total(size), total(duration) FROM records WHERE {PART} AND {where}", parameters
 
 
-def letters(bars: Mapping[str, Sequence[float]], after: int, query: RecordQuery) -> tuple[str, list[Any]]:
+def letters(bars: Mapping[str, Sequence[float]], query: RecordQuery) -> tuple[str, list[Any]]:
     """Return the query for which bars records belong to, and its parameters.
 
-    Its one row has a text for each column, and a letter in it for each of the next records: to count letters takes a
+    Its one row has a text for each column, and a letter in it for each record of the part: to count letters takes a
     tenth of what it takes SQLite to sort records into groups.
 
     Args:
         bars: By the columns, where bars begin, as many as there are letters in `LETTERS` at most.
-        after: The number of the last record that was counted.
         query: Which records.
     """
     where, parameters = _where(query)
     texts = ", ".join(f"group_concat({_letter(column, edges)}, '')" for column, edges in bars.items())
-    return (
-        f"SELECT {texts} FROM records WHERE sequence > ? AND sequence <= ? AND {where}",
-        [after, after + RECORDS_AT_ONCE, *parameters],
-    )
+    return f"SELECT {texts} FROM records WHERE {PART} AND {where}", parameters
 
 
 def _letter(column: str, edges: Sequence[float], first: int = 0) -> str:

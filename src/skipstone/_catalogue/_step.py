@@ -127,7 +127,7 @@ class StepCatalogue:
     def _parts(self) -> list[_Part]:
         state = self._tables.state()
         if state is None or state != self._known[0]:
-            rows = self._tables.ask(_queries.TOTALS)
+            rows = self._tables.ask_in_parts(_queries.TOTALS, at_once=_queries.GROUPED_AT_ONCE)
             self._known = (
                 self._tables.state() if state is None else state,
                 [_part(Origin(*row[:_FACTS]), row[_FACTS:]) for row in rows],
@@ -145,22 +145,26 @@ class StepCatalogue:
         Raises:
             ValueError: No page can have had this `following`.
         """
-        rows = self._tables.ask(*_queries.page(query, _place_of(after) if after else None, limit))
+        found = self._all(*_queries.page(query, _place_of(after) if after else None, limit))
+        rows = sorted(found, key=_place_in_order, reverse=query.descending)[:limit]
         following = json.dumps(rows[-1][-2:]) if len(rows) == limit else None
         return Page([RecordInfo(*row[:-2]) for row in rows], following)
 
     def count(self, query: RecordQuery = _EVERYTHING) -> int:
         """Return how many records there are."""
-        return int(self._tables.ask(*_queries.count(query))[0][0])
+        return sum(number for (number,) in self._all(*_queries.count(query)))
 
     def totals(self, query: RecordQuery) -> Totals:
         """Return what records, or failures, come to: their number, sizes and durations."""
         if not query.search and query.call_id is None and query.saved_before is None:
             return _sum([part for part in self._parts() if _is_wanted(part.origin, query)])
-        count, size_bytes, seconds = self._tables.ask(*_queries.sums(query))[0]
+        count, size_bytes, seconds = _added(self._all(*_queries.sums(query)), 3)
         if query.failures:
             return Totals(failures=count, size_bytes=int(size_bytes))
         return Totals(records=count, size_bytes=int(size_bytes), seconds=seconds)
+
+    def _all(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        return self._tables.ask_in_parts(query, parameters, at_once=_queries.RECORDS_AT_ONCE)
 
     def spread(self, query: RecordQuery = _EVERYTHING, *, most_buckets: int = 60) -> Spread:
         """Return how long the calls took, how large their results are, and when they were saved, counted in one pass."""
@@ -177,11 +181,8 @@ class StepCatalogue:
     def _counted(self, bars: dict[str, Sequence[float]], query: RecordQuery) -> list[list[int]]:
         """Return of each column how many records belong to each bar."""
         counted = [[0] * len(edges) for edges in bars.values()]
-        first, last = self._tables.ask(_queries.NUMBERS)[0]
-        for after in () if first is None else range(first - 1, last, _queries.RECORDS_AT_ONCE):
-            for counts, letters in zip(
-                counted, self._tables.ask(*_queries.letters(bars, after, query))[0], strict=True
-            ):
+        for texts in self._all(*_queries.letters(bars, query)):
+            for counts, letters in zip(counted, texts, strict=True):
                 for number, letter in enumerate(_queries.LETTERS[: len(counts)]):
                     counts[number] += (letters or "").count(letter)
         return counted
@@ -239,9 +240,15 @@ class StepCatalogue:
         if not isinstance(store, LookedAtStore):
             return None
         database_bytes, log_bytes = store.state()[-2:]
-        free_pages, page_bytes = (store.ask(f"PRAGMA {each}")[0][0] for each in ("freelist_count", "page_size"))
-        values, values_bytes = store.ask(_queries.IN_FILES)[0]
-        return Space(database_bytes, log_bytes, free_pages * page_bytes, values_bytes, values)
+        values, values_bytes = _added(self._all(_queries.IN_FILES), 2)
+        return Space(database_bytes, log_bytes, self.free_bytes() or 0, values_bytes, values)
+
+    def free_bytes(self) -> int | None:
+        """Return what compacting gives back to a disk of this machine, or None for another store."""
+        if not isinstance(self._store, LookedAtStore):
+            return None
+        free_pages, page_bytes = self._store.ask(_queries.FREE)[0]
+        return int(free_pages * page_bytes)
 
 
 def _place_of(following: str) -> list[Any]:
@@ -253,6 +260,18 @@ def _place_of(following: str) -> list[Any]:
         case _:
             message = f"{following!r} is no place between two records"
             raise ValueError(message)
+
+
+def _place_in_order(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what a row of a page is sorted by, as SQLite would sort it: a damaged value may be of any type."""
+    value, number = row[-2:]
+    rank = 0 if value is None else 1 if isinstance(value, (int, float)) else 2 if isinstance(value, str) else 3
+    return (rank, value if rank else 0, number)
+
+
+def _added(rows: list[Any], columns: int) -> list[Any]:
+    """Return the sum of each column."""
+    return [sum(row[column] for row in rows) for column in range(columns)]
 
 
 def _part(origin: Origin, sums: tuple[Any, ...]) -> _Part:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from .._record import RecordInfo
 from ..stores import Store
-from ..stores._local._looking import define
+from ..stores._local._queries import NUMBERS, define, ranges
 
 _TABLES = """
 CREATE TABLE origins (
@@ -32,6 +32,16 @@ class Tables(Protocol):
 
     def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return the rows that a query finds in the tables `records` and `origins`."""
+        ...
+
+    def ask_in_parts(self, query: str, parameters: Sequence[Any] = (), *, at_once: int) -> list[Any]:
+        """Return the rows that a query finds in all parts of the records, in any order, as these are at one moment.
+
+        Args:
+            query: Its first two parameters are the first and the last `sequence` of a part.
+            parameters: The others.
+            at_once: How many records a part has at most, but for steps of very many.
+        """
         ...
 
     def state(self) -> object:
@@ -65,6 +75,13 @@ class ScannedTables:
                 self.copied_at = time.time()
                 self._connection = self._copy()
             return self._connection.execute(query, parameters).fetchall()
+
+    def ask_in_parts(self, query: str, parameters: Sequence[Any] = (), *, at_once: int) -> list[Any]:
+        """See `Tables`."""
+        with self._lock:
+            first, last = self.ask(NUMBERS)[0]
+            parts = [] if first is None else ranges(first, last, at_once)
+            return [row for part in parts for row in self.ask(query, (*part, *parameters))]
 
     def state(self) -> object:
         """See `Tables`."""

@@ -10,7 +10,7 @@ import mmap
 import os
 import re
 import sys
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import suppress
 from weakref import WeakSet
 
@@ -93,11 +93,13 @@ class Values:
             self._maps.add(mapped)
         return memoryview(mapped)
 
-    def remove_all_but(self, named: Container[str], *, older_than_seconds: float, dry_run: bool) -> Leftovers:
-        """Remove the files that have none of these names."""
+    def remove_all_but(
+        self, named: Callable[[], Container[str]], *, older_than_seconds: float, dry_run: bool
+    ) -> Leftovers:
+        """Remove the files that have none of these names, which are asked for when a file is found."""
         return remove_files(
             self._folder,
-            lambda name: name not in named and _NAME.fullmatch(name) is not None,
+            lambda name: _NAME.fullmatch(name) is not None and name not in named(),
             older_than_seconds=older_than_seconds,
             dry_run=dry_run,
         )

@@ -75,7 +75,7 @@ def would_free(site: Site, request: Request) -> Response:
         name=asked.name,
         cleanup=site.catalogue.would_remove(asked.name),
         config=config,
-        space=asked.space(),
+        free_bytes=asked.free_bytes(),
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..._record import Key, RecordInfo
+from .._sifting import Sieve, Stretch
 from ._connection import Connection
 from ._origins import NO_ORIGIN, Origins
-from ._queries import IS_KNOWN, SCAN, chunks, infos, sift
+from ._queries import IS_KNOWN, NUMBERS, SCAN, SIZE, chunks, define, infos, left, ranges, sifted, stretch_of
 
 _ROWS_PER_PAGE = 1000
+_ROWS_PER_STRETCH = 8192
 
 _new = tuple.__new__
 
@@ -29,10 +31,35 @@ class Listing:
                 return  # without a look at every record
         yield from self._pages(SCAN, {"function": function})
 
-    def sifted(self, saved_before: float, encodings: Sequence[str], details: bytes) -> Iterator[RecordInfo]:
-        """See `Sifts`."""
-        begins = {f"encoding{number}": encoding for number, encoding in enumerate(encodings)}
-        return self._pages(sift(len(encodings)), {"saved_before": saved_before, "details": details, **begins})
+    def sift(self, sieve: Sieve) -> Iterator[RecordInfo]:
+        """See `Sifting`."""
+        return self._pages(sifted(len(sieve.encodings)), _asked(sieve))
+
+    def stretches(self, sieve: Sieve, uses: Mapping[Key, float]) -> Iterator[Stretch]:
+        """See `Sifting`."""
+        query = stretch_of(len(sieve.encodings), with_uses=bool(uses))
+        with self._connection as connection:
+            first, last = connection.execute(NUMBERS).fetchone()
+        for part in () if first is None else ranges(first, last, _ROWS_PER_STRETCH):
+            with self._connection as connection:
+                define(connection)
+                connection.create_function("used_at", 1, uses.get)
+                found = connection.execute(query, _asked(sieve, *part)).fetchone()
+            if found[0]:
+                yield Stretch(*part, *found)
+
+    def unsifted(self, sieve: Sieve, stretch: Stretch) -> Iterator[RecordInfo]:
+        """See `Sifting`."""
+        with self._connection as connection:
+            define(connection)
+            asked = _asked(sieve, stretch.first, stretch.last)
+            rows = connection.execute(left(len(sieve.encodings)), asked).fetchall()
+        return filter(None, map(self._info, rows))
+
+    def size_bytes(self) -> int:
+        """See `Sifting`."""
+        with self._connection as connection:
+            return int(connection.execute(SIZE).fetchone()[0])
 
     def _pages(self, query: str, asked: dict[str, object]) -> Iterator[RecordInfo]:
         sequence = -1
@@ -78,3 +105,8 @@ class Listing:
                 details,
             ),
         )
+
+
+def _asked(sieve: Sieve, first: int = 0, last: int = 0) -> dict[str, object]:
+    begins = {f"encoding{number}": encoding for number, encoding in enumerate(sieve.encodings)}
+    return {"saved_before": sieve.saved_before, "details": sieve.details, **begins, "first": first, "last": last}

@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..._record import is_failure, is_result
+
 if TYPE_CHECKING:
     import sqlite3
 
 FEW_KEYS = 4  # up to here, a look-up of each is faster than IN, which sorts its list first
 KEYS_PER_QUERY = 500
+_MOST_PARTS = 1 << 14
 
 ROW = "key, checksum, origin, duration, payload, created_at"
 # The row is found by its number, so that the key comes from the row itself: the index may be damaged.
@@ -35,6 +38,9 @@ SIZE = "SELECT coalesce(sum(size), 0) FROM records"
 DATABASE_BYTES = """
     SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size
 """
+NUMBERS = (
+    "SELECT (SELECT min(sequence) FROM records), (SELECT max(sequence) FROM records)"  # each finds its own at once
+)
 IS_KNOWN = "SELECT 1 FROM origins WHERE function = ? LIMIT 1"
 
 _T = TypeVar("_T")
@@ -71,15 +77,44 @@ def infos(count: int) -> str:
     return f"{_INFO} WHERE key IN ({marks(count)})"
 
 
-def sift(encodings: int) -> str:
+def sifted(encodings: int) -> str:
+    return f"{_INFO} WHERE sequence > :after AND ({_is_found(encodings)}) ORDER BY sequence LIMIT :count"
+
+
+def left(encodings: int) -> str:
+    return f"{_INFO} WHERE {_is_left(encodings)} ORDER BY sequence"
+
+
+def stretch_of(encodings: int, *, with_uses: bool) -> str:
+    used_at = "max(created_at, ifnull(used_at(key), 0.0))" if with_uses else "created_at"
+    return f"""
+        SELECT count(*), sum(size), min(used), max(used), min(created_at), max(created_at)
+        FROM (SELECT size, created_at, {used_at} AS used FROM records WHERE {_is_left(encodings)} LIMIT -1)
+    """  # with a limit, it is asked once when each was used
+
+
+def _is_found(encodings: int) -> str:
     begins = " OR ".join(
         f"substr(encoding, 1, length(:encoding{number})) = :encoding{number}" for number in range(encodings)
     )
-    return f"""{_INFO}
-        WHERE sequence > :after AND (
-            created_at < :saved_before OR origin IN (SELECT id FROM origins WHERE {begins}) OR instr(details, :details)
-        ) ORDER BY sequence LIMIT :count
-    """
+    return f"created_at < :saved_before OR origin IN (SELECT id FROM origins WHERE {begins}) OR instr(details, :details)"
+
+
+def _is_left(encodings: int) -> str:
+    results = "origin IN (SELECT id FROM origins WHERE is_result(encoding))"
+    return f"sequence BETWEEN :first AND :last AND {results} AND NOT ({_is_found(encodings)})"
+
+
+def ranges(first: int, last: int, at_once: int) -> list[tuple[int, int]]:
+    """Return the first and last numbers of parts, of so many each; of more, where numbers lack that were removed."""
+    each = max(at_once, (last - first) // _MOST_PARTS + 1)
+    return [(start, min(last, start + each - 1)) for start in range(first, last + 1, each)]
+
+
+def define(connection: sqlite3.Connection) -> None:
+    """Let queries ask what kind of record an encoding is of."""
+    connection.create_function("is_result", 1, is_result, deterministic=True)
+    connection.create_function("is_failure", 1, is_failure, deterministic=True)
 
 
 def insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> set[bytes]:

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -26,7 +27,6 @@ from ._queries import (
     KEYS_PER_QUERY,
     ORIGIN,
     ROW,
-    SIZE,
     by_keys,
     chunks,
     insert,
@@ -328,31 +328,27 @@ class SqliteStore(BaseStore):
         for file in files:
             self._values.remove(file)
 
-    @property
-    def _listing(self) -> Listing:
+    def sifting(self) -> Listing:
+        """See `Sifts`."""
         return Listing(self._connection, lambda: self._origins)  # those of the database that there is then
 
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
         """See `Store`."""
-        return self._listing.all(function)
-
-    def sift(self, *, saved_before: float, encodings: Sequence[str], details: bytes) -> Iterator[RecordInfo]:
-        """See `Sifts`."""
-        return self._listing.sifted(saved_before, encodings, details)
-
-    def size_bytes(self) -> int:
-        """See `Sifts`."""
-        return int(self._one(SIZE)[0])
+        return self.sifting().all(function)
 
     @again_when_mended
     def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
         """See `Store`."""
-        return self._listing.of(keys)
+        return self.sifting().of(keys)
 
     def remove_leftovers(self, *, older_than_seconds: float, dry_run: bool) -> Leftovers:
         """See `HasLeftovers`."""
-        with self._connection as connection:
-            named = {file for (file,) in connection.execute("SELECT file FROM records WHERE file IS NOT NULL")}
+
+        @cache  # a look at every record, where there is a file
+        def named() -> set[str]:
+            with self._connection as connection:
+                return {file for (file,) in connection.execute("SELECT file FROM records WHERE file IS NOT NULL")}
+
         with self._connection.translating():
             return self._values.remove_all_but(named, older_than_seconds=older_than_seconds, dry_run=dry_run)
 
