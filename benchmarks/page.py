@@ -18,6 +18,8 @@ from questions import fill
 from skipstone._catalogue import Catalogue
 
 STEP = "index=default&step=questions"
+_REST_SECONDS = 1.0
+"""So that neither browser nor server is still starting when the clock is."""
 PAGES = {
     "overview": "/",
     "live": "/live",
@@ -72,6 +74,7 @@ def looked_at(folder):
                 base = address.partition("/?")[0]
                 page.goto(address.replace("/?", "/static/icon.svg?"))
                 page.wait_for_url(f"{base}/static/icon.svg")
+                time.sleep(_REST_SECONDS)
                 before = computed(process)
                 first = look(page, base + path)
                 took[name] = [*first, computed(process) - before, *look(page, base + path)]
