@@ -464,6 +464,23 @@ def test_what_is_saved_meanwhile_is_told(tmp_path):
     assert step.count() == 1
 
 
+def test_a_log_that_begins_anew_is_noticed(tmp_path):
+    """What is saved into a log that has been copied to the database, and is written from its beginning, is told."""
+    config = {"artifacts_dir": tmp_path}
+    with open_checkpoint("load", config) as checkpoint:
+        for number in range(20):
+            checkpoint.load_or_run(str, number, number)
+        [database] = tmp_path.rglob("load/records.sqlite3")
+        with closing(sqlite3.connect(database)) as connection:
+            assert connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0] == 0
+            log_bytes = os.path.getsize(f"{database}-wal")
+            with closing(Catalogue(config).step(Catalogue(config).steps()[0])) as step:
+                assert step.summary().totals.records == 20
+                checkpoint.load_or_run(str, 20, 20)
+                assert os.path.getsize(f"{database}-wal") == log_bytes
+                assert step.summary().totals.records == 21
+
+
 def test_a_shared_store_is_asked_again_when_told(tmp_path):
     """Of a store elsewhere, copies are asked; closing the catalogue forgets them."""
     config = {"store": f"file://{tmp_path}/shared", "signing_key": "secret"}

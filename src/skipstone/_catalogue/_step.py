@@ -239,9 +239,9 @@ class StepCatalogue:
         store = self._store
         if not isinstance(store, LookedAtStore):
             return None
-        database_bytes, log_bytes = store.state()[-2:]
+        state = store.state()
         values, values_bytes = _added(self._all(_queries.IN_FILES), 2)
-        return Space(database_bytes, log_bytes, self.free_bytes() or 0, values_bytes, values)
+        return Space(state.size_bytes, state.log_bytes, self.free_bytes() or 0, values_bytes, values)
 
     def free_bytes(self) -> int | None:
         """Return what compacting gives back to a disk of this machine, or None for another store."""

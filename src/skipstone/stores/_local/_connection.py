@@ -89,7 +89,7 @@ class Connection:
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._locks: LockFile | None = None
-        self._identity: tuple[int, ...] = (0, 0)
+        self._identity: tuple[object, ...] = (0, 0)
         self._is_read_only = False
         _Fork.connections.add(self)
 
@@ -371,7 +371,7 @@ def _file(path: str) -> tuple[int, ...]:
     return (facts.st_dev, facts.st_ino)
 
 
-def _identity(path: str, facts_of: Callable[[str], tuple[int, ...]] = _file) -> tuple[int, ...]:
+def _identity(path: str, facts_of: Callable[[str], tuple[object, ...]] = _file) -> tuple[object, ...]:
     try:
         return facts_of(path)
     except FileNotFoundError:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from .._folder import scopes_below
 from ._connection import DATABASE, Connection
 from ._queries import NUMBERS, define, ranges
-from ._read_only import standing
+from ._read_only import Standing, standing
 from ._sqlite import VALUES, SqliteStore
 
 # Connections have no memory map: where nothing is locked, a file that somebody compacts would be cut under it. Nor a larger
@@ -33,7 +33,7 @@ class _Extent(NamedTuple):
     epoch: int
     is_in_file: bool
     """Rather than in a copy in memory."""
-    identity: tuple[int, ...]
+    file: tuple[int, int]
 
 
 class LookedAtStore(SqliteStore):
@@ -107,14 +107,14 @@ class LookedAtStore(SqliteStore):
         return rows if after.last >= before.last and after._replace(last=before.last) == before else None
 
     def _extent(self) -> _Extent:
-        identity = self.state()[:2]
+        state = self.state()
         first, last, epoch, is_in_file = self.ask(_EXTENT)[0]
-        return _Extent(first, last, epoch, is_in_file, identity)
+        return _Extent(first, last, epoch, is_in_file, (state.device, state.number))
 
-    def _was_changed(self, before: tuple[int, ...]) -> bool:
+    def _was_changed(self, before: Standing) -> bool:
         """Tell whether the database was written under a connection that reads without locks: then it was torn."""
-        is_locked = before[-1] > 0  # where there is a log, readers and writers know of each other
-        return not is_locked and self.state()[:-1] != before[:-1]
+        is_locked = before.log_bytes > 0  # where there is a log, readers and writers know of each other
+        return not is_locked and self.state().of_file != before.of_file
 
     def is_there(self) -> bool:
         """Tell whether there is a database."""
@@ -134,7 +134,7 @@ class LookedAtStore(SqliteStore):
         for name in glob("*/*.value", root_dir=root):
             yield name, f"{root}/{name}"
 
-    def state(self) -> tuple[int, ...]:
+    def state(self) -> Standing:
         """Return what is another one whenever a record was saved or removed."""
         with self._connection.translating():
             return standing(f"{self.folder}/{DATABASE}")

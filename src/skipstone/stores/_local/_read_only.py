@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from ..._record import Key
 from .._base import Claim, HeldClaim
@@ -43,10 +44,33 @@ def can_be_written(path: str, locks: str) -> bool:
     )
 
 
-def standing(path: str) -> tuple[int, ...]:
-    """Return what changes when somebody else, who may write, changes a database: SQLite does not tell all readers."""
+class Standing(NamedTuple):
+    """What changes when somebody else, who may write, changes a database: SQLite does not tell all readers."""
+
+    device: int
+    number: int
+    time_ns: int
+    size_bytes: int
+    log_bytes: int
+    log_time_ns: int
+    """A log that begins anew is written over, and is as long as before."""
+
+    @property
+    def of_file(self) -> tuple[int, ...]:
+        """What changes with the database alone, rather than with its log."""
+        return self[:4]
+
+
+def standing(path: str) -> Standing:
+    """Return how a database stands; where there is none, an OSError is raised."""
     facts = os.stat(path)
-    return (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size, _log_bytes(path))
+    try:
+        log = os.stat(path + _LOG)
+    except FileNotFoundError:
+        log_bytes = log_time_ns = 0
+    else:
+        log_bytes, log_time_ns = log.st_size, log.st_mtime_ns
+    return Standing(facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size, log_bytes, log_time_ns)
 
 
 def connect_to_read(path: str) -> sqlite3.Connection:
@@ -60,7 +84,7 @@ def connect_to_read(path: str) -> sqlite3.Connection:
     # A log with content needs an index, which SQLite can use if it is there, and otherwise would have to write.
     from urllib.parse import quote
 
-    how = "mode=ro&readonly_shm=1" if _log_bytes(path) else "immutable=1"
+    how = "mode=ro&readonly_shm=1" if standing(path).log_bytes else "immutable=1"
     connection = _connect(f"file:{quote(path)}?{how}")
     try:
         if not check_format(connection, path):
@@ -104,10 +128,3 @@ def _copied(path: str) -> sqlite3.Connection:
 
 def _connect(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-
-
-def _log_bytes(path: str) -> int:
-    try:
-        return os.stat(path + _LOG).st_size
-    except FileNotFoundError:
-        return 0
