@@ -158,8 +158,8 @@ class Hits:
         """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
         values = self.results(records, function, ids, self._counters.notes_saved)
         hits = [record for record, value in zip(records, values, strict=True) if value is not MISS and record]
-        seconds = [record.duration_seconds for record in hits]
-        self._counters.hits(len(hits), sum(seconds), sum([len(record.payload) for record in hits]))
+        seconds = sum([record.duration_seconds for record in hits])
+        self._counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
         if _log.is_debugging():
             for call_id, value in zip(ids, values, strict=True):
                 if value is not MISS:

@@ -56,7 +56,7 @@ class RayCrew(RemoteCrew):
         return done
 
     def end(self, *, at_once: bool) -> None:
-        if at_once:
+        if at_once and self._refs:
             import ray
 
             for ref in list(self._refs.values()):

@@ -293,7 +293,7 @@ class SqliteStore(BaseStore):
             content,
             record.created_at_seconds,
             file,
-            size_of(payload) if content is None else len(content),
+            size_of(payload),
             record.call_id,
             record.details,
         )
@@ -380,8 +380,7 @@ def _record_of(row: Row, origins: Mapping[int, Origin]) -> Record:
 
 def _is_small(record: Record) -> bool:
     """Tell whether a record is all in its row, rather than its payload in a file."""
-    payload = record.payload
-    return (len(payload) if type(payload) is bytes else size_of(payload)) < _ROW_BELOW_BYTES
+    return size_of(record.payload) < _ROW_BELOW_BYTES
 
 
 def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:
