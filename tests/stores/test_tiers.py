@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 import warnings
+from contextlib import closing
 
 import pytest
 
@@ -94,6 +95,21 @@ class TestThreeTiers(TestTieredStore):
     def make_store(self, scope):
         nearest = SqliteStore(f"{self.folder}/nearest/{scope}")
         return TieredStore(nearest, super().make_store(scope))
+
+
+class HeldFarStore(FarStore):
+    """A far store that takes nothing until it may."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.may_go_on, self.is_asked = threading.Event(), threading.Event()
+        self.may_go_on.set()
+
+    def put_many(self, records, /, *, replace=False):
+        if not self.may_go_on.is_set():
+            self.is_asked.set()
+            assert self.may_go_on.wait(60)
+        return super().put_many(records, replace=replace)
 
 
 class Place:
@@ -227,6 +243,39 @@ def test_a_damaged_copy_is_replaced_by_what_is_far(place, tiers, size_bytes):
     place.away.touch()
     assert results("one") == right
     assert sorted(ran) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("in_background", [True, False])
+def test_what_comes_too_late_does_not_bring_back_what_was_replaced(place, in_background):
+    """While the far store is away, a record is replaced, and another one is put that is not kept: the far store gets the former."""
+    store = place.store("one", in_background=in_background)
+    store.put(sample(1, b"old"))
+    store.close()
+    place.away.touch()
+    with pytest.warns(StoreUnavailableWarning):
+        assert store.put(sample(1, b"new"), replace=True)
+        assert not store.put(sample(1, b"too late"))
+        store.close()
+    place.away.unlink()
+    with closing(place.store("one")) as store, closing(place.store("two")) as other:
+        store.close()
+        assert [content_of(each.get(sample_key(1))) for each in (store, other)] == [b"new", b"new"]
+
+
+def test_what_comes_too_late_is_copied_together_with_what_was_replaced(place):
+    """The same where both are waiting to be copied at the same time."""
+    far = HeldFarStore(str(place.away.parent))
+    with closing(TieredStore(place.near("one"), far, in_background=True)) as store:
+        store.put(sample(1, b"old"))
+        until(lambda: far.get(sample_key(1)))
+        far.may_go_on.clear()
+        store.put(sample(2, b"what is copied meanwhile"))
+        assert far.is_asked.wait(60)
+        assert store.put(sample(1, b"new"), replace=True)
+        assert not store.put(sample(1, b"too late"))
+        far.may_go_on.set()
+        store.close()
+        assert [content_of(each.get(sample_key(1))) for each in (store, far)] == [b"new", b"new"]
 
 
 def test_a_far_store_that_is_away_is_caught_up_with(place):

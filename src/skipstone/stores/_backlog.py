@@ -128,7 +128,11 @@ class Backlog:
             for record in records
         ]
         with self._noting:
-            self._near.put_many([mark.as_record() for mark in marks], replace=True)
+            for action in (SAVE, REPLACE):
+                some = [mark.as_record() for mark in marks if mark.action == action]
+                if some:
+                    # What is put behind a replacement that waits, and is not kept, must not take the place of its mark.
+                    self._near.put_many(some, replace=action == REPLACE)
             self._uncopied.update(mark.key for mark in marks if not self.is_behind)
             self.deleted.difference_update(mark.key for mark in marks)
             kept = self._near.put_many(records, replace=replace)
@@ -255,7 +259,10 @@ class Backlog:
         self._has_looked = False
 
     def _work_off(self, marks: Sequence[Mark]) -> None:
-        last = {mark.key: mark for mark in marks}
+        last: dict[Key, Mark] = {}
+        for mark in marks:
+            if mark.action != SAVE or mark.key not in last:  # else it was not kept: there was another record
+                last[mark.key] = mark
         with self._copying:
             deleted = [mark.key for mark in last.values() if mark.action == DELETE]
             self._far.delete(deleted)
