@@ -75,6 +75,24 @@ def slurm_node(tmp_path_factory):
 
 
 @pytest.fixture
+def local_executor(tmp_path):
+    """Makes executors that submit to processes of submitit's, and waits for those: they end a moment after they have answered."""
+    import submitit
+
+    started = []
+
+    class LocalExecutor(submitit.LocalExecutor):
+        def _submit_command(self, command):
+            job = super()._submit_command(command)
+            started.append(job._process)
+            return job
+
+    yield lambda **settings: LocalExecutor(tmp_path / "jobs", **settings)
+    for process in started:
+        process.wait(60)
+
+
+@pytest.fixture
 def checkpoint(tmp_path):
     """A checkpoint in a folder, current for the test."""
     with open_checkpoint("step", {"artifacts_dir": tmp_path}) as opened, use_checkpoint(opened):

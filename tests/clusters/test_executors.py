@@ -53,10 +53,8 @@ class TestSubmitit(Elsewhere):
     goes_on = True
 
     @pytest.fixture
-    def executor(self, tmp_path):
-        import submitit
-
-        return submitit.LocalExecutor(tmp_path / "jobs")
+    def executor(self, local_executor):
+        return local_executor()
 
 
 class TestSlurm(Elsewhere):

@@ -71,9 +71,9 @@ def on_slurm(slurm_node, tmp_path):
 
 
 @pytest.fixture
-def on_processes(tmp_path):
+def on_processes(local_executor):
     """Submits to processes of submitit's."""
-    return submitit.LocalExecutor(tmp_path / "jobs")
+    return local_executor()
 
 
 @pytest.fixture(params=["on_slurm", "on_processes"])
@@ -188,9 +188,9 @@ def test_a_preempted_task_goes_on(checkpoint, kind, request, runs, tmp_path):
     assert len(arrays(tmp_path)) == 1
 
 
-def test_a_task_that_ran_out_of_time_too_often(checkpoint, runs, tmp_path):
+def test_a_task_that_ran_out_of_time_too_often(checkpoint, local_executor, runs, tmp_path):
     """When submitit gives up, what is left is submitted anew, as long as it gets on."""
-    executor = submitit.LocalExecutor(tmp_path / "jobs", max_num_timeout=0)
+    executor = local_executor(max_num_timeout=0)
     executor.update_parameters(timeout_min=0.1, signal_delay_s=4)  # it is told after two seconds
     assert sorted(checkpoint.map(runs.function, range(30), executor=executor, workers=1)) == [
         n * n for n in range(30)
