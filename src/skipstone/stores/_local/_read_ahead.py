@@ -4,7 +4,8 @@ A rerun asks in nearly the order of the last run, so the rows that follow a hit 
 sweeps a window of rows behind it into memory and doubles the window; one that goes elsewhere lets the sweep go on
 where it was. So a reader in order looks up one row in thousands, and a step that fits the budget is soon in memory
 whole, whatever the order. Of a larger one, a reader in order holds little, so that it stays in the processor's cache:
-with the last sweep and the next one it goes on. For any other reader of a larger one, reading ahead ends at once.
+the last sweep and the next one. For any other reader of a larger one, reading ahead ends when the budget is full, or at
+once.
 """
 
 from __future__ import annotations
@@ -27,12 +28,22 @@ _MOST_WINDOW_BYTES, _FEW_BYTES, _BUDGET_BYTES = 4 << 20, 3 << 20, 24 << 20
 class ReadAhead(Generic[Row]):
     """The rows that were read ahead. Not safe for threads, but for looking into `rows`."""
 
-    def __init__(self, read_range: ReadRange[Row], size_bytes: Callable[[], int] = lambda: 0) -> None:
-        """Read ahead with a function, of as many bytes in all as another one tells, at least."""
+    def __init__(
+        self, read_range: ReadRange[Row], size_bytes: Callable[[], int], *, is_of_use_in_part: bool
+    ) -> None:
+        """Read ahead with a function.
+
+        Args:
+            read_range: Reads rows.
+            size_bytes: Returns how much memory all rows would take.
+            is_of_use_in_part: Read ahead for a reader at random, too, where only a part of the rows can be held: it is
+                likely to ask for nearly all of them.
+        """
         self.rows: dict[Key, Row] = {}
         """Always the same dictionary."""
         self._read_range = read_range
         self._size_bytes = size_bytes
+        self._is_of_use_in_part = is_of_use_in_part
         self.clear()
 
     def clear(self) -> None:
@@ -56,23 +67,23 @@ class ReadAhead(Generic[Row]):
             return  # it was in the range, but is none to read ahead: a large one
         fresh, follows = self._asked < 0, self._asked < first <= self._asked + _NEAR_ROWS
         near = self._stop < last <= self._stop + max(self._window_rows, _FIRST_WINDOW_ROWS)
-        self._in_order = self._in_order + 1 if follows else 0
+        self._in_order = self._in_order + 1 if follows or near else 0
         self._asked = last
-        is_full = self._held_bytes >= _FEW_BYTES and (self._held_bytes >= _BUDGET_BYTES or not self._fits())
-        if is_full or self._window_rows == 0:
-            if self._in_order < _ENOUGH_IN_ORDER:
-                return  # by chance, a reader at random comes near the last one, but not time after time
-            if is_full:
-                self._keep_last()
-            if self._window_rows == 0:
-                self._window_rows, fresh = _FIRST_WINDOW_ROWS, True
-        if not (fresh or follows or near or self._fits()):
+        # By chance, a reader at random comes near the last one, but not time after time.
+        is_in_order = self._in_order >= _ENOUGH_IN_ORDER
+        if not is_in_order and (self._held_bytes >= _BUDGET_BYTES or self._window_rows == 0):
+            return
+        if is_in_order and self._held_bytes >= _FEW_BYTES and not self._fits():
+            self._keep_last()
+        if self._window_rows == 0:
+            self._window_rows, fresh = _FIRST_WINDOW_ROWS, True
+        if not (fresh or follows or near or self._is_of_use_in_part or self._fits()):
             self._window_rows = 0
             return
         self._sweep(last if fresh or (follows and not near) else self._stop)
 
     def _fits(self) -> bool:
-        return self._size_bytes() <= _BUDGET_BYTES
+        return max(self._held_bytes, self._size_bytes()) < _BUDGET_BYTES
 
     def _keep_last(self) -> None:
         self.rows.clear()
