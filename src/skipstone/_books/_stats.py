@@ -113,19 +113,29 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
-_FOLD_AFTER_HITS = 4096
+_FOLD_AFTER = 4096
 _seconds, _size = itemgetter(0), itemgetter(1)
+_HITS, _MISSES, _FAILURES, _SECONDS_SAVED, _SECONDS_RUN, _BYTES_LOADED = range(6)
+_BYTES_SAVED, _NOT_SAVED, _NOTES_SPENT, _NOTES_SAVED, _SECONDS_WAITED, _LEFT_ALONE = range(6, 12)
+_NOTES = (_NOTES_SPENT, _NOTES_SAVED)
 
 
 class Counters:
-    """Counts from many threads."""
+    """Counts from many threads.
 
-    __slots__ = ("_counts", "_hits", "_lock", "_told", "on_count", "step")
+    Counting only appends, which is atomic and takes a quarter of the time of a lock. Garbage is collected at any time, so
+    that what ends then may count in a thread that sums up just now: that is summed up the next time.
+    """
+
+    __slots__ = ("_counted", "_hits", "_is_folding", "_lock", "_sums", "_told", "on_count", "step")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: list[Any] = [*Stats()]
+        self._lock = threading.RLock()
+        self._is_folding = False
         self._hits: list[tuple[float, int]] = []
+        self._counted: list[tuple[int, Any]] = []
+        """What each count grows by, other than by single hits."""
+        self._sums = Stats()
         self._told = Stats()
         self.on_count: Callable[[], object] = lambda: None
         """Called when something was counted; of hits, now and then."""
@@ -134,87 +144,90 @@ class Counters:
 
     def hit(self, seconds: float, size_bytes: int) -> None:
         """Count a hit."""
-        # Appending is atomic, and takes a quarter of the time of a lock.
         self._hits.append((seconds, size_bytes))
-        if len(self._hits) >= _FOLD_AFTER_HITS:
+        if len(self._hits) >= _FOLD_AFTER:
             self._fold()
             self.on_count()
 
+    def _count(self, *counted: tuple[int, Any]) -> None:
+        self._counted.extend(counted)  # at once: a call and its seconds are told together
+        if len(self._counted) >= _FOLD_AFTER:
+            self._fold()
+
     def hits(self, count: int, seconds: float, size_bytes: int) -> None:
         """Count hits that were made together."""
-        with self._lock:
-            self._counts[0] += count
-            self._counts[3] += seconds
-            self._counts[5] += size_bytes
+        self._count((_HITS, count), (_SECONDS_SAVED, seconds), (_BYTES_LOADED, size_bytes))
         self.on_count()
-
-    def _fold(self) -> None:
-        counts, hits = self._counts, self._hits
-        with self._lock:
-            count = len(hits)
-            counts[0] += count
-            counts[3] += sum(map(_seconds, hits[:count]))
-            counts[5] += sum(map(_size, hits[:count]))
-            del hits[:count]
 
     def miss(self, seconds: float, notes: Notes) -> None:
         """Count a call that returned."""
-        self._ran(1, seconds, notes)
+        self._ran(_MISSES, seconds, notes)
 
     def failure(self, seconds: float, notes: Notes) -> None:
         """Count a call that raised."""
-        self._ran(2, seconds, notes)
+        self._ran(_FAILURES, seconds, notes)
 
     def _ran(self, which: int, seconds: float, notes: Notes) -> None:
-        with self._lock:
-            self._counts[which] += 1
-            self._counts[4] += seconds
-            if notes:
-                self._counts[8] = _plus(self._counts[8], notes)
+        if notes:
+            self._count((_NOTES_SPENT, {**notes}))
+        self._count((which, 1), (_SECONDS_RUN, seconds))
         self.on_count()
 
     def saved(self, size_bytes: int) -> None:
         """Count bytes that were saved."""
-        with self._lock:
-            self._counts[6] += size_bytes
+        self._count((_BYTES_SAVED, size_bytes))
 
     def not_saved(self) -> None:
         """Count a result that could not be kept."""
-        with self._lock:
-            self._counts[7] += 1
+        self._count((_NOT_SAVED, 1))
 
     def notes_saved(self, notes: Notes) -> None:
         """Count the numbers that a hit had noted when it ran."""
         if notes:
-            with self._lock:
-                self._counts[9] = _plus(self._counts[9], notes)
+            self._count((_NOTES_SAVED, {**notes}))
 
     def left_alone(self, count: int) -> None:
         """Count calls that were not tried again."""
-        with self._lock:
-            self._counts[11] += count
+        self._count((_LEFT_ALONE, count))
         self.on_count()
 
     def waited(self, seconds: float) -> None:
         """Count that a call waited for somebody else."""
-        with self._lock:
-            self._counts[10] += seconds
+        self._count((_SECONDS_WAITED, seconds))
 
     def add(self, stats: Stats) -> None:
         """Count what another process did."""
-        with self._lock:
-            self._counts = [*total([Stats(*self._counts), stats])]
+        self._count(*enumerate(stats))
         self.on_count()
+
+    def _fold(self) -> None:
+        """Sum up what was counted; the lock is held by nobody, or by this thread."""
+        with self._lock:
+            if self._is_folding:
+                return
+            self._is_folding = True
+            try:
+                hits, counted = len(self._hits), len(self._counted)
+                sums: list[Any] = [*self._sums]
+                sums[_HITS] += hits
+                sums[_SECONDS_SAVED] += sum(map(_seconds, self._hits[:hits]))
+                sums[_BYTES_LOADED] += sum(map(_size, self._hits[:hits]))
+                for which, more in self._counted[:counted]:
+                    sums[which] = _plus(sums[which], more) if which in _NOTES else sums[which] + more
+                self._sums = Stats(*sums)
+                del self._hits[:hits], self._counted[:counted]
+            finally:
+                self._is_folding = False
 
     def stats(self) -> Stats:
         """Return the counts of this moment."""
         self._fold()
-        with self._lock:
-            return Stats(*self._counts)
+        return self._sums
 
     def news(self) -> Stats:
         """Return what was counted since this was asked last: each count is told once, whichever thread asks."""
         self._fold()
         with self._lock:
-            before, self._told = self._told, Stats(*self._counts)
-            return Stats(*[_plus(now, then, sign=-1) for now, then in zip(self._counts, before, strict=True)])
+            sums = self._sums
+            before, self._told = self._told, sums
+            return Stats(*[_plus(now, then, sign=-1) for now, then in zip(sums, before, strict=True)])

@@ -1,0 +1,52 @@
+"""Garbage is collected at any time: in a thread that holds a lock, too, and what ends then may need that lock."""
+
+import pytest
+
+# Something is done amid garbage that is collected again and again, after so many allocations each time.
+AMID = """
+import gc, sys
+from skipstone import Checkpoint, cache_with_checkpoint, note
+from skipstone.stores import MemoryStore
+
+class Ending:
+    def __init__(self, end):
+        self.end, self.ring = end, self
+
+    def __del__(self):
+        self.end()
+        ended.append(1)
+        if len(ended) % 100:
+            Ending(self.end)
+
+ended = []
+checkpoint = Checkpoint(MemoryStore(), name="step")
+
+def amid(act, end, most=20):
+    for allocations in range(1, most):
+        gc.set_threshold(allocations)
+        Ending(end)
+        act()
+    gc.set_threshold(0)
+    while gc.collect():
+        pass
+"""
+
+COUNTED = """
+def call():
+    checkpoint.load_or_run(abs, ("end", len(ended)), -1)
+
+amid(checkpoint.stats, call)
+print(checkpoint.stats().misses - len(ended))
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        pytest.param(COUNTED, "0", id="counted"),
+    ],
+)
+def test_garbage_is_collected_at_any_time(script, program, told):
+    """What ends amid the work of a checkpoint calls, notes, maps and closes, and nothing waits for itself."""
+    script.write("app.py", AMID + program)
+    assert script("app.py").stdout.split("\n")[:-1] == [told]
