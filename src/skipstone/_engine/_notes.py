@@ -16,7 +16,7 @@ from ._call import under_way
 
 Number: TypeAlias = "int | float"
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # reentrant: garbage is collected at any time, and what ends then may note something
 
 
 def note(**numbers: Number | Sequence[Number]) -> None:
@@ -47,7 +47,8 @@ def note(**numbers: Number | Sequence[Number]) -> None:
     with _lock:
         for position, attempt in enumerate(attempts):
             for name, each in shares.items():
-                attempt.notes[name] = attempt.notes.get(name, 0) + each[position]
+                attempt.notes.setdefault(name, 0)
+                attempt.notes[name] += each[position]  # nothing is collected amid this
 
 
 def _shares(name: str, value: Any, count: int) -> Sequence[Number]:
