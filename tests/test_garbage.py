@@ -48,12 +48,33 @@ spent = checkpoint.stats().notes_spent
 assert (spent["begun"], spent["ended"]) == (19, len(ended))
 """
 
+SOURCE_READ = """
+import importlib, pathlib
+sys.path.insert(0, ".")
+for number in range(99):
+    pathlib.Path(f"part{number}.py").write_text("def work(x):\\n    return [x, (x, [x])]\\n" * 9)
+parts = iter([importlib.import_module(f"part{number}") for number in range(99)])
+
+def read():
+    checkpoint.load_or_run(next(parts).work, len(ended), 1)
+
+def call():
+    def work():
+        pass
+
+    checkpoint.load_or_run(work, len(ended))
+
+call()
+amid(read, call)
+"""
+
 
 @pytest.mark.parametrize(
     "program",
     [
         pytest.param(COUNTED, id="counted"),
         pytest.param(NOTED, id="noted"),
+        pytest.param(SOURCE_READ, id="source read"),
     ],
 )
 def test_garbage_is_collected_at_any_time(script, program):

@@ -6,7 +6,7 @@ import ast
 import linecache
 import os
 import warnings
-from _thread import LockType, allocate_lock
+from _thread import RLock
 from collections.abc import Iterator
 from functools import cache
 from types import CodeType
@@ -73,14 +73,16 @@ def assigned_elsewhere(statement: Any) -> Iterator[str]:
 
 
 _sources: dict[tuple[str, int], tuple[object, Source]] = {}
-_locks: dict[int, LockType] = {}  # by process: one that is held during a fork is never released in the child
+# By process: one that is held during a fork is never released in the child. Reentrant: reading makes much that garbage
+# collection is due for, and a generator that is dropped then may call a function, whose source is looked for, too.
+_locks: dict[int, RLock] = {}
 
 
 def source_of(file: Any, namespace: Any) -> Source:
     """Return a source file as it was when first asked for, or since its module was reloaded."""
     spec = namespace.get("__spec__")  # another one after a reload
     key = (str(file or ""), id(spec))
-    with _locks.setdefault(os.getpid(), allocate_lock()):
+    with _locks.setdefault(os.getpid(), RLock()):
         if key not in _sources:
             linecache.checkcache(key[0])
             # The loader, for a module in a zip file, is asked about the module's own file only.
@@ -90,7 +92,7 @@ def source_of(file: Any, namespace: Any) -> Source:
                     tree = ast.parse("".join(lines))
                 except (SyntaxError, ValueError, RecursionError, MemoryError):
                     tree = ast.Module([], [])
-            _sources[key] = (spec, Source(tree))
+            _sources.setdefault(key, (spec, Source(tree)))
         return _sources[key][1]
 
 
