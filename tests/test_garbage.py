@@ -68,6 +68,16 @@ call()
 amid(read, call)
 """
 
+CLOSED = """
+numbers = iter(range(10000))
+
+def call():
+    checkpoint.load_or_run(abs, next(numbers), -1)
+    [*checkpoint.runs()]
+
+amid(call, checkpoint.close)
+"""
+
 
 @pytest.mark.parametrize(
     "program",
@@ -75,9 +85,10 @@ amid(read, call)
         pytest.param(COUNTED, id="counted"),
         pytest.param(NOTED, id="noted"),
         pytest.param(SOURCE_READ, id="source read"),
+        pytest.param(CLOSED, id="closed"),
     ],
 )
 def test_garbage_is_collected_at_any_time(script, program):
-    """What ends amid the work of a checkpoint calls, notes, maps and closes, and nothing waits for itself."""
+    """What ends amid the work of a checkpoint calls, notes and closes, and nothing waits for itself."""
     script.write("app.py", AMID + program)
     assert script("app.py").stderr == ""

@@ -111,7 +111,9 @@ class Runs:
         self._told: tuple[object, ...] | None = None
         self._due = time.monotonic() + _EVERY_SECONDS  # hits that take less are told at the end
         self._has_run = False
-        self._lock = threading.Lock()
+        # Reentrant: garbage is collected at any time, and what ends then may close the checkpoint.
+        self._lock = threading.RLock()
+        self._is_telling = False
         counters.on_count = self.tick
 
     def keep(self, step: str, store: Callable[[], Store] = MemoryStore) -> None:
@@ -145,6 +147,9 @@ class Runs:
             if self._is_told_elsewhere():
                 self._due = float("inf")
                 return
+            self._due = (
+                time.monotonic() + _EVERY_SECONDS
+            )  # what is counted amid this is told with it, or the next time
             store = self._opened()
             self._due = time.monotonic() + (_EVERY_SECONDS_FAR if store.is_remote else _EVERY_SECONDS)
             if not store.is_remote:
@@ -183,6 +188,15 @@ class Runs:
         return self._store
 
     def _tell(self, store: Store, *, is_over: bool = False) -> None:
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            self._tell_now(store, is_over=is_over)
+        finally:
+            self._is_telling = False
+
+    def _tell_now(self, store: Store, *, is_over: bool) -> None:
         maps = [each() for each in list(self._maps)]
         telling = (self._counters.stats(), is_over, maps)
         if telling == self._told and not maps:
