@@ -79,6 +79,28 @@ amid(call, checkpoint.close)
 """
 
 
+COPIED = """
+from skipstone.stores._tiers import TieredStore
+
+class FarStore(MemoryStore):
+    is_remote = True
+
+far = FarStore()
+checkpoint = Checkpoint(TieredStore(MemoryStore(), far, in_background=True), name="step")
+numbers = iter(range(10**6))
+
+def call():
+    checkpoint.load_or_run(abs, next(numbers), -1)
+
+amid(call, call)
+checkpoint.close()
+while gc.collect():  # the thread that copies may have been collecting
+    pass
+checkpoint.close()
+assert len([*far.scan(function="builtins.abs")]) == next(numbers)
+"""
+
+
 @pytest.mark.parametrize(
     "program",
     [
@@ -86,6 +108,7 @@ amid(call, checkpoint.close)
         pytest.param(NOTED, id="noted"),
         pytest.param(SOURCE_READ, id="source read"),
         pytest.param(CLOSED, id="closed"),
+        pytest.param(COPIED, id="copied"),
     ],
 )
 def test_garbage_is_collected_at_any_time(script, program):

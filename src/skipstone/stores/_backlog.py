@@ -23,6 +23,7 @@ SAVE, REPLACE, DELETE = "save", "replace", "delete"
 
 _AT_ONCE = 64
 _LONGEST_QUEUE = 1000
+_FULL_SECONDS = 0.01
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
 _YOUNG_SECONDS = 60.0  # the record of such a mark may be about to come
 _FUNCTION = "skipstone"  # no function has this name: a module comes before each
@@ -77,9 +78,12 @@ class Backlog:
         """In a process that was forked, there is no thread; what is queued is the other process's business."""
         self._lock, self._copying, self._noting = threading.RLock(), threading.RLock(), threading.RLock()
         self._has_looked = False
-        self._queue: queue.Queue[Mark] = queue.Queue(_LONGEST_QUEUE)
+        # Reentrant, unlike `Queue` and `Event`: garbage is collected at any time, and what ends then may save something.
+        self._queue: queue.SimpleQueue[Mark] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._wake = threading.Event()
+        self._sleep = threading.Lock()
+        """Held, until the thread is to wake up."""
+        self._sleep.acquire()
         self.is_behind = False
         """Whether there are marks that are not in the queue."""
         self._is_closing = False
@@ -138,10 +142,10 @@ class Backlog:
             kept = self._near.put_many(records, replace=replace)
         for mark in marks:
             self._begin_work()
-            while not self.is_behind:
-                with suppress(queue.Full):
-                    self._queue.put(mark, timeout=0.1)
-                    break
+            while not self.is_behind and self._queue.qsize() >= _LONGEST_QUEUE and not self._is_thread():
+                time.sleep(_FULL_SECONDS)
+            if not self.is_behind:
+                self._queue.put(mark)
         return kept
 
     def when_copied(self, key: Key, claim: Claim) -> None:
@@ -188,7 +192,15 @@ class Backlog:
     def far_answers(self) -> None:
         """Go on at once if there is something left to do."""
         if self.is_behind:
-            self._wake.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # it is woken already
+            self._sleep.release()
+
+    def _is_thread(self) -> bool:
+        """Tell whether this is the thread that copies, which waits neither for itself nor for its end."""
+        return self._thread is threading.current_thread()
 
     def _begin_work(self) -> None:
         with self._lock:
@@ -202,8 +214,7 @@ class Backlog:
         while not self._is_closing:
             try:
                 if self.is_behind:
-                    self._wake.wait(pause_seconds)
-                    self._wake.clear()
+                    self._sleep.acquire(timeout=pause_seconds)
                     if not self._is_closing:
                         self.catch_up()
                 else:
@@ -247,11 +258,11 @@ class Backlog:
     def close(self) -> None:
         """Let the thread end."""
         self._is_closing = True
-        self._wake.set()
+        self._wake()
         thread = (
             self._thread
         )  # stays known until it has ended: if the far store fails meanwhile, no other one begins
-        if thread is not None:
+        if thread is not None and not self._is_thread():
             thread.join()
         with self._lock:
             if self._thread is thread:
