@@ -7,6 +7,7 @@ import concurrent.futures
 import functools
 import importlib
 import importlib.util
+import inspect
 import itertools
 import json
 import linecache
@@ -595,6 +596,23 @@ def test_code_without_source_is_told_apart() -> None:
     assert made("def f(x): return g(x, 1)") == made("# moved\n\ndef f(x): return g(x, 1)")
     sources = ["g(x, 1)", "g(x, 2)", "h(x, 1)", "[y + 'k' for y in g(x, 1)]", "[y + 'l' for y in g(x, 1)]"]
     assert len({made(f"def f(x): return {source}") for source in sources}) == len(sources)
+
+
+def test_docstrings_of_code_without_source_do_not_count() -> None:
+    """Python 3.13 strips their indentation: a function of `exec` has one fingerprint, whatever version compiles it."""
+
+    def made(first: str) -> bytes:
+        namespace: dict[str, object] = {"__name__": "made"}
+        body = (
+            f"    {first}\n    def g(y):\n        {first}\n        return y, 'k'\n    return g(x), (lambda: 'l')"
+        )
+        exec(f"def f(x):\n{body}", namespace)
+        function = namespace["f"]
+        assert callable(function)
+        return fingerprint(function)
+
+    doc = "One.\n\n        Two.\n        "
+    assert len({made(first) for first in (repr(doc), repr(inspect.cleandoc(doc)), "'Other.'", "pass")}) == 1
 
 
 class Explosive:

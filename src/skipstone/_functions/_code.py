@@ -32,6 +32,8 @@ _MISSING = object()
 _STANDARD_LIBRARY = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
 _SCHEME = b"\x01"  # to be counted up when the same code gets another digest: then nobody's code has changed
 _PART_BYTES = 6
+_TELLS_DOCSTRINGS = sys.version_info >= (3, 14)
+_IS_FUNCTION, _HAS_DOCSTRING = 0x1, 0x4000000  # in the flags of code
 _NUMBER = re.compile(r"#(\d+)")
 
 VALUE = ": "
@@ -267,11 +269,26 @@ def _parts(value: Any) -> list[Any]:
 
 
 def _constants(code: CodeType) -> tuple[object, ...]:
-    """Return the constants of compiled code; from Python 3.14 on, small integers stand in its instructions."""
+    """Return the constants of compiled code, without its docstring, whose indentation Python 3.13 strips.
+
+    From Python 3.14 on, small integers stand in its instructions.
+    """
     from opcode import opmap
 
     small, steps = opmap.get("LOAD_SMALL_INT"), code.co_code
-    return (*code.co_consts, *(steps[at + 1] for at in range(0, len(steps), 2) if steps[at] == small))
+    return (
+        *code.co_consts[_has_docstring(code) :],
+        *(steps[at + 1] for at in range(0, len(steps), 2) if steps[at] == small),
+    )
+
+
+def _has_docstring(code: CodeType) -> bool:
+    """Tell whether the first constant of compiled code is a docstring."""
+    if _TELLS_DOCSTRINGS:
+        return bool(code.co_flags & _HAS_DOCSTRING)
+    # That of a function without one is None, but for what is no statement: a lambda, a comprehension.
+    is_statement = code.co_flags & _IS_FUNCTION and not code.co_name.startswith("<")
+    return bool(is_statement) and type(code.co_consts[0]) is str
 
 
 def _order(value: Any) -> str:
