@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 import trials
+from crowds import SUBINTERPRETERS
 from harness import run
 
 from skipstone.stores import SqliteStore
@@ -96,9 +97,7 @@ def test_other_ways_to_start_a_process(folder, method):
         assert (len(ran), bad) == (1, [])
 
 
-@pytest.mark.skipif(
-    find_spec("_xxsubinterpreters") is None, reason="this Python has no module for sub-interpreters"
-)
+@pytest.mark.skipif(find_spec(SUBINTERPRETERS) is None, reason="this Python has no module for sub-interpreters")
 def test_subinterpreters(folder):
     """Interpreters of one process use one store: all is right, and what one saved the others find."""
     answer = run("in_subinterpreters", folder=folder)
