@@ -115,3 +115,27 @@ def test_garbage_is_collected_at_any_time(script, program):
     """What ends amid the work of a checkpoint calls, notes and closes, and nothing waits for itself."""
     script.write("app.py", AMID + program)
     assert script("app.py").stderr == ""
+
+
+def test_a_generator_is_dropped_together_with_its_checkpoint(script):
+    """Where both are garbage at the same time, the generator may end last: its store leaves nothing open."""
+    script.write(
+        "app.py",
+        """
+        import gc
+        from skipstone import open_checkpoint
+
+        def numbers(x):
+            yield from range(x)
+
+        gc.disable()
+        for call in range(3):
+            checkpoint = open_checkpoint("step", {"artifacts_dir": "data"})
+            some = checkpoint.load_or_run(numbers, call, 9)
+            ring = [checkpoint, next(some), some]
+            ring.append(ring)
+        del checkpoint, some, ring
+        gc.collect()
+        """,
+    )
+    assert script("app.py", warnings="always").stderr == ""

@@ -59,6 +59,13 @@ def again_when_mended(method: Callable[P, R]) -> Callable[P, R]:
     return act
 
 
+class _Database(sqlite3.Connection):
+    """One that is closed, and says nothing, where what opened it was dropped before: a generator dropped with it used it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Connection:
     """Opens a step's database, and opens it again when that is needed."""
 
@@ -255,7 +262,11 @@ class Connection:
     def _connect(self) -> sqlite3.Connection:
         is_new = not os.path.exists(self._path)
         connection = sqlite3.connect(
-            self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+            self._path,
+            timeout=_BUSY_TIMEOUT_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Database,
         )
         connection.text_factory = _text
         try:
