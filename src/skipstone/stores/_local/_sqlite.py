@@ -239,15 +239,22 @@ class SqliteStore(BaseStore):
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        if replace or not _is_small(record):
-            return bool(self.put_many((record,), replace=replace))
-        return self._insert(record)
+        if replace:
+            return bool(self.put_many((record,), replace=True))
+        file = None if _is_small(record) else self._write_file(record)
+        is_kept = False
+        try:
+            is_kept = self._insert(record, file)
+        finally:
+            if file is not None and not is_kept:
+                self._values.remove(file)
+        return is_kept
 
     @again_when_mended
-    def _insert(self, record: Record) -> bool:
+    def _insert(self, record: Record, file: str | None) -> bool:
         with self._connection:
             connection = self._connection.in_place()
-            return connection.execute(INSERT, self._row_of(connection, record, None)).rowcount == 1
+            return connection.execute(INSERT, self._row_of(connection, record, file)).rowcount == 1
 
     @again_when_mended
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
