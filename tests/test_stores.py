@@ -75,6 +75,20 @@ class TestSqliteStore(StoreConformance):
         assert (len([query for query in queries if "found.key =" in query]) < 50) == is_swept
         assert (len([query for query in queries if "sequence >" in query]) > 5) == is_swept
 
+    @pytest.mark.parametrize("distance", [-30, -1, 1, 30])
+    def test_what_is_removed_beside_a_reader_in_order(self, store, distance):
+        """It is not found any more, wherever in what was read ahead it stands."""
+        from skipstone._store_trials import sample, sample_key
+
+        store.put_many([sample(number, b"x" * 60_000) for number in range(500)])
+        removed = set()
+        for number in range(500):
+            assert (store.get(sample_key(number)) is None) == (number in removed)
+            assert not any(store.get(sample_key(each)) for each in removed if each < number)
+            if number % 10 == 0 and number > 30:
+                removed.add(number + distance)
+                store.delete([sample_key(number + distance)])
+
     def test_claims_that_are_taken_together(self, store):
         """They are those that nobody has, each ends by itself, and where the system refuses one, none is held."""
         from skipstone._store_trials import sample_key

@@ -106,6 +106,7 @@ def _pickled(value: object) -> tuple[list[Buffer], list[pickle.PickleBuffer]]:
     own.pickler.dump(value)
     parts, outside = own.parts[:], own.outside[:]
     if len(parts) == 1 and len(parts[0]) <= _SMALL_BYTES:  # what it remembers of a large value would slow it down
+        parts[0] = _unframed(parts[0])
         own.pickler.clear_memo()
         own.parts.clear()
         own.outside.clear()
@@ -113,7 +114,13 @@ def _pickled(value: object) -> tuple[list[Buffer], list[pickle.PickleBuffer]]:
     return parts, outside
 
 
+def _unframed(pickled: Buffer) -> Buffer:
+    """Leave out the frame of a small pickle (PEP 3154), which is for those who read from a file: 9 bytes."""
+    return b"".join((pickled[:2], pickled[11:])) if pickled[2] == _FRAME else pickled
+
+
 _SMALL_BYTES = 1024
+_FRAME = pickle.FRAME[0]
 _MAGIC = b"OUTSIDE5"  # pickles of protocol 5 begin with 0x80
 _ALIGNMENT = 64
 

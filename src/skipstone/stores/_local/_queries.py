@@ -38,6 +38,7 @@ SIZE = "SELECT coalesce(sum(size), 0) FROM records"
 DATABASE_BYTES = """
     SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size
 """
+LAST = "SELECT coalesce(max(sequence), 0) FROM records"
 NUMBERS = (
     "SELECT (SELECT min(sequence) FROM records), (SELECT max(sequence) FROM records)"  # each finds its own at once
 )
@@ -121,7 +122,7 @@ def insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> s
     """Insert rows that begin with a key, several in a transaction of the caller's; return the keys that were not there."""
     if len(rows) == 1:
         return {row[0] for row in rows if connection.execute(INSERT, row).rowcount == 1}
-    (last,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM records").fetchone()
+    (last,) = connection.execute(LAST).fetchone()
     if connection.executemany(INSERT, rows).rowcount == len(rows):
         return {row[0] for row in rows}
     return {key for (key,) in connection.execute("SELECT key FROM records WHERE sequence > ?", (last,))}

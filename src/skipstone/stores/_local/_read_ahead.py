@@ -3,8 +3,9 @@
 A rerun asks in nearly the order of the last run, so the rows that follow a hit are likely to be next. A look-up
 sweeps a window of rows behind it into memory and doubles the window; one that goes elsewhere lets the sweep go on
 where it was. So a reader in order looks up one row in thousands, and a step that fits the budget is soon in memory
-whole, whatever the order. When the budget is full, a reader in order starts anew from where it is; for any other
-one, reading ahead ends. Where there is more than the budget holds, it ends for those at once.
+whole, whatever the order. Of a larger one, a reader in order holds little, so that it stays in the processor's cache:
+the last sweep and the next one. For any other reader of a larger one, reading ahead ends when the budget is full, or at
+once.
 """
 
 from __future__ import annotations
@@ -21,24 +22,35 @@ ReadRange: TypeAlias = Callable[[int, int], tuple[dict[Key, Row], int]]
 
 _FIRST_WINDOW_ROWS, _MOST_WINDOW_ROWS = 16, 2048
 _NEAR_ROWS, _ENOUGH_IN_ORDER = 16, 2
-_MOST_WINDOW_BYTES, _BUDGET_BYTES = 4 << 20, 24 << 20
+_MOST_WINDOW_BYTES, _FEW_BYTES, _BUDGET_BYTES = 4 << 20, 3 << 20, 24 << 20
 
 
 class ReadAhead(Generic[Row]):
     """The rows that were read ahead. Not safe for threads, but for looking into `rows`."""
 
-    def __init__(self, read_range: ReadRange[Row], size_bytes: Callable[[], int] = lambda: 0) -> None:
-        """Read ahead with a function, of as many bytes in all as another one tells, at least."""
+    def __init__(
+        self, read_range: ReadRange[Row], size_bytes: Callable[[], int], *, is_of_use_in_part: bool
+    ) -> None:
+        """Read ahead with a function.
+
+        Args:
+            read_range: Reads rows.
+            size_bytes: Returns how much memory all rows would take.
+            is_of_use_in_part: Read ahead for a reader at random, too, where only a part of the rows can be held: it is
+                likely to ask for nearly all of them.
+        """
         self.rows: dict[Key, Row] = {}
         """Always the same dictionary."""
         self._read_range = read_range
         self._size_bytes = size_bytes
+        self._is_of_use_in_part = is_of_use_in_part
         self.clear()
 
     def clear(self) -> None:
         """Forget what was read."""
         self.rows.clear()
-        self._held_bytes = 0
+        self._held_bytes = self._last_bytes = 0
+        self._last: dict[Key, Row] = {}  # what was swept last
         self._window_rows = _FIRST_WINDOW_ROWS
         self._in_order = 0  # how many look-ups came right behind the one before
         self._asked = self._start = self._stop = -1  # what was looked up last, and the range that was swept last
@@ -47,6 +59,7 @@ class ReadAhead(Generic[Row]):
         """Forget these rows."""
         for key in keys:
             self.rows.pop(key, None)
+            self._last.pop(key, None)
 
     def extend(self, first: int, last: int) -> None:
         """Read on, now that the rows between these sequence numbers, or some of them, were looked up."""
@@ -54,24 +67,34 @@ class ReadAhead(Generic[Row]):
             return  # it was in the range, but is none to read ahead: a large one
         fresh, follows = self._asked < 0, self._asked < first <= self._asked + _NEAR_ROWS
         near = self._stop < last <= self._stop + max(self._window_rows, _FIRST_WINDOW_ROWS)
-        self._in_order = self._in_order + 1 if follows else 0
+        self._in_order = self._in_order + 1 if follows or near else 0
         self._asked = last
-        if self._held_bytes >= _BUDGET_BYTES or self._window_rows == 0:
-            if self._in_order < _ENOUGH_IN_ORDER:
-                return  # by chance, a reader at random comes near the last one, but not time after time
-            if self._held_bytes >= _BUDGET_BYTES:
-                self.clear()
-            self._window_rows = _FIRST_WINDOW_ROWS
-            self._asked, fresh = last, True
-        if not (fresh or follows or near) and self._size_bytes() > _BUDGET_BYTES:
+        # By chance, a reader at random comes near the last one, but not time after time.
+        is_in_order = self._in_order >= _ENOUGH_IN_ORDER
+        if not is_in_order and (self._held_bytes >= _BUDGET_BYTES or self._window_rows == 0):
+            return
+        if is_in_order and self._held_bytes >= _FEW_BYTES and not self._fits():
+            self._keep_last()
+        if self._window_rows == 0:
+            self._window_rows, fresh = _FIRST_WINDOW_ROWS, True
+        if not (fresh or follows or near or self._is_of_use_in_part or self._fits()):
             self._window_rows = 0
             return
         self._sweep(last if fresh or (follows and not near) else self._stop)
+
+    def _fits(self) -> bool:
+        return max(self._held_bytes, self._size_bytes()) < _BUDGET_BYTES
+
+    def _keep_last(self) -> None:
+        self.rows.clear()
+        self.rows.update(self._last)
+        self._held_bytes = self._last_bytes
 
     def _sweep(self, start: int) -> None:
         found, read_bytes = self._read_range(start, start + self._window_rows)
         held_before = len(self.rows)
         self.rows.update(found)
+        self._last, self._last_bytes = found, read_bytes
         self._held_bytes += read_bytes
         self._start, self._stop = start, start + self._window_rows
         if len(self.rows) > held_before:

@@ -25,6 +25,7 @@ from ._queries import (
     IN_RANGE,
     INSERT,
     KEYS_PER_QUERY,
+    LAST,
     ORIGIN,
     ROW,
     by_keys,
@@ -68,8 +69,12 @@ class SqliteStore(BaseStore):
 
     def _forget(self) -> None:
         """Forget what is known of the database: it may be another one now."""
-        self._ahead: ReadAhead[Row] = ReadAhead(self._read_rows, lambda: self._one(DATABASE_BYTES)[0])
-        self._keys_ahead: ReadAhead[None] = ReadAhead(self._read_keys)
+        self._ahead: ReadAhead[Row] = ReadAhead(
+            self._read_rows, lambda: self._one(DATABASE_BYTES)[0], is_of_use_in_part=False
+        )
+        self._keys_ahead: ReadAhead[None] = ReadAhead(
+            self._read_keys, lambda: self._one(LAST)[0] * _KEY_OVERHEAD_BYTES, is_of_use_in_part=True
+        )
         self._fresh_until = 0.0
         self._data_version, self._epoch = -1, None
         self._origins = Origins(self._read_origin)
