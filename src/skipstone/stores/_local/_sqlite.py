@@ -242,6 +242,7 @@ class SqliteStore(BaseStore):
         with self._connection as connection:
             return connection.execute(query, parameters).fetchone()
 
+    @again_when_mended
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
         if replace:
@@ -249,17 +250,13 @@ class SqliteStore(BaseStore):
         file = None if _is_small(record) else self._write_file(record)
         is_kept = False
         try:
-            is_kept = self._insert(record, file)
+            with self._connection:
+                connection = self._connection.in_place()
+                is_kept = connection.execute(INSERT, self._row_of(connection, record, file)).rowcount == 1
         finally:
             if file is not None and not is_kept:
                 self._values.remove(file)
         return is_kept
-
-    @again_when_mended
-    def _insert(self, record: Record, file: str | None) -> bool:
-        with self._connection:
-            connection = self._connection.in_place()
-            return connection.execute(INSERT, self._row_of(connection, record, file)).rowcount == 1
 
     @again_when_mended
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
