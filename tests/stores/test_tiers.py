@@ -237,8 +237,10 @@ def test_a_damaged_copy_is_replaced_by_what_is_far(place, tiers, size_bytes):
         if path.is_file():
             path.chmod(0o600)
             path.write_bytes(b"damaged" + path.read_bytes()[7:])
-    with pytest.warns(DamagedRecordWarning):
+    with pytest.warns(DamagedRecordWarning) as told:
         assert results("one") == right
+    # It is told before the far store is asked, by whoever meets the damage.
+    assert all("an intact copy replaces it, if another store has one; else " in str(each.message) for each in told)
     assert sorted(ran) == [1, 2, 3]
     place.away.touch()
     assert results("one") == right
