@@ -249,9 +249,10 @@ def test_a_generator_and_a_list_within_a_call(checkpoint):
 
 
 def test_clearing_and_closing_within_a_call(checkpoint):
-    """Within a call of a group, the step can be listed, cleared and closed; the map goes on."""
+    """Within a call of a group, the step can be listed, cleared and closed; what was over before is gone, and the map goes on."""
 
     def tidy_up(x):
+        assert stored(checkpoint) == set(range(x))
         checkpoint.clear()
         assert len(list(checkpoint.records())) == 0
         checkpoint.close()
@@ -259,7 +260,44 @@ def test_clearing_and_closing_within_a_call(checkpoint):
 
     quick = Quick(checkpoint, tidy_up)
     assert quick.map() == list(map(value, range(COUNT)))
-    assert stored(checkpoint) >= set(range(quick.odd, COUNT))
+    assert stored(checkpoint) == set(range(quick.odd, COUNT))
+
+
+@pytest.mark.parametrize("policy", ["ignore", "rerun"])
+def test_calls_of_its_group_are_forgotten_within_a_call(tmp_path, policy):
+    """One call of a group is forgotten by the one after it, and is gone, also where it replaces what other code made."""
+
+    def forget(x):
+        assert quick.call.forget(x - 1)
+        assert checkpoint.clear(quick.call, id=x - 2) == 1
+        assert not quick.call.is_done(x - 1)
+        return value(x)
+
+    settings = {"artifacts_dir": tmp_path, "on_code_change": policy}
+    if policy == "rerun":
+        with open_checkpoint("step", settings) as before:
+            old = cache_with_checkpoint(id="x", name="quick")(lambda x: b"old")
+            assert set(before.map(old, range(COUNT))) == {b"old"}
+    with open_checkpoint("step", settings) as checkpoint:
+        with use_checkpoint(checkpoint):
+            quick = Quick(checkpoint, forget)
+            assert quick.map() == list(map(value, range(COUNT)))
+        assert stored(checkpoint) == set(range(COUNT)) - {quick.odd - 1, quick.odd - 2}
+
+
+def test_what_is_over_is_saved_by_another_thread(checkpoint, in_thread):
+    """A thread that a call has started lists and clears while the group goes on: each call runs once, and returns."""
+    threads = []
+
+    def start(x):
+        threads.append(in_thread(lambda: [checkpoint.clear(quick.call, id=0) for _ in range(50)]))
+        return value(x)
+
+    quick = Quick(checkpoint, start)
+    assert quick.map() == list(map(value, range(COUNT)))
+    assert quick.ran == list(range(COUNT))
+    threads[0].join(SECONDS)
+    assert stored(checkpoint) == set(range(1, COUNT))
 
 
 @pytest.mark.parametrize("on_error", ["raise", "return"])
