@@ -303,7 +303,7 @@ class Engine:
         keys = [call.key for call in calls]
         if self._claim_many is not None:
             try:
-                claims.update(self._claim_many(keys))
+                self._claim_many(keys, claims)
             except StoreError as error:
                 self._store_failed(error)  # without claims, the first `put` wins: right, if not once
                 claims.update(dict.fromkeys(keys, nullcontext()))
