@@ -99,6 +99,34 @@ def test_sums_never_fall(step):
     assert measured(step)["misses"] == 4
 
 
+def test_garbage_is_collected_at_any_time(script):
+    """Checkpoints that are garbage end while others begin or metrics are read, and their counts stay in the sums."""
+    script.write(
+        "app.py",
+        """
+        import gc
+        from opentelemetry import metrics
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        from skipstone import Checkpoint
+        from skipstone.stores import MemoryStore
+
+        reader = InMemoryMetricReader()
+        metrics.set_meter_provider(MeterProvider([reader]))
+        gc.set_threshold(1)
+        for _ in range(100):
+            checkpoint = Checkpoint(MemoryStore(), name="step")
+            checkpoint.load_or_run(abs, -1, -1)
+            ring = [checkpoint]
+            ring.append(ring)
+            reader.get_metrics_data()
+        scope = reader.get_metrics_data().resource_metrics[0].scope_metrics[0]
+        print([point.value for metric in scope.metrics for point in metric.data.data_points if "misses" in metric.name])
+        """,
+    )
+    assert script("app.py").stdout == "[100]\n"
+
+
 def test_calls_that_run_have_spans(step):
     """A call that runs has a span, in which its own spans are, and saving has one; a hit has none."""
     ask(3)

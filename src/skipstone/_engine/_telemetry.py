@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache, partial
@@ -98,20 +99,25 @@ class _Watched:
     def __init__(self) -> None:
         self._counters: dict[int, Counters] = {}
         self._before: dict[str, Stats] = {}
+        self._ended: deque[int] = deque()
         self._lock = threading.Lock()
 
     def add(self, engine: object, counters: Counters) -> None:
         with self._lock:
+            self._sum_up()
             self._counters[id(counters)] = counters
-        weakref.finalize(engine, self._end, id(counters))
+        # Garbage is collected at any time, by a thread that has the lock, too: so all that is done then is atomic.
+        weakref.finalize(engine, self._ended.append, id(counters))
 
-    def _end(self, number: int) -> None:
-        with self._lock:
-            counters = self._counters.pop(number)
+    def _sum_up(self) -> None:
+        """Keep of engines that have ended nothing but their sums; the lock is held."""
+        while self._ended:
+            counters = self._counters.pop(self._ended.popleft())
             self._before[counters.step] = total([self._before.get(counters.step, Stats()), counters.stats()])
 
     def stats(self) -> dict[str, Stats]:
         with self._lock:
+            self._sum_up()
             found = {step: [stats] for step, stats in self._before.items()}
             for counters in self._counters.values():
                 found.setdefault(counters.step, []).append(counters.stats())

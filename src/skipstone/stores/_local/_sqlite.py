@@ -375,10 +375,10 @@ class SqliteStore(BaseStore):
             return self._connection.locks().claim(key)
 
     @again_when_mended
-    def claim_many(self, keys: Sequence[Key], /) -> dict[Key, Claim]:
+    def claim_many(self, keys: Sequence[Key], claims: dict[Key, Claim], /) -> None:
         """See `ClaimsMany`."""
         with self._connection:
-            return self._connection.locks().claim_many(keys)
+            self._connection.locks().claim_many(keys, claims)
 
 
 def _record_of(row: Row, origins: Mapping[int, Origin]) -> Record:
