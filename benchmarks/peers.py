@@ -152,7 +152,7 @@ class ByHand(Peer):
     def save_large(self, document):
         """A bare `write` of the same bytes; what a hit reads is not among what is timed."""
         value = work.LARGE[document.id]
-        with open(f"{self._folder}/large", "wb", buffering=0) as file:
+        with open(f"{self._folder}/{document.id[-8:]}", "wb", buffering=0) as file:
             view = memoryview(value if isinstance(value, bytes) else _array_of(value)).cast("B")
             while view:
                 view = view[file.write(view) :]

@@ -1,6 +1,7 @@
 """What each earlier commit stored opens, with the results, failures, items and records that are in it, and is gone on with."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -62,6 +63,23 @@ def test_what_was_kept_is_whole(kept):
             check=True,
             timeout=60,
         )
+
+
+@earlier.commits_with("local")
+def test_what_was_kept_can_be_removed(kept):
+    """Nothing of it is left over after it was cleared, also of files that no record names."""
+    for step in kept.steps:
+        folder = kept.folder / "local/checkpoint/default" / step
+        files = list(folder.glob("values/*/*.value"))
+        for file in files[:1]:
+            shutil.copy(file, file.with_name(f"{'0' * 30}-00000000.value"))
+            os.utime(file.with_name(f"{'0' * 30}-00000000.value"), (0, 0))
+        with holdings.opened(step, kept.local) as checkpoint:
+            assert checkpoint.gc(dry_run=True).orphans >= len(files[:1])
+            checkpoint.gc()
+            assert sorted(folder.glob("values/*/*.value")) == sorted(files)
+            checkpoint.clear()
+        assert not list(folder.glob("values/*/*.value"))
 
 
 @earlier.commits_with("local")

@@ -1,8 +1,11 @@
 """Quick calls of a map are claimed, looked up and saved together; nobody can tell, but for the time."""
 
 import contextvars
+import dis
+import itertools
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -249,9 +252,10 @@ def test_a_generator_and_a_list_within_a_call(checkpoint):
 
 
 def test_clearing_and_closing_within_a_call(checkpoint):
-    """Within a call of a group, the step can be listed, cleared and closed; the map goes on."""
+    """Within a call of a group, the step can be listed, cleared and closed; what was over before is gone, and the map goes on."""
 
     def tidy_up(x):
+        assert stored(checkpoint) == set(range(x))
         checkpoint.clear()
         assert len(list(checkpoint.records())) == 0
         checkpoint.close()
@@ -259,7 +263,44 @@ def test_clearing_and_closing_within_a_call(checkpoint):
 
     quick = Quick(checkpoint, tidy_up)
     assert quick.map() == list(map(value, range(COUNT)))
-    assert stored(checkpoint) >= set(range(quick.odd, COUNT))
+    assert stored(checkpoint) == set(range(quick.odd, COUNT))
+
+
+@pytest.mark.parametrize("policy", ["ignore", "rerun"])
+def test_calls_of_its_group_are_forgotten_within_a_call(tmp_path, policy):
+    """One call of a group is forgotten by the one after it, and is gone, also where it replaces what other code made."""
+
+    def forget(x):
+        assert quick.call.forget(x - 1)
+        assert checkpoint.clear(quick.call, id=x - 2) == 1
+        assert not quick.call.is_done(x - 1)
+        return value(x)
+
+    settings = {"artifacts_dir": tmp_path, "on_code_change": policy}
+    if policy == "rerun":
+        with open_checkpoint("step", settings) as before:
+            old = cache_with_checkpoint(id="x", name="quick")(lambda x: b"old")
+            assert set(before.map(old, range(COUNT))) == {b"old"}
+    with open_checkpoint("step", settings) as checkpoint:
+        with use_checkpoint(checkpoint):
+            quick = Quick(checkpoint, forget)
+            assert quick.map() == list(map(value, range(COUNT)))
+        assert stored(checkpoint) == set(range(COUNT)) - {quick.odd - 1, quick.odd - 2}
+
+
+def test_what_is_over_is_saved_by_another_thread(checkpoint, in_thread):
+    """A thread that a call has started lists and clears while the group goes on: each call runs once, and returns."""
+    threads = []
+
+    def start(x):
+        threads.append(in_thread(lambda: [checkpoint.clear(quick.call, id=0) for _ in range(50)]))
+        return value(x)
+
+    quick = Quick(checkpoint, start)
+    assert quick.map() == list(map(value, range(COUNT)))
+    assert quick.ran == list(range(COUNT))
+    threads[0].join(SECONDS)
+    assert stored(checkpoint) == set(range(1, COUNT))
 
 
 @pytest.mark.parametrize("on_error", ["raise", "return"])
@@ -319,6 +360,62 @@ def test_a_call_ends_the_program(checkpoint, error):
     assert list(checkpoint.map(quick.call, range(COUNT))) == list(map(value, range(COUNT)))
     assert quick.ran.count(quick.odd) == 2
     assert len(quick.ran) == COUNT + 1
+
+
+@cache_with_checkpoint(id="x", each="xs")
+def doubled(xs):
+    return [2 * x for x in xs]
+
+
+CLAIMING = {("_group.py", "claim"), ("_engine.py", "claim"), ("_sqlite.py", "claim_many")} | {
+    ("_claims.py", name) for name in ("claim_many", "__init__", "_lock")
+}
+
+
+def interrupted_at(step, function, *args):
+    """Call a function, with Ctrl-C after so many steps of taking claims; tell whether it got that far.
+
+    It comes where Python looks for it: where a function begins or has returned, and at the end of a loop's round.
+    """
+    left, last = [step], {}
+
+    def trace(frame, event, _):
+        if (os.path.basename(frame.f_code.co_filename), frame.f_code.co_name) not in CLAIMING:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            done = dis.opname[frame.f_code.co_code[last.get(frame, 0)]]
+            last[frame] = frame.f_lasti
+            if done.startswith(("RESUME", "CALL", "JUMP_BACKWARD")):
+                if not left[0]:
+                    raise KeyboardInterrupt
+                left[0] -= 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function(*args)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_ctrl_c_while_claims_are_taken(tmp_path):
+    """Wherever it comes, no claim is left behind: another process, which waits for nobody, runs all calls."""
+    with open_checkpoint("step", {"artifacts_dir": tmp_path, "wait_timeout": 0}) as checkpoint:
+        with use_checkpoint(checkpoint):
+            steps = next(
+                step
+                for step in itertools.count()
+                if not interrupted_at(step, doubled, [3 * step, 3 * step + 1, 3 * step + 2])
+            )
+        assert steps > 30
+        assert checkpoint.stats().misses == 3
+        results = checkpoint.map(doubled, range(3 * steps), executor="processes", workers=1, on_error="return")
+        assert list(results) == [2 * x for x in range(3 * steps)]
 
 
 def test_results_that_cannot_be_kept(checkpoint):

@@ -47,6 +47,10 @@ class UnpicklableError(Exception):
     def __init__(self, one, other):
         super().__init__(f"{one} {other}")
 
+    def __reduce__(self):
+        # What it has for want of one, but Dask lets tblib pickle that in another way.
+        return type(self), self.args
+
 
 @cache_with_checkpoint(id="x")
 def badly(x):

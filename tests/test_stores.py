@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 
 import pytest
 from tests import pages
@@ -32,6 +33,30 @@ class TestSqliteStore(StoreConformance):
         assert len(self.files()) == 2
         store.delete([sample_key(1), sample_key(2)])
         assert self.files() == []
+
+    def test_files_of_one_time_share_a_folder(self, store):
+        """Large payloads that are written one after the other are in one folder, or in two if the next one's time began."""
+        from skipstone._store_trials import sample
+
+        for number in range(30):
+            assert store.put(sample(number, b"a" * 100_000)._replace(key=bytes([number]) * 16))
+        assert len(self.files()) == 30
+        assert len({path.parent for path in self.files()}) <= 2
+
+    @pytest.mark.parametrize("removed", ["values/??", "values", "."])
+    def test_folders_that_were_removed_are_made_again(self, store, removed):
+        """Where somebody deletes a folder of large payloads, or all of them, later ones are kept."""
+        from skipstone._store_trials import content_of, sample, sample_key
+
+        store.put(sample(1, b"a" * 100_000))
+        (file,) = self.files()
+        step = file.parents[2]
+        for folder in step.glob(removed) if removed != "." else [step]:
+            shutil.rmtree(folder)
+        assert store.put(sample(2, b"b" * 100_000))
+        assert store.put_many([sample(3, b"c" * 100_000)])
+        assert [content_of(store.get(sample_key(number)))[:1] for number in (2, 3)] == [b"b", b"c"]
+        assert len(self.files()) == 2
 
     @pytest.mark.parametrize(("order", "is_swept"), [("in order", True), ("at random", False)])
     def test_of_a_large_database_only_a_reader_in_order_reads_ahead(self, store, order, is_swept):
@@ -68,11 +93,16 @@ class TestSqliteStore(StoreConformance):
         """They are those that nobody has, each ends by itself, and where the system refuses one, none is held."""
         from skipstone._store_trials import sample_key
 
+        def claimed(keys):
+            claims = {}
+            store.claim_many(keys, claims)
+            return claims
+
         keys = [sample_key(number) for number in range(5)]
         with store.claim(keys[3]):
-            claims = store.claim_many(keys)
+            claims = claimed(keys)
             assert list(claims) == [key for key in keys if key != keys[3]]
-            assert store.claim_many(keys) == {}
+            assert claimed(keys) == {}
         for claim in claims.values():
             with claim:
                 pass
@@ -86,8 +116,8 @@ class TestSqliteStore(StoreConformance):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fcntl, "lockf", some_locks)
             with pytest.raises(StoreUnavailableError, match="No locks available"):
-                store.claim_many(keys)
-        assert list(store.claim_many(keys)) == keys
+                claimed(keys)
+        assert list(claimed(keys)) == keys
 
     def files(self):
         return [path for path in self.folder.glob("*/*/values/**/*") if path.is_file()]

@@ -173,8 +173,8 @@ class LoadWarning(SkipstoneWarning):
 class DamagedRecordWarning(LoadWarning):
     """The bytes of a stored result are not those that were saved.
 
-    The call runs again, and its result takes the place of the damaged one. `skipstone verify` looks for more; check the
-    disk.
+    An intact copy takes its place, where one of several stores has one; else the call runs again, and its result does.
+    `skipstone verify` looks for more; check the disk.
     """
 
 

@@ -10,7 +10,7 @@ import time
 import traceback
 import warnings
 
-from harness import acknowledge, size_of, told, value_of
+from harness import acknowledge, import_everything, size_of, told, value_of
 
 SUBINTERPRETERS = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
 _SIZES = (100, 700, 3000, 70_000)
@@ -124,6 +124,7 @@ def _ended(pids):
 
 def open_at_once(folder, count, rounds):
     """Open one fresh store in many processes at once, and save in each; return what each ended with."""
+    import_everything()  # once, not in each of them: that takes longer than what they do
     statuses = []
     for number in range(rounds):
         reading, writing = os.pipe()

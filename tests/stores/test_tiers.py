@@ -1,5 +1,6 @@
 """Several stores behind one another: the near one answers, the far one is shared, and may be away for a while."""
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -130,6 +131,18 @@ class Place:
     def store(self, machine, **settings):
         return TieredStore(self.near(machine), self.far, **settings)
 
+    def damage(self, machine):
+        """Change a byte of each record that a machine has near; of those that are far, where it is called far."""
+        for path in self.folder.glob(f"{machine}*/**/records.sqlite3"):
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute(
+                    "UPDATE records SET payload = x'00' || substr(payload, 2) WHERE payload IS NOT NULL"
+                )
+        for path in self.folder.glob(f"{machine}*/**/values/**/*"):
+            if path.is_file():
+                path.chmod(0o600)
+                path.write_bytes(b"damaged" + path.read_bytes()[7:])
+
 
 @pytest.fixture
 def place(tmp_path):
@@ -226,23 +239,70 @@ def test_a_damaged_copy_is_replaced_by_what_is_far(place, tiers, size_bytes):
             return [one, *checkpoint.map(work, [2, 3], id=lambda n: n, progress=False)]
 
     right = results("one")
-    for path in place.folder.glob("one*/records.sqlite3"):
-        connection = sqlite3.connect(path)
-        with connection:
-            connection.execute(
-                "UPDATE records SET payload = x'00' || substr(payload, 2) WHERE payload IS NOT NULL"
-            )
-        connection.close()
-    for path in place.folder.glob("one*/values/**/*"):
-        if path.is_file():
-            path.chmod(0o600)
-            path.write_bytes(b"damaged" + path.read_bytes()[7:])
-    with pytest.warns(DamagedRecordWarning):
+    place.damage("one")
+    with pytest.warns(DamagedRecordWarning) as told:
         assert results("one") == right
+    # It is told before the far store is asked, by whoever meets the damage.
+    assert all("an intact copy replaces it, if another store has one; else " in str(each.message) for each in told)
     assert sorted(ran) == [1, 2, 3]
     place.away.touch()
     assert results("one") == right
     assert sorted(ran) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("tiers", [2, 3])
+@pytest.mark.parametrize("size_bytes", [10, 200_000])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_damaged_copies_of_items_are_replaced_by_what_is_far(place, tiers, size_bytes, is_async):
+    """The same of what a generator function yields and returns; where nothing far is whole, it runs again."""
+    ran = []
+
+    @cache_with_checkpoint(id="n")
+    def numbers(n):
+        ran.append(n)
+        for number in range(n):
+            yield bytes([1 + number]) * size_bytes
+        return b"returned" * size_bytes
+
+    @cache_with_checkpoint(id="n")
+    async def numbers_later(n):
+        ran.append(n)
+        for number in range(n):
+            yield bytes([1 + number]) * size_bytes
+
+    def drained():
+        items = []
+
+        def drain():
+            items.append((yield from numbers(3)))
+
+        async def drain_later():
+            return [item async for item in numbers_later(3)]
+
+        return asyncio.run(drain_later()) if is_async else [*drain(), *items]
+
+    def results():
+        store = place.store("one")
+        if tiers == 3:
+            store = TieredStore(place.near("one-nearest"), store)
+        with Checkpoint(store) as checkpoint, use_checkpoint(checkpoint):
+            return drained()
+
+    right = results()
+    assert len(right) == (3 if is_async else 4)
+    place.damage("one")
+    with pytest.warns(DamagedRecordWarning, match="an intact copy replaces it, if another store has one"):
+        assert results() == right
+    assert ran == [3]
+    place.away.touch()
+    assert results() == right
+    place.away.unlink()
+    place.damage("one")
+    place.damage("far")
+    with pytest.warns(DamagedRecordWarning):
+        assert results() == right
+    assert results() == right
+    assert ran == [3, 3]
 
 
 @pytest.mark.parametrize("in_background", [True, False])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .._errors import ClaimTimeoutError, ReentrantCallError, StoreError
 from .._functions._function import KnownFunction
@@ -14,6 +14,9 @@ from .._naming import shortened
 from .._packing import packed
 from .._record import EXPIRES, NOTES, Key
 from ..stores import Claim, Store
+
+if TYPE_CHECKING:
+    from ._group import Group
 
 R = TypeVar("R")
 
@@ -62,11 +65,11 @@ class Attempt:
         "_details_of",
         "_started",
         "_token",
-        "before_waiting",
         "call",
         "details",
         "duration_seconds",
         "failures_before",
+        "group",
         "is_over",
         "notes",
         "store",
@@ -83,8 +86,8 @@ class Attempt:
         self.call = call
         self.store = store
         self.failures_before = failures_before
-        self.before_waiting: Callable[[], object] | None = None
-        """Called where the call has to wait for somebody else, who may wait for what this one holds."""
+        self.group: Group | None = None
+        """What it is saved together with."""
         self.is_over = False
         self.duration_seconds = 0.0
         self.notes: dict[str, float] = {}
@@ -161,6 +164,13 @@ def under_way() -> Sequence[Attempt]:
     )
 
 
+def save_what_waits() -> None:
+    """Save the results of calls that were over before those under way in this context began, and wait to be saved with them."""
+    for attempt in _under_way.get():
+        if attempt.group is not None:
+            attempt.group.save()
+
+
 class Turn:
     """Waits for the claim of a call. Who asks does the waiting: it sleeps, or awaits."""
 
@@ -190,8 +200,8 @@ class Turn:
         if self._try_to_claim():
             return
         for attempt in _under_way.get():
-            if attempt.before_waiting is not None:
-                attempt.before_waiting()
+            if attempt.group is not None:
+                attempt.group.dissolve()  # somebody else may wait for what it holds
         yield 0
         self._refuse_reentry()
         longest = _LONGEST_REMOTE_PAUSE_SECONDS if self._store.is_remote else _LONGEST_PAUSE_SECONDS

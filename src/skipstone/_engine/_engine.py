@@ -28,7 +28,7 @@ from ..stores import Claim, Store
 from ..stores._base import ClaimsMany, at_hand_in
 from ..stores._tiers import renewed
 from ._beside import in_thread
-from ._call import Attempt, Call, Turn
+from ._call import Attempt, Call, Turn, save_what_waits
 from ._code_changes import CodeChanges
 from ._failures import Failures
 from ._hits import MISS, Hits
@@ -55,7 +55,7 @@ class Engine:
         self._at_hand = at_hand_in(store)
         self._config = config
         self._codec = codec_of(config)
-        self.contents = Contents(store, self._codec)
+        self._contents = Contents(store, self._codec)
         self.runs = Runs(self.counters)
         self._warned: set[object] = set()
         self._just_missed: KnownFunction | None = None
@@ -91,6 +91,12 @@ class Engine:
         self.failed, self.note_failure = self._failures.failed, self._failures.note
         self.failure, self.failures_of = self._failures.failure, self._failures.failures_of
         self.traced = traced_for(self, self.counters)
+
+    @property
+    def contents(self) -> Contents:
+        """What is stored, to be listed and removed: first of all, what is over is saved, or it would come after its removal."""
+        save_what_waits()
+        return self._contents
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
         """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
@@ -297,7 +303,7 @@ class Engine:
         keys = [call.key for call in calls]
         if self._claim_many is not None:
             try:
-                claims.update(self._claim_many(keys))
+                self._claim_many(keys, claims)
             except StoreError as error:
                 self._store_failed(error)  # without claims, the first `put` wins: right, if not once
                 claims.update(dict.fromkeys(keys, nullcontext()))

@@ -88,7 +88,7 @@ class Group:
             if self.is_dissolved:
                 return False
             self._running = attempt.call.key
-        attempt.before_waiting = self.dissolve
+        attempt.group = self
         return True
 
     def finish(self, attempt: Attempt, value: object) -> None:
@@ -123,22 +123,24 @@ class Group:
         self.outcomes[call.key] = Raised(self._engine.failure(call, error), error)
 
     def save(self) -> None:
-        """Save what has finished, and give its claims back."""
+        """Save what has finished, and give its claims back.
+
+        May be called by any thread, at any time.
+        """
         with self._lock:
             waiting = [*chain.from_iterable(finished for finished, _ in self._written), *self._finished]
-        if not waiting:
-            return
-        with self._engine.traced("save", waiting[0][0].call, len(waiting)):
-            with self._lock:
+            if not waiting:
+                return
+            with self._engine.traced("save", waiting[0][0].call, len(waiting)):
                 self._write()
                 written, self._written = self._written, []
-            for finished, stored in written:
-                for attempt, value, record in finished:
-                    if record.key in stored:
-                        self.outcomes[record.key] = Returned(value)
-                    else:
-                        self._keep(attempt, value, record)
-        self._give_back([record.key for _, _, record in waiting])
+                for finished, stored in written:
+                    for attempt, value, record in finished:
+                        if record.key in stored:
+                            self.outcomes[record.key] = Returned(value)
+                        else:
+                            self._keep(attempt, value, record)
+            self._give_back([record.key for _, _, record in waiting])
 
     def _keep(self, attempt: Attempt, value: object, record: Record) -> None:
         try:

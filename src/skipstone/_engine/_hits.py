@@ -25,6 +25,9 @@ _MOST_WAYS = 1000
 MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
 
+UNLESS_COPIED: Final = "an intact copy replaces it, if another store has one; else "
+"""What is said of a damaged record before it is known whether the store has a copy: that is for who has the claim to ask."""
+
 
 class _Way:
     """How results of one origin are loaded for one function."""
@@ -204,8 +207,8 @@ class Hits:
             self._warn(
                 DamagedRecordWarning if damaged else LoadWarning,
                 f"the stored result of {function.name} for id {shortened(call_id)!r} "
-                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): the call runs again and "
-                f"{'what is stored stays as it is' if refused else 'its result replaces it'}",
+                f"{'is damaged' if damaged else 'cannot be loaded'} ({error}): {UNLESS_COPIED if damaged else ''}the call "
+                f"runs again and {'what is stored stays as it is' if refused else 'its result replaces it'}",
                 once=(function.name, str(error)) if refused else record.key,
             )
             return MISS

@@ -30,6 +30,7 @@ from .._naming import shortened
 from .._record import HEAD, ITEM, ITEMS, Key, Record, size_of
 from ._call import Attempt, Call
 from ._engine import Engine
+from ._hits import UNLESS_COPIED
 
 
 class Do(Enum):
@@ -62,8 +63,8 @@ def usable(engine: Engine, call: Call, record: Record | None, refused: bytes) ->
         reason = "its checksum does not fit" if damaged else "it was saved when this was no generator function"
         engine._warn(
             DamagedRecordWarning if damaged else LoadWarning,
-            f"the stored result of {function.name} for id {shortened(call.id)!r} cannot be used ({reason}): the call "
-            f"runs again and its result replaces it",
+            f"the stored result of {function.name} for id {shortened(call.id)!r} cannot be used ({reason}): "
+            f"{UNLESS_COPIED if damaged else ''}the call runs again and its result replaces it",
             once=record.key,
         )
         return None

@@ -9,7 +9,8 @@ items out. They differ in who sleeps and who awaits, and in nothing else.
 - One that raises or is left early stores nothing: the next run starts anew.
 - A hit reads item after item, without the claim, and counts when it begins. `send` and `throw` reach a generator
   that runs; a replay ignores what is sent, and ends with what is thrown.
-- Where an item cannot be read, the generator function runs, and the items that were handed out already are skipped.
+- Where an item cannot be read, and no other store has a copy, the generator function runs, and the items that were
+  handed out already are skipped.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from .._books._stream_items import Items, item_key, parts_of_function
 from .._encoding._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
 from .._errors import DamagedRecordWarning, LoadWarning, StoreError
 from .._record import Record, size_of
+from ..stores._tiers import renewed
 from ._beside import in_thread
 from ._call import Call, Turn
 from ._engine import Engine
-from ._hits import MISS
+from ._hits import MISS, UNLESS_COPIED
 from ._null_engine import NullEngine
 from ._saving import LARGE_BYTES
 from ._stream_runs import Course, Do, KeptRun, Left, Run, exhaust, refuse_to_wait_for_oneself, usable
@@ -186,16 +188,26 @@ class _Reader:
         try:
             return self._engine._codec.decode(record, self._parts[number == self._items.number])
         except DamagedPayloadError as error:
-            self._warn(number, DamagedRecordWarning, f"is damaged ({error})")
+            self._warn(number, DamagedRecordWarning, f"is damaged ({error})", UNLESS_COPIED)
+            copy = self._copy_of(record)
+            return MISS if copy is None or copy == record else self._decode((number, copy))
         except UnreadableResultError as error:
             self.is_refused = isinstance(error, RefusedResultError)
             self._warn(number, LoadWarning, f"cannot be loaded ({error})")
         return MISS
 
-    def _warn(self, number: int, category: type[LoadWarning], what: str) -> None:
+    def _copy_of(self, record: Record) -> Record | None:
+        """Return what another store has of an item. It takes no claim: under its key there is never anything else."""
+        try:
+            return renewed(self._engine._store, [record.key]).get(record.key)
+        except StoreError as error:
+            self._engine._store_failed(error)
+            return None
+
+    def _warn(self, number: int, category: type[LoadWarning], what: str, unless: str = "") -> None:
         self._engine._warn(
             category,
-            f"item {number} of the stored result of {self._call} {what}: the call runs again, and the items that were "
-            f"handed out already are skipped",
+            f"item {number} of the stored result of {self._call} {what}: {unless}the call runs again, and the items "
+            f"that were handed out already are skipped",
             once=(self._call.key, self._items.token),
         )

@@ -124,8 +124,11 @@ class ReadsAhead(Protocol):
 class ClaimsMany(Protocol):
     """A store that gives many claims in less time than one by one."""
 
-    def claim_many(self, keys: Sequence[Key], /) -> dict[Key, Claim]:
-        """Return the claims of those of these keys that nobody has; see `Store.claim`. Where that fails, none is held."""
+    def claim_many(self, keys: Sequence[Key], claims: dict[Key, Claim], /) -> None:
+        """Add the claims of those of these keys that nobody has to `claims`; see `Store.claim`. Where that fails, none is held.
+
+        Each is there before it is held: where Ctrl-C comes between, it can be given back.
+        """
         ...
 
 

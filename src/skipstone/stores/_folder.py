@@ -140,7 +140,7 @@ def make_marker(root: str) -> None:
 
 def open_private(path: str, flags: int) -> int:
     """Open a file that only its owner can read, whatever the umask, and return its descriptor."""
-    is_new = not os.path.exists(path)
+    is_new = bool(flags & os.O_EXCL) or not os.path.exists(path)
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
     if is_new:
         os.fchmod(descriptor, 0o600)

@@ -10,6 +10,7 @@ import mmap
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Container
 from contextlib import suppress
 from weakref import WeakSet
@@ -22,7 +23,9 @@ _MAP_FROM_BYTES = 1 << 20  # below, reading is as fast, and takes no descriptor
 _MOST_MAPS = 0 if sys.version_info >= (3, 13) else 256
 _SUFFIX = ".value"
 _NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}-[0-9a-f]{8}\.value")
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _MOST_PARTS = 512  # of one writev; the limit is 1024
+_SECONDS_FOR_A_FOLDER = 256
 
 
 class Values:
@@ -40,12 +43,14 @@ class Values:
         Raises:
             OSError: It could not be written; nothing is left of it.
         """
-        digits = key.hex()
-        name = f"{digits[:2]}/{digits[2:]}-{os.urandom(4).hex()}{_SUFFIX}"
+        name = f"{_folder_of_now()}/{key.hex()[2:]}-{os.urandom(4).hex()}{_SUFFIX}"
         path = self._path(name)
-        make_private(self._folder)
-        make_private(os.path.dirname(path))
-        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            descriptor = open_private(path, _NEW_FILE)
+        except FileNotFoundError:
+            make_private(self._folder)
+            make_private(os.path.dirname(path))
+            descriptor = open_private(path, _NEW_FILE)
         try:
             try:
                 write_all(descriptor, payload)
@@ -112,6 +117,15 @@ class Values:
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}"
+
+
+def _folder_of_now() -> str:
+    """Return the name of the folder for what is written now: one of 256, which take turns.
+
+    What is written at the same time is in one folder, whoever writes it. So few are made, each of which takes as long as a
+    dozen files, and none of them grows for ever.
+    """
+    return f"{int(time.time()) // _SECONDS_FOR_A_FOLDER % 256:02x}"
 
 
 def write_all(descriptor: int, payload: Payload) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from ..._record import Key
-from .._base import Claim, HeldClaim
+from .._base import Claim
 from .._folder import open_private
 
 _OFFSET_BITS = 62  # an offset is a signed 64-bit integer; two keys share one with probability 2**-62
@@ -24,6 +24,24 @@ _IN_USE = 1 << _OFFSET_BITS  # behind all keys: everybody who has the file open 
 _RECOVERY = _IN_USE + 1
 _AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB
 _number = struct.Struct("<Q").unpack_from
+
+
+class _HeldByte:
+    """The claim of a key, from when its byte is about to be locked."""
+
+    __slots__ = ("_file", "key", "offset")
+
+    def __init__(self, key: Key, file: LockFile) -> None:
+        self.key: Key = key
+        self.offset: int = _number(key)[0] >> (64 - _OFFSET_BITS)
+        self._file = file
+
+    def __enter__(self) -> None:
+        """Nothing to do: it is held already."""
+
+    def __exit__(self, *_: object) -> None:
+        """Give the claim back."""
+        self._file.release(self)
 
 
 class LockFile:
@@ -37,8 +55,7 @@ class LockFile:
         self._users = 0
         self.is_alone = False
         """Whether nobody else had the file open when it was opened last."""
-        self._held: dict[Key, int] = {}
-        """Offsets by key."""
+        self._held: dict[Key, _HeldByte] = {}
         self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
         self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
 
@@ -104,42 +121,36 @@ class LockFile:
         Raises:
             OSError: The file system refuses locks.
         """
-        with self._lock:
-            return self._claim(key)
+        claims: dict[Key, Claim] = {}
+        self.claim_many([key], claims)
+        return claims.get(key)
 
-    def claim_many(self, keys: Sequence[Key]) -> dict[Key, Claim]:
-        """Return the claims of those of these keys that no thread or other process has.
+    def claim_many(self, keys: Sequence[Key], claims: dict[Key, Claim]) -> None:
+        """Add the claims of those of these keys that no thread or other process has, each before it is held.
 
         Raises:
             OSError: The file system refuses locks; none is held then.
         """
-        claims: dict[Key, Claim] = {}
-        try:
-            with self._lock:
-                for key in keys:
-                    claim = self._claim(key)
-                    if claim is not None:
-                        claims[key] = claim
-        except BaseException:
-            for key in claims:
-                self._release(key)
-            raise
-        return claims
-
-    def _claim(self, key: Key) -> Claim | None:
-        if key in self._held:
-            return None
-        offset = _number(key)[0] >> (64 - _OFFSET_BITS)
-        if not _lock(self._descriptor, offset):
-            return None
-        self._held[key] = offset
-        return HeldClaim(key, self._release)
-
-    def _release(self, key: Key) -> None:
+        held = self._held
         with self._lock:
-            offset = self._held.pop(key, None)
-            if offset is not None:  # not so in a child after fork: the claim is the parent's
-                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, offset)
+            try:
+                for key in keys:
+                    if key not in held:
+                        claims[key] = held[key] = claim = _HeldByte(key, self)
+                        if not _lock(self._descriptor, claim.offset):
+                            del held[key], claims[key]
+            except OSError:
+                for key in keys:
+                    if key in claims:
+                        claims.pop(key).__exit__(None, None, None)
+                raise
+
+    def release(self, claim: _HeldByte) -> None:
+        """Give a claim back, if it is held: it is not in a child after fork, where it is the parent's."""
+        with self._lock:
+            if self._held.get(claim.key) is claim:
+                del self._held[claim.key]
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, claim.offset)
 
     @contextmanager
     def recovering(self) -> Generator[None]:

@@ -25,9 +25,9 @@ class NoLocks:
         """Return a claim. Nobody waits for it: the result could not be kept for those who wait."""
         return HeldClaim(key, lambda _key: None)
 
-    def claim_many(self, keys: Sequence[Key]) -> dict[Key, Claim]:
-        """Return a claim of each key."""
-        return {key: self.claim(key) for key in keys}
+    def claim_many(self, keys: Sequence[Key], claims: dict[Key, Claim]) -> None:
+        """Add a claim of each key."""
+        claims.update((key, self.claim(key)) for key in keys)
 
 
 def forbids_writing(error: BaseException) -> bool:

@@ -242,17 +242,21 @@ class SqliteStore(BaseStore):
         with self._connection as connection:
             return connection.execute(query, parameters).fetchone()
 
+    @again_when_mended
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        if replace or not _is_small(record):
-            return bool(self.put_many((record,), replace=replace))
-        return self._insert(record)
-
-    @again_when_mended
-    def _insert(self, record: Record) -> bool:
-        with self._connection:
-            connection = self._connection.in_place()
-            return connection.execute(INSERT, self._row_of(connection, record, None)).rowcount == 1
+        if replace:
+            return bool(self.put_many((record,), replace=True))
+        file = None if _is_small(record) else self._write_file(record)
+        is_kept = False
+        try:
+            with self._connection:
+                connection = self._connection.in_place()
+                is_kept = connection.execute(INSERT, self._row_of(connection, record, file)).rowcount == 1
+        finally:
+            if file is not None and not is_kept:
+                self._values.remove(file)
+        return is_kept
 
     @again_when_mended
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
@@ -371,10 +375,10 @@ class SqliteStore(BaseStore):
             return self._connection.locks().claim(key)
 
     @again_when_mended
-    def claim_many(self, keys: Sequence[Key], /) -> dict[Key, Claim]:
+    def claim_many(self, keys: Sequence[Key], claims: dict[Key, Claim], /) -> None:
         """See `ClaimsMany`."""
         with self._connection:
-            return self._connection.locks().claim_many(keys)
+            self._connection.locks().claim_many(keys, claims)
 
 
 def _record_of(row: Row, origins: Mapping[int, Origin]) -> Record:
