@@ -89,6 +89,19 @@ class TestSqliteStore(StoreConformance):
                 removed.add(number + distance)
                 store.delete([sample_key(number + distance)])
 
+    def test_what_is_saved_amid_a_transaction_of_the_same_thread_is_not_acknowledged(self, store):
+        """Garbage may be collected amid it, and what ends then may save something: it would be lost with the transaction."""
+        from skipstone._store_trials import sample
+
+        with store._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for number, size_bytes in enumerate((10, 2_000_000)):
+                with pytest.raises(StoreUnavailableError, match="the same thread"):
+                    store.put(sample(number, b"x" * size_bytes))
+            connection.execute("ROLLBACK")
+        assert store.put(sample(0, b"x"))
+        assert self.files() == []
+
     def test_claims_that_are_taken_together(self, store):
         """They are those that nobody has, each ends by itself, and where the system refuses one, none is held."""
         from skipstone._store_trials import sample_key

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..._errors import StoreUnavailableError
 from ..._record import is_failure, is_result
 
 if TYPE_CHECKING:
@@ -67,6 +68,19 @@ def transaction(connection: sqlite3.Connection) -> Generator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def refuse_transaction(connection: sqlite3.Connection) -> None:
+    """Refuse to save amid a transaction: what is saved would be acknowledged before that is committed.
+
+    Garbage is collected at any time, and what ends then may save something, in a thread that has begun a transaction.
+
+    Raises:
+        StoreUnavailableError: There is one.
+    """
+    if connection.in_transaction:
+        message = "a result cannot be saved amid a transaction of the same thread"
+        raise StoreUnavailableError(message)
 
 
 @lru_cache(maxsize=8)

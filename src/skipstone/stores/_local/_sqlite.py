@@ -33,6 +33,7 @@ from ._queries import (
     insert,
     marks,
     present,
+    refuse_transaction,
     transaction,
 )
 from ._read_ahead import ReadAhead
@@ -252,6 +253,7 @@ class SqliteStore(BaseStore):
         try:
             with self._connection:
                 connection = self._connection.in_place()
+                refuse_transaction(connection)
                 is_kept = connection.execute(INSERT, self._row_of(connection, record, file)).rowcount == 1
         finally:
             if file is not None and not is_kept:
