@@ -36,6 +36,7 @@ from ._queries import (
 )
 from ._read_ahead import ReadAhead
 from ._recovery import damaged_index
+from ._writers import cut_log
 
 VALUES = "values"
 
@@ -247,7 +248,10 @@ class SqliteStore(BaseStore):
     def _insert(self, record: Record) -> bool:
         with self._connection:
             connection = self._connection.in_place()
-            return connection.execute(INSERT, self._row_of(connection, record, None)).rowcount == 1
+            row = self._row_of(connection, record, None)
+            is_new = connection.execute(INSERT, row).rowcount == 1
+        self._connection.wrote(1, len(_payload(row)))
+        return is_new
 
     @again_when_mended
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
@@ -273,6 +277,8 @@ class SqliteStore(BaseStore):
             for key, file in files.items():
                 if key not in kept:
                     self._values.remove(file)
+        # Only now: were it interrupted before, files would be removed that rows name.
+        self._connection.wrote(len(rows), sum(map(len, filter(None, map(_payload, rows)))))
         return kept
 
     def _write_file(self, record: Record) -> str:
@@ -304,6 +310,7 @@ class SqliteStore(BaseStore):
         for some in chunks(list(keys)):
             with self._connection, self._change(self._connection.in_place(), some) as removed:
                 pass
+            self._connection.wrote(removed[0], 0)
             deleted += removed[0]
         return deleted
 
@@ -357,7 +364,7 @@ class SqliteStore(BaseStore):
         with self._connection:
             connection = self._connection.in_place()
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            cut_log(connection)
 
     @again_when_mended
     def claim(self, key: Key, /) -> Claim | None:
