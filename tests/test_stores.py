@@ -58,6 +58,20 @@ class TestSqliteStore(StoreConformance):
         assert [content_of(store.get(sample_key(number)))[:1] for number in (2, 3)] == [b"b", b"c"]
         assert len(self.files()) == 2
 
+    @pytest.mark.parametrize(("size", "together"), [(0, 1), (60_000, 1), (60_000, 50)])
+    def test_the_log_stays_short(self, store, size, together):
+        """However records are saved, they do not pile up in the log of the database."""
+        from skipstone._store_trials import sample
+
+        records = [sample(number, b"a" * size) for number in range(600 if size else 10_000)]
+        for start in range(0, len(records), together):
+            if together == 1:
+                store.put(records[start])
+            else:
+                store.put_many(records[start : start + together])
+        (log,) = self.folder.rglob("records.sqlite3-wal")
+        assert log.stat().st_size < 20 << 20
+
     @pytest.mark.parametrize(("order", "is_swept"), [("in order", True), ("at random", False)])
     def test_of_a_large_database_only_a_reader_in_order_reads_ahead(self, store, order, is_swept):
         """What is read ahead for a reader at random is of no use where the whole cannot be held."""

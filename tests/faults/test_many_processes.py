@@ -4,13 +4,16 @@
 """
 
 import os
+import signal
+import sqlite3
 import threading
+from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 
 import pytest
 import trials
 from crowds import SUBINTERPRETERS
-from harness import run
+from harness import Child, run
 
 from skipstone.stores import SqliteStore
 
@@ -31,6 +34,51 @@ def test_five_seconds_at_full_speed(servers, folder):
 def test_longer_at_full_speed(servers, folder):
     """The same for 20 seconds, with six processes."""
     at_full_speed(servers, folder, 20, 6)
+
+
+def test_saving_at_once(folder):
+    """Eight processes that do nothing but save: none of them raises or warns, and all of their records are there."""
+    ids = [f"{number}-300" for number in range(4000)]
+    with ExitStack() as stack:
+        children = [
+            stack.enter_context(Child("save_when_told", folder=folder, ids=ids[first::8])) for first in range(8)
+        ]
+        for child in children:
+            assert child.line() == "ready"
+        for child in children:
+            child.go()
+        assert [child.result() for child in children] == [{"bad": [], "warnings": []}] * 8
+    assert run("ask_kept", folder=folder, ids=ids) == {"ran": [], "bad": [], "warnings": []}
+
+
+@contextmanager
+def waiting_for_another(folder):
+    """Let somebody else have a transaction under way in the step's database, and a process that is to save in it."""
+    with Child("save_when_told", folder=folder, ids=["meanwhile-300"]) as child:
+        assert child.line() == "ready"
+        with closing(sqlite3.connect(f"{folder}/checkpoint/default/step/records.sqlite3")) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            child.go()
+            with pytest.raises(AssertionError, match="the child said nothing for 2 s"):
+                child.line(2)
+            yield child, connection
+
+
+def test_a_save_waits_for_another(folder):
+    """A save waits while somebody else writes for seconds, and says nothing of it."""
+    with waiting_for_another(folder) as (child, connection):
+        connection.rollback()
+        assert child.result() == {"bad": [], "warnings": []}
+    assert run("ask_kept", folder=folder, ids=["meanwhile-300"]) == {"ran": [], "bad": [], "warnings": []}
+
+
+def test_an_interrupt_ends_waiting(folder):
+    """Ctrl-C ends a save that waits for somebody else at once, rather than when that one has ended."""
+    with waiting_for_another(folder) as (child, _):
+        os.kill(child.pid, signal.SIGINT)
+        status, _, errors = child.end(20)
+    assert (status, errors.splitlines()[-1]) == (-signal.SIGINT, "KeyboardInterrupt")
+    assert run("ask_kept", folder=folder, ids=["meanwhile-300"])["ran"] == ["meanwhile-300"]
 
 
 def test_sixteen_open_a_fresh_store(folder):

@@ -30,6 +30,7 @@ from ._log_check import frames_found, last_commit_in
 from ._read_only import NoLocks, can_be_written, connect_to_read, forbids_writing, standing
 from ._recovery import is_damage, recover
 from ._schema import prepare
+from ._writers import Log, connect
 
 DATABASE = "records.sqlite3"
 LOCKS = "claims.lock"
@@ -37,7 +38,7 @@ LOCKS = "claims.lock"
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_BUSY_TIMEOUT_SECONDS = 60
+_WAIT_BEFORE_FORK_SECONDS = 60
 _abandoned: list[object] = []
 _told: set[str] = set()
 
@@ -57,13 +58,6 @@ def again_when_mended(method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
 
     return act
-
-
-class _Database(sqlite3.Connection):
-    """One that is closed, and says nothing, where what opened it was dropped before: a generator dropped with it used it."""
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class Connection:
@@ -96,6 +90,7 @@ class Connection:
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._locks: LockFile | None = None
+        self._log = Log()
         self._identity: tuple[object, ...] = (0, 0)
         self._is_read_only = False
         _Fork.connections.add(self)
@@ -173,6 +168,15 @@ class Connection:
             _abandoned.append(self._connection)
             self._leave()
 
+    def wrote(self, rows: int, content_bytes: int) -> None:
+        """Note what was committed. The log of the database is written back in time, by a thread that need not wait for it."""
+        if self._log.grew(rows, content_bytes) and self._mutex.acquire(blocking=False):
+            try:
+                if self._connection is not None:
+                    self._log.write_back(self._connection)
+            finally:
+                self._mutex.release()
+
     def close(self) -> None:
         """Close the connection; a later use opens it again."""
         with self._mutex:
@@ -188,7 +192,7 @@ class Connection:
 
     def pause(self) -> bool:
         """Keep threads out of SQLite until `resume`; tell whether that was possible."""
-        return self._mutex.acquire(timeout=_BUSY_TIMEOUT_SECONDS)
+        return self._mutex.acquire(timeout=_WAIT_BEFORE_FORK_SECONDS)
 
     def resume(self) -> None:
         """Let threads go on."""
@@ -199,6 +203,7 @@ class Connection:
         _abandoned.append(self._connection)
         self._mutex = threading.RLock()  # a thread that is not here may hold the other
         self._connection = self._locks = None
+        self._log = Log()
         self._is_read_only = False
         self._forget()
 
@@ -261,13 +266,7 @@ class Connection:
 
     def _connect(self) -> sqlite3.Connection:
         is_new = not os.path.exists(self._path)
-        connection = sqlite3.connect(
-            self._path,
-            timeout=_BUSY_TIMEOUT_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-            factory=_Database,
-        )
+        connection = connect(self._path)
         connection.text_factory = _text
         try:
             if is_new:

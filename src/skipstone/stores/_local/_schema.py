@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from typing import NamedTuple
 
 from ..._errors import StoreFormatError
@@ -54,9 +53,6 @@ an older skipstone that has the database open meanwhile can go on, and the rows 
 over whatever its format is.
 """
 
-_WAL_TRIES = 200
-_WAL_PAUSE_SECONDS = 0.02
-
 
 def prepare(connection: sqlite3.Connection, path: str, *, sync_each: bool) -> None:
     """Set a new connection up, and bring its database to the present format, in one transaction.
@@ -65,7 +61,7 @@ def prepare(connection: sqlite3.Connection, path: str, *, sync_each: bool) -> No
         StoreFormatError: A newer skipstone wrote the database.
         sqlite3.Error: It is damaged, locked, or cannot be written.
     """
-    _switch_to_wal(connection)
+    connection.execute("PRAGMA journal_mode = WAL")
     # NORMAL: a commit survives the death of the process; FULL: a power loss as well.
     connection.execute(f"PRAGMA synchronous = {'FULL' if sync_each else 'NORMAL'}")
     # So that what was deleted is not found again when pages are read one by one, after damage.
@@ -122,16 +118,3 @@ def check_format(connection: sqlite3.Connection, path: str) -> bool:
 
 def _format_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log. That does not honour the busy timeout, so it is tried again."""
-    for attempt in range(_WAL_TRIES):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or attempt == _WAL_TRIES - 1:
-                raise
-            time.sleep(_WAL_PAUSE_SECONDS)
-        else:
-            return

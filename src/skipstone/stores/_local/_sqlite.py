@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -38,6 +38,7 @@ from ._queries import (
 )
 from ._read_ahead import ReadAhead
 from ._recovery import damaged_index
+from ._writers import cut_log
 
 VALUES = "values"
 
@@ -62,7 +63,7 @@ class SqliteStore(BaseStore):
             trusted: Use the folder even if others own it or can write to it.
         """
         self.folder = folder
-        self._settings = {"durability": durability, "trusted": trusted}
+        self._settings: dict[str, Any] = {"durability": durability, "trusted": trusted}
         sync = durability == "power"
         self._values = Values(f"{folder}/{VALUES}", sync=sync)
         self._connection = Connection(folder, sync_each=sync, trusted=trusted, forget=self._forget)
@@ -81,9 +82,9 @@ class SqliteStore(BaseStore):
         self._origins = Origins(self._read_origin)
         self._at_hand = AtHand(self._ahead.rows, self._origins)
 
-    def __reduce__(self) -> tuple[Callable[..., SqliteStore], tuple[str, dict[str, Any]]]:
+    def __reduce__(self) -> tuple[Callable[[], SqliteStore], tuple[()]]:
         """Pickle the settings, not the connection."""
-        return _reopened, (self.folder, self._settings)
+        return partial(SqliteStore, self.folder, **self._settings), ()
 
     def open(self) -> None:
         """Open the database now, rather than at the first use.
@@ -254,10 +255,12 @@ class SqliteStore(BaseStore):
             with self._connection:
                 connection = self._connection.in_place()
                 refuse_transaction(connection)
-                is_kept = connection.execute(INSERT, self._row_of(connection, record, file)).rowcount == 1
+                row = self._row_of(connection, record, file)
+                is_kept = connection.execute(INSERT, row).rowcount == 1
         finally:
             if file is not None and not is_kept:
                 self._values.remove(file)
+        self._connection.wrote(1, len(_payload(row) or b""))
         return is_kept
 
     @again_when_mended
@@ -284,6 +287,7 @@ class SqliteStore(BaseStore):
             for key, file in files.items():
                 if key not in kept:
                     self._values.remove(file)
+        self._connection.wrote(len(rows), sum(len(_payload(row) or b"") for row in rows))
         return kept
 
     def _write_file(self, record: Record) -> str:
@@ -315,6 +319,7 @@ class SqliteStore(BaseStore):
         for some in chunks(list(keys)):
             with self._connection, self._change(self._connection.in_place(), some) as removed:
                 pass
+            self._connection.wrote(removed[0], 0)
             deleted += removed[0]
         return deleted
 
@@ -368,7 +373,7 @@ class SqliteStore(BaseStore):
         with self._connection:
             connection = self._connection.in_place()
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            cut_log(connection)
 
     @again_when_mended
     def claim(self, key: Key, /) -> Claim | None:
@@ -392,7 +397,3 @@ def _record_of(row: Row, origins: Mapping[int, Origin]) -> Record:
 def _is_small(record: Record) -> bool:
     """Tell whether a record is all in its row, rather than its payload in a file."""
     return size_of(record.payload) < _ROW_BELOW_BYTES
-
-
-def _reopened(folder: str, settings: dict[str, Any]) -> SqliteStore:
-    return SqliteStore(folder, **settings)
