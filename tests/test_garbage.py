@@ -68,6 +68,26 @@ call()
 amid(read, call)
 """
 
+DECORATED = """
+def decorate():
+    cache_with_checkpoint(id="[x, (x, [x])]")(abs_of)
+
+def abs_of(x):
+    return abs(x)
+
+amid(decorate, decorate, most=300)
+"""
+
+PARSED = SOURCE_READ.replace("amid(read, call)", """
+def decorate():
+    cache_with_checkpoint(id="[x, (x, [x])]")(work)
+
+def work(x):
+    pass
+
+amid(read, decorate, most=99)
+""")
+
 CLOSED = """
 numbers = iter(range(10000))
 
@@ -107,6 +127,8 @@ assert len([*far.scan(function="builtins.abs")]) == next(numbers)
         pytest.param(COUNTED, id="counted"),
         pytest.param(NOTED, id="noted"),
         pytest.param(SOURCE_READ, id="source read"),
+        pytest.param(DECORATED, id="decorated"),
+        pytest.param(PARSED, id="parsed"),
         pytest.param(CLOSED, id="closed"),
         pytest.param(COPIED, id="copied"),
     ],
