@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet
 
 from .._engine._hits import MISS
@@ -29,6 +29,8 @@ from ._progress import Progress
 from ._window import Window, options_of
 
 if TYPE_CHECKING:
+    from types import GeneratorType
+
     from .._checkpoint import Checkpoint
 
 R = TypeVar("R")
@@ -127,9 +129,10 @@ _under_way: WeakSet[MapResults[Any]] = WeakSet()
 
 @atexit.register
 def _stop_all() -> None:
-    """Stop what an exception outside of a map has left behind."""
+    """Stop what an exception outside of a map has left behind, but for what a thread is in that ends with the process."""
     for results in list(_under_way):
-        if results._process == os.getpid() and not results._window.is_over:
+        is_in_use = cast("GeneratorType[Any, None, None]", results._results).gi_running
+        if results._process == os.getpid() and not (results._window.is_over or is_in_use):
             results.close()
 
 
