@@ -94,6 +94,28 @@ open_one()
 amid(reader.get_metrics_data, open_one)
 """
 
+LEFT = """
+from skipstone import open_checkpoint
+
+def work(x):
+    import time
+    time.sleep(0.2)
+    return x
+
+if __name__ == "__main__":
+    for executor in ("threads", "processes"):
+        with open_checkpoint(executor, {"artifacts_dir": "data"}) as checkpoint:
+            done = []
+            for number in checkpoint.map(work, range(8), executor=executor, workers=2, grace_seconds=0.1):
+                done.append(number)
+                if number == 2 and (child := os.fork()) == 0:
+                    break
+            if child == 0:
+                os._exit(done != [0, 1, 2])
+            assert done == list(range(8))
+            assert os.waitpid(child, 0)[1] == 0
+"""
+
 
 @pytest.mark.parametrize(
     "program",
@@ -107,4 +129,10 @@ amid(reader.get_metrics_data, open_one)
 def test_a_process_is_forked_at_any_time(script, program):
     """The child waits for nothing that it has no thread for."""
     script.write("app.py", AMID + program)
+    assert script("app.py", warnings="ignore").stderr == ""
+
+
+def test_a_child_leaves_the_map_that_it_was_forked_in(script):
+    """It is its parent's: nobody waits for its calls there, and its workers go on."""
+    script.write("app.py", "import os" + LEFT)
     assert script("app.py", warnings="ignore").stderr == ""

@@ -139,7 +139,7 @@ def _stop_all() -> None:
 def _pieces(window: Window, grace_seconds: float) -> Generator[Piece]:
     """Yield items with an outcome, as many as their consumer takes in a moment; when this ends or is closed, so does the work."""
     is_over = is_late = False
-    most = 1
+    most, process = 1, os.getpid()
     try:
         with _terminable():
             while (items := window.poll(most)) != "end":
@@ -152,12 +152,13 @@ def _pieces(window: Window, grace_seconds: float) -> Generator[Piece]:
                     most = min(2 * most, _LARGEST_PIECE) if is_quick else max(1, most // 2)
         is_over = True
     finally:
-        try:
-            if not is_over:
-                is_late = True
-                is_late = _wait_for_the_rest(window, grace_seconds)
-        finally:
-            window.close(is_over=is_over, is_late=is_late)
+        if process == os.getpid():  # else it was forked meanwhile, and the work is its parent's
+            try:
+                if not is_over:
+                    is_late = True
+                    is_late = _wait_for_the_rest(window, grace_seconds)
+            finally:
+                window.close(is_over=is_over, is_late=is_late)
 
 
 def _wait_for_the_rest(window: Window, grace_seconds: float) -> bool:
