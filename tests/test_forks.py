@@ -16,6 +16,7 @@ def amid(act, then, forks=100):
         while not is_over.is_set():
             act()
 
+    act()  # or else a fork may come amid an import, which Python never ends in the child
     is_over = threading.Event()
     thread = threading.Thread(target=go_on, daemon=True)
     thread.start()
