@@ -183,9 +183,8 @@ class Engine:
                 if values is not None:
                     return values, sum([len(row[4]) for row in rows])
         records = self.fetch(keys)
-        results_in = self._hits.hits if are_hits else self._hits.results
         size_bytes = sum([len(record.payload) for record in records.values()])
-        return results_in([*map(records.get, keys)], function, ids), size_bytes
+        return self._hits.results([*map(records.get, keys)], function, ids, are_hits=are_hits), size_bytes
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
         """Return those records of these keys that there are."""
