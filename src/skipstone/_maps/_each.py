@@ -12,7 +12,7 @@ from .._engine._batch import run_batch
 from .._engine._beside import in_thread
 from .._engine._call import Call, at_once
 from .._engine._hits import MISS
-from .._engine._outcomes import Outcome, Raised, Returned
+from .._engine._outcomes import Raised, Returned
 from .._functions._call_id import compile_id, position_of
 from .._functions._function import KnownFunction
 from .._functions._unstable import check_ids, check_repeats
@@ -38,7 +38,7 @@ def decorated_each(
     calls_of = Calls(function, known, id_of)
 
     async def results(args: tuple[Any, ...], kwargs: dict[str, Any], *, replace: bool = False) -> list[Any]:
-        outcomes: Sequence[Any] = await _outcomes(calls_of(args, kwargs), replace=replace)
+        outcomes = await _outcomes(calls_of(args, kwargs), replace=replace)
         for outcome in outcomes:
             if isinstance(outcome, Raised):
                 raise outcome.error
@@ -113,7 +113,7 @@ class Calls:
         return args, {**kwargs, self._each: value}
 
 
-async def _outcomes(calls: Sequence[Call], *, replace: bool = False) -> list[Outcome]:
+async def _outcomes(calls: Sequence[Call], *, replace: bool = False) -> list[Any]:
     if not calls:
         return []
     engine, function = get_checkpoint()._engine, calls[0].function
