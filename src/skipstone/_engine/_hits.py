@@ -26,7 +26,7 @@ MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
 
 UNLESS_COPIED: Final = "an intact copy replaces it, if another store has one; else "
-"""What is said of a damaged record before it is known whether the store has a copy: that is for who has the claim to ask."""
+"""Said of a damaged record: whether another store has a copy is asked later, by whoever has the claim."""
 
 
 class _Way:
