@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from .._encoding._codec import Codec
@@ -18,8 +18,9 @@ from .._packing import map_in
 from .._record import EXPIRES, ITEM, ITEMS, Key, RecordInfo, is_result
 from ..stores import Store
 from ..stores._leftovers import HasLeftovers, Leftovers
-from ..stores._sifting import Result, Sieve, Sifts
+from ..stores._sifting import Sieve, Sifts
 from ._contents import Contents
+from ._eviction import Result, least_used, number_that_would_go
 from ._runs import Runs, prune, runs_in
 from ._stream_items import head_key, item_key, items_of
 from ._uses import Uses
@@ -91,19 +92,24 @@ class Upkeep:
         Raises:
             StoreError: The store does not work.
         """
-        runs, evicted = self._runs.store(), list[Result]()
-        # Where the store is encrypted, the details hide their words.
-        sifting = self._store.sifting() if isinstance(self._store, Sifts) and not self._codec.encrypts else None
+        runs, would_go, evicted = self._runs.store(), (0, 0), list[Result]()
+        sifting = self._store.sifting() if isinstance(self._store, Sifts) else None
+        has_room = max_bytes is None or (not dry_run and sifting is not None and sifting.size_bytes() <= max_bytes)
+        if self._codec.encrypts:
+            sifting = None  # the details hide their words
         sieve = _sieve(expires_seconds)
-        found = self._find(expires_seconds, self._store.scan() if sifting is None else sifting.sift(sieve))
+        infos = sifting.sift(sieve) if sifting is not None and (has_room or dry_run) else self._store.scan()
+        found = self._find(expires_seconds, infos)
         owned = self._look_into_generators(found)
-        if max_bytes is not None:
-            if sifting is None or sifting.size_bytes() > max_bytes:
-                results = found.kept if sifting is None else [*found.kept, *sifting.unsifted(sieve)]
-                uses = self._uses.told(runs) if dry_run else self._uses.tell(runs, {each.key for each in results})
-                evicted = least_used(results, uses, sum(each.size_bytes for each in results) - max_bytes)
-            elif not dry_run:
-                self._uses.tell(runs)
+        if max_bytes is not None and not has_room:
+            if sifting is not None and dry_run:  # it counts, without a look at each result
+                would_go = number_that_would_go(sifting, sieve, found.kept, self._uses.told(runs), max_bytes)
+            else:
+                keys = {result.key for result in found.kept}
+                uses = self._uses.told(runs) if dry_run else self._uses.tell(runs, keys)
+                evicted = least_used(found.kept, uses, sum(each.size_bytes for each in found.kept) - max_bytes)
+        elif max_bytes is not None:
+            self._uses.tell(runs)
         orphans = self._orphans(
             found, owned, {run.id for run in runs_in(runs) if run.state in ("running", "silent")}
         )
@@ -116,9 +122,11 @@ class Upkeep:
             self._store.delete([each.key for each in orphans])
             if compact and isinstance(self._store, HasLeftovers):
                 self._store.compact()
-        size_bytes = sum(each.size_bytes for each in (*expired, *evicted, *orphans)) + files.size_bytes
+        size_bytes = (
+            sum(each.size_bytes for each in (*expired, *evicted, *orphans)) + files.size_bytes + would_go[1]
+        )
         old_runs = prune(runs, dry_run=dry_run)
-        return Cleanup(len(expired), len(evicted), len(orphans) + files.number, old_runs, size_bytes)
+        return Cleanup(len(expired), len(evicted) + would_go[0], len(orphans) + files.number, old_runs, size_bytes)
 
     def _find(self, expires_seconds: float | None, infos: Iterable[RecordInfo]) -> _Found:
         """Look through all records, or those that may be of no use."""
@@ -196,26 +204,6 @@ def _sieve(expires_seconds: float | None) -> Sieve:
     """Return what finds all that are no plain results, and all that may have expired."""
     before = -math.inf if expires_seconds is None else time.time() - expires_seconds
     return Sieve(before, (ITEM, ITEMS), _EXPIRES)
-
-
-def least_used(results: Iterable[Result], uses: Mapping[Key, float], excess_bytes: float) -> list[Result]:
-    """Return the results that have to go, to have so many bytes less: those that were used least recently.
-
-    A run tells once what it has used, so many were used at the same moment: of these, the ones that were saved first.
-    """
-    going: list[Result] = []
-    if excess_bytes <= 0:
-        return going
-
-    def used_at(result: Result) -> tuple[float, Result]:
-        return max(result.created_at_seconds, uses.get(result.key, 0.0)), result
-
-    for result in sorted(results, key=used_at if uses else None):
-        going.append(result)
-        excess_bytes -= result.size_bytes
-        if excess_bytes <= 0:
-            break
-    return going
 
 
 def _chunks(things: Sequence[T]) -> Iterator[Sequence[T]]:

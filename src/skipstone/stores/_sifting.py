@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from .._record import Key, RecordInfo
@@ -19,23 +19,39 @@ class Sieve(NamedTuple):
     """These bytes are somewhere in their details."""
 
 
-class Result(NamedTuple):
-    """What decides whether a result stays."""
+class Stretch(NamedTuple):
+    """What some results come to that were saved one after the other; those that a sieve finds are not among them."""
 
-    created_at_seconds: float
+    first: int
+    last: int
+    """Where it begins and ends: numbers that mean something to the store alone."""
+    results: int
     size_bytes: int
-    key: Key
+    first_used_at: float
+    """When the one was saved or used that was not used for longest."""
+    last_used_at: float
+    first_saved_at: float
+    last_saved_at: float
 
 
 class Sifting(Protocol):
-    """Finds some of a store's records, and says little of the others."""
+    """Finds some of a store's records, or what others come to."""
 
     def sift(self, sieve: Sieve) -> Iterator[RecordInfo]:
         """Yield what is known of the records that a sieve finds, in the order of saving."""
         ...
 
-    def unsifted(self, sieve: Sieve) -> Iterator[Result]:
-        """Yield all the results that a sieve does not find."""
+    def stretches(self, sieve: Sieve, uses: Mapping[Key, float]) -> Iterator[Stretch]:
+        """Yield what all the results come to that a sieve does not find.
+
+        Args:
+            sieve: Finds the others.
+            uses: When results were used last, of those of which it is known.
+        """
+        ...
+
+    def unsifted(self, sieve: Sieve, stretch: Stretch) -> Iterator[RecordInfo]:
+        """Yield what is known of the results of a stretch."""
         ...
 
     def size_bytes(self) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..._record import Key, RecordInfo
-from .._sifting import Result, Sieve
+from .._sifting import Sieve, Stretch
 from ._connection import Connection
 from ._origins import NO_ORIGIN, Origins
-from ._queries import IS_KNOWN, SCAN, SIZE, chunks, define, infos, sifted, unsifted
+from ._queries import IS_KNOWN, NUMBERS, SCAN, SIZE, chunks, define, infos, left, ranges, sifted, stretch_of
 
 _ROWS_PER_PAGE = 1000
+_ROWS_PER_STRETCH = 8192
 
 _new = tuple.__new__
 
@@ -28,31 +29,44 @@ class Listing:
         with self._connection as connection:
             if function is not None and not connection.execute(IS_KNOWN, (function,)).fetchone():
                 return  # without a look at every record
-        yield from filter(None, map(self._info, self._rows(SCAN, {"function": function})))
+        yield from self._pages(SCAN, {"function": function})
 
     def sift(self, sieve: Sieve) -> Iterator[RecordInfo]:
         """See `Sifting`."""
-        rows = self._rows(sifted(len(sieve.encodings)), _asked(sieve))
-        return filter(None, map(self._info, rows))
+        return self._pages(sifted(len(sieve.encodings)), _asked(sieve))
 
-    def unsifted(self, sieve: Sieve) -> Iterator[Result]:
+    def stretches(self, sieve: Sieve, uses: Mapping[Key, float]) -> Iterator[Stretch]:
         """See `Sifting`."""
-        rows = self._rows(unsifted(len(sieve.encodings)), _asked(sieve))
-        return (_new(Result, row[1:]) for row in rows)
+        query = stretch_of(len(sieve.encodings), with_uses=bool(uses))
+        with self._connection as connection:
+            first, last = connection.execute(NUMBERS).fetchone()
+        for part in () if first is None else ranges(first, last, _ROWS_PER_STRETCH):
+            with self._connection as connection:
+                define(connection)
+                connection.create_function("used_at", 1, uses.get)
+                found = connection.execute(query, _asked(sieve, *part)).fetchone()
+            if found[0]:
+                yield Stretch(*part, *found)
+
+    def unsifted(self, sieve: Sieve, stretch: Stretch) -> Iterator[RecordInfo]:
+        """See `Sifting`."""
+        with self._connection as connection:
+            define(connection)
+            asked = _asked(sieve, stretch.first, stretch.last)
+            rows = connection.execute(left(len(sieve.encodings)), asked).fetchall()
+        return filter(None, map(self._info, rows))
 
     def size_bytes(self) -> int:
         """See `Sifting`."""
         with self._connection as connection:
             return int(connection.execute(SIZE).fetchone()[0])
 
-    def _rows(self, query: str, asked: dict[str, object]) -> Iterator[tuple[Any, ...]]:
-        """Yield what a query finds, page by page, so that others can use the connection meanwhile."""
+    def _pages(self, query: str, asked: dict[str, object]) -> Iterator[RecordInfo]:
         sequence = -1
         while True:
             with self._connection as connection:
-                define(connection)
                 rows = connection.execute(query, {**asked, "after": sequence, "count": _ROWS_PER_PAGE}).fetchall()
-            yield from rows
+            yield from filter(None, map(self._info, rows))
             if len(rows) < _ROWS_PER_PAGE:
                 return
             sequence = rows[-1][0]
@@ -93,6 +107,6 @@ class Listing:
         )
 
 
-def _asked(sieve: Sieve) -> dict[str, object]:
+def _asked(sieve: Sieve, first: int = 0, last: int = 0) -> dict[str, object]:
     begins = {f"encoding{number}": encoding for number, encoding in enumerate(sieve.encodings)}
-    return {"saved_before": sieve.saved_before, "details": sieve.details, **begins}
+    return {"saved_before": sieve.saved_before, "details": sieve.details, **begins, "first": first, "last": last}

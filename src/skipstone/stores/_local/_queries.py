@@ -96,12 +96,16 @@ def sifted(encodings: int) -> str:
     return f"{_INFO} WHERE sequence > :after AND ({_is_found(encodings)}) ORDER BY sequence LIMIT :count"
 
 
-def unsifted(encodings: int) -> str:
-    results = "origin IN (SELECT id FROM origins WHERE is_result(encoding))"
-    return (
-        f"SELECT sequence, created_at, size, key FROM records WHERE sequence > :after AND {results} "
-        f"AND NOT ({_is_found(encodings)}) ORDER BY sequence LIMIT :count"
-    )
+def left(encodings: int) -> str:
+    return f"{_INFO} WHERE {_is_left(encodings)} ORDER BY sequence"
+
+
+def stretch_of(encodings: int, *, with_uses: bool) -> str:
+    used_at = "max(created_at, ifnull(used_at(key), 0.0))" if with_uses else "created_at"
+    return f"""
+        SELECT count(*), sum(size), min(used), max(used), min(created_at), max(created_at)
+        FROM (SELECT size, created_at, {used_at} AS used FROM records WHERE {_is_left(encodings)} LIMIT -1)
+    """  # with a limit, it is asked once when each was used
 
 
 def _is_found(encodings: int) -> str:
@@ -109,6 +113,11 @@ def _is_found(encodings: int) -> str:
         f"substr(encoding, 1, length(:encoding{number})) = :encoding{number}" for number in range(encodings)
     )
     return f"created_at < :saved_before OR origin IN (SELECT id FROM origins WHERE {begins}) OR instr(details, :details)"
+
+
+def _is_left(encodings: int) -> str:
+    results = "origin IN (SELECT id FROM origins WHERE is_result(encoding))"
+    return f"sequence BETWEEN :first AND :last AND {results} AND NOT ({_is_found(encodings)})"
 
 
 def ranges(first: int, last: int, at_once: int) -> list[tuple[int, int]]:
