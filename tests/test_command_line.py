@@ -375,6 +375,9 @@ def test_export_import_copy(place, skipstone):
     assert "say which step" in skipstone("export", "x", status=2)
     assert "there is no nothing" in skipstone("import", "nothing", "-s", "load", status=4)
     assert "say where to" in skipstone("copy", status=2)
+    assert "skipstone: --to-store is 's4://x' (str), expected" in skipstone(
+        "copy", "--to-store", "s4://x", status=1
+    )
 
 
 def test_files_that_cannot_be_exported_to_or_imported(place, skipstone):

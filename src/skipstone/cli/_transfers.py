@@ -200,7 +200,7 @@ def copy(
         warn("say where to: --to-store, --to-artifacts-dir or --to-index")
         raise typer.Exit(WRONG_USE)
     catalogue = place(store, artifacts_dir)
-    there = place(to_store or ("local" if to_artifacts_dir else ""), to_artifacts_dir).config
+    there = place(to_store or ("local" if to_artifacts_dir else ""), to_artifacts_dir, prefix="--to-").config
     done: list[tuple[StepName, _Done]] = []
     for name in steps(catalogue, index, step):
         config = there if to_store or to_artifacts_dir else catalogue.config
