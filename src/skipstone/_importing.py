@@ -119,7 +119,7 @@ def import_diskcache(
         checkpoint: Where they go; by default the current one.
 
     Raises:
-        SkipstoneError: It is no diskcache folder.
+        SkipstoneError: It is no diskcache folder, or has nothing of this name.
     """
     return _imported(function, in_diskcache(os.fspath(folder), known(function)[1], name), checkpoint)
 
