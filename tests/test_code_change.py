@@ -336,6 +336,9 @@ def test_a_function_that_is_made_anew_with_another_value(memory, on_code_change)
     with pytest.raises(UnstableIdError, match="two functions have the name"):
         list(memory.map(made(3), [1]))
     assert made(2)(1) == 2
+    assert [made(number)(number) for number in range(3, 40)] == [number * number for number in range(3, 40)]
+    with pytest.raises(UnstableIdError, match="two functions have the name"):
+        made(3)(39)
 
 
 def test_a_function_that_takes_the_place_of_another(memory):
