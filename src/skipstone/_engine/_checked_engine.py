@@ -131,8 +131,7 @@ class CheckedEngine(Engine):
                     call,
                     name,
                     f"{name} differs{shown} from the call whose result is stored under this id, {_mention(function, name)}",
-                    "let the id mention what the result depends on, or name parameters that do not matter in "
-                    "ignore=",
+                    "let the id mention what the result depends on; where that is nothing of this, filter this warning",
                 )
         if info.code != function.code:
             return  # other variables may be read

@@ -314,7 +314,14 @@ class Window:
         self.progress.close()
         self.engine.runs.end(self.running)
         self.is_over = True
-        if is_over:
+        if is_over or self._is_all_done():
             _log.info("%s: %s", self.function.name, self.progress)
         else:
             _log.warning("%s: stopped, %s. Run it again to go on.", self.function.name, self.progress)
+
+    def _is_all_done(self) -> bool:
+        """Tell whether nothing is left to do, though its end was not asked for, as in `zip(items, results)`."""
+        told = self.progress
+        if told.failed and self._options.raises:
+            return False
+        return told.before + told.now + told.failed == told.total or (self._is_exhausted and not self._held)
