@@ -322,6 +322,6 @@ class Window:
     def _is_all_done(self) -> bool:
         """Tell whether nothing is left to do, though its end was not asked for, as in `zip(items, results)`."""
         told = self.progress
-        if told.failed and self._options.raises:
+        if told.failed and self._settings.raises:
             return False
         return told.before + told.now + told.failed == told.total or (self._is_exhausted and not self._held)
