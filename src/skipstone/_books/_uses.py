@@ -42,7 +42,7 @@ class Uses:
         claim = store.claim(_KEY)
         if claim is None:  # somebody else writes just now: it is told the next time
             return self.told(store)
-        with claim:  # also among threads of this process
+        with claim:
             keys, self._keys = self._keys, set()
             uses = self.told(store) | dict.fromkeys(keys, time.time())
             if known is not None:
