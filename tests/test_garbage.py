@@ -68,6 +68,64 @@ call()
 amid(read, call)
 """
 
+DECORATED = """
+def decorate():
+    cache_with_checkpoint(id="[x, (x, [x])]")(abs_of)
+
+def abs_of(x):
+    return abs(x)
+
+amid(decorate, decorate, most=60)
+"""
+
+PARSED = SOURCE_READ.replace(
+    "amid(read, call)",
+    """
+def decorate():
+    cache_with_checkpoint(id="[x, (x, [x])]")(work)
+
+def work(x):
+    pass
+
+amid(read, decorate)
+""",
+)
+
+MAPPED = """
+from concurrent.futures import Future, ThreadPoolExecutor
+
+class Here(ThreadPoolExecutor):
+    def submit(self, function, *args):
+        future = Future()
+        future.set_result(function(*args))
+        return future
+
+numbers = iter(range(10**6))
+
+def map_some():
+    start = 100 * next(numbers)
+    some = range(start, start + 100)
+    assert [*checkpoint.map(abs, some, executor=Here())] == [*some]
+
+amid(map_some, map_some, most=5)
+"""
+
+LEASED = """
+import time
+from skipstone.stores._shared_folder import SharedFolderStore
+
+checkpoint = Checkpoint(SharedFolderStore("shared/index/step", lease_seconds=0.01), name="step")
+numbers = iter(range(10**6))
+
+def work(x):
+    time.sleep(0.01)
+
+def call():
+    checkpoint.load_or_run(work, next(numbers), 1)
+
+amid(call, checkpoint.close, most=9)
+"""
+
 CLOSED = """
 numbers = iter(range(10000))
 
@@ -107,6 +165,10 @@ assert len([*far.scan(function="builtins.abs")]) == next(numbers)
         pytest.param(COUNTED, id="counted"),
         pytest.param(NOTED, id="noted"),
         pytest.param(SOURCE_READ, id="source read"),
+        pytest.param(DECORATED, id="decorated"),
+        pytest.param(PARSED, id="parsed"),
+        pytest.param(MAPPED, id="mapped"),
+        pytest.param(LEASED, id="leased"),
         pytest.param(CLOSED, id="closed"),
         pytest.param(COPIED, id="copied"),
     ],

@@ -113,6 +113,19 @@ class HeldFarStore(FarStore):
         return super().put_many(records, replace=replace)
 
 
+class InterruptedStore(SqliteStore):
+    """A near store in which something is done amid the next deletion, as if garbage was collected there."""
+
+    amid = None
+
+    def delete(self, keys, /):
+        keys = list(keys)
+        if self.amid is not None:
+            amid, self.amid = self.amid, None
+            amid()
+        return super().delete(keys)
+
+
 class Place:
     """Two machines with a far store between them."""
 
@@ -174,6 +187,28 @@ def test_what_one_machine_saves_another_has(place, in_background):
     place.away.unlink()
     (info,) = place.far.scan()
     assert (info.call_id, info.created_at_seconds, info.details) == ("id", 1e9 + 1, sample(1).details)
+
+
+@pytest.mark.filterwarnings("ignore::skipstone.StoreUnavailableWarning")
+def test_what_is_replaced_amid_its_copying_is_copied_again(place):
+    """Also where it is replaced by what ends amid garbage collection, in the very thread that copies, and the far store goes away."""
+    near = InterruptedStore(str(place.folder / "one"))
+    one = TieredStore(near, place.far, in_background=True)
+
+    def replace():
+        place.away.touch()
+        assert one.put(sample(1, b"second"), replace=True)
+
+    near.amid = replace
+    assert one.put(sample(1, b"first"))
+    until(lambda: near.amid is None)
+    one.close()
+    place.away.unlink()
+    assert content_of(place.far.get(sample_key(1))) == b"first"
+    again = place.store("one")
+    assert again.put(sample(2, b"other"))
+    until(lambda: content_of(place.far.get(sample_key(1))) == b"second")
+    again.close()
 
 
 def test_who_was_first_far_is_first_near(place):

@@ -230,6 +230,8 @@ class Runs:
 
     def store(self) -> Store:
         """Return the store of this and other runs."""
+        if self._is_told_elsewhere():
+            return self._opened()
         with self._lock:
             return self._opened()
 

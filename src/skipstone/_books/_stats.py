@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from .._encoding._trailer import Notes
 from .._html import facts
 from .._units import count_text, number_text
+from ..stores._forks import begin_in_children
 
 _NONE: Notes = {}
 
@@ -127,11 +128,20 @@ class Counters:
     that what ends then may count in a thread that sums up just now: that is summed up the next time.
     """
 
-    __slots__ = ("_counted", "_hits", "_is_folding", "_lock", "_sums", "_told", "on_count", "step")
+    __slots__ = (
+        "__weakref__",
+        "_counted",
+        "_hits",
+        "_is_folding",
+        "_lock",
+        "_sums",
+        "_told",
+        "on_count",
+        "step",
+    )
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._is_folding = False
+        begin_in_children(self)
         self._hits: list[tuple[float, int]] = []
         self._counted: list[tuple[int, Any]] = []
         """What each count grows by, other than by single hits."""
@@ -141,6 +151,11 @@ class Counters:
         """Called when something was counted; of hits, now and then."""
         self.step = ""
         """What they are counts of."""
+
+    def begin(self) -> None:
+        """Nobody sums up just now: this is a new process."""
+        self._lock = threading.RLock()
+        self._is_folding = False
 
     def hit(self, seconds: float, size_bytes: int) -> None:
         """Count a hit."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from .._errors import ClaimTimeoutError, ReentrantCallError, StoreError
+from .._errors import ClaimTimeoutError, ReentrantCallError
 from .._functions._function import KnownFunction
 from .._naming import shortened
 from .._packing import packed
@@ -153,7 +153,8 @@ def all_under_way(attempts: Sequence[Attempt]) -> Generator[None]:
         _under_way.reset(token)
 
 
-_NO_CLAIM: Claim = nullcontext()
+NO_CLAIM: Claim = nullcontext()
+"""Where the store does not answer: without claims, the first `put` wins, which is right, if not once."""
 _under_way: ContextVar[tuple[Attempt, ...]] = ContextVar("skipstone_attempts", default=())
 
 
@@ -172,23 +173,34 @@ def save_what_waits() -> None:
 
 
 class Turn:
-    """Waits for the claim of a call. Who asks does the waiting: it sleeps, or awaits."""
+    """Waits for the claim of a call, and gives it back at the end of the `with` block. Who asks does the waiting: it sleeps, or awaits."""
 
     def __init__(
         self,
         call: Call,
         store: Store,
         timeout_seconds: float | None,
-        store_failed: Callable[[StoreError], None],
+        claim: Callable[[Sequence[Call], dict[Key, Claim]], None],
         waited: Callable[[float], None],
     ) -> None:
-        self.claim: Claim = _NO_CLAIM
-        """To be entered when `pauses` has ended."""
         self._call = call
         self._store = store
         self._timeout_seconds = timeout_seconds
-        self._store_failed = store_failed
+        self._claim = claim
         self._waited = waited
+        self._claims: dict[Key, Claim] = {}
+        """The one that is held, from before it is: where Ctrl-C comes between, it can be given back."""
+
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Give the claim back, if it is held."""
+        for claim in self._claims.values():
+            claim.__exit__(None, None, None)
 
     def pauses(self) -> Iterator[float]:
         """Yield seconds to wait before the next try, until the claim is held; first 0, where somebody else has it.
@@ -218,16 +230,12 @@ class Turn:
         self._waited(time.monotonic() - waiting_since)
 
     def _try_to_claim(self) -> bool:
-        try:
-            claim = self._store.claim(self._call.key)
-        except StoreError as error:
-            self._store_failed(error)  # without claims, the first `put` wins: right, if not once
-            self._refuse_reentry()
-            return True
-        if claim is None:
-            return False
-        self.claim = claim
-        return True
+        self._claim([self._call], self._claims)
+        for claim in self._claims.values():
+            claim.__enter__()
+            if claim is NO_CLAIM:
+                self._refuse_reentry()
+        return bool(self._claims)
 
     def _refuse_reentry(self) -> None:
         for attempt in _under_way.get():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 from .. import _log
@@ -28,7 +28,7 @@ from ..stores import Claim, Store
 from ..stores._base import ClaimsMany, at_hand_in
 from ..stores._tiers import renewed
 from ._beside import in_thread
-from ._call import Attempt, Call, Turn, save_what_waits
+from ._call import NO_CLAIM, Attempt, Call, Turn, save_what_waits
 from ._code_changes import CodeChanges
 from ._failures import Failures
 from ._hits import MISS, Hits
@@ -196,7 +196,7 @@ class Engine:
 
     def turn(self, call: Call) -> Turn:
         """Return what waits for the claim of a call."""
-        return Turn(call, self._store, self._config.wait_timeout, self._store_failed, self.counters.waited)
+        return Turn(call, self._store, self._config.wait_timeout, self.claim, self.counters.waited)
 
     def run(self, call: Call, *, replace: bool = False) -> object:
         """Run a call that has no stored result, once among all who ask, and store it.
@@ -205,14 +205,14 @@ class Engine:
             call: Whoever else computes it is waited for, and its result returned.
             replace: Run it even if there is a stored result, and replace that one.
         """
-        turn = self.turn(call)
-        for pause_seconds in turn.pauses():
-            if pause_seconds == 0 and not replace:
-                self._just_missed = None  # so that the store is asked, now that the claim is not held
-                if (value := self.load(call.function, call.key, call.id)) is not MISS:
-                    return value
-            time.sleep(pause_seconds)
-        with turn.claim:
+        with self.turn(call) as turn:
+            for pause_seconds in turn.pauses():
+                if pause_seconds == 0 and not replace:
+                    self._just_missed = None  # so that the store is asked, now that the claim is not held
+                    value = self.load(call.function, call.key, call.id)
+                    if value is not MISS:
+                        return value
+                time.sleep(pause_seconds)
             [(record, attempt)] = self.look_again(call)
             if record is not None and not replace:
                 value = self.hit(record, call.function, call.id)
@@ -254,7 +254,7 @@ class Engine:
                 return await self._beside(self.succeeded, attempt, value, replace)
             return cast("object", await in_thread(self.succeeded, attempt, value, replace))
         finally:
-            await self._beside(turn.claim.__exit__, None, None, None)
+            await self._beside(turn.end)
 
     async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
         """Ask the store, in a thread if it may take long."""
@@ -301,15 +301,15 @@ class Engine:
             try:
                 self._claim_many(keys, claims)
             except StoreError as error:
-                self._store_failed(error)  # without claims, the first `put` wins: right, if not once
-                claims.update(dict.fromkeys(keys, nullcontext()))
+                self._store_failed(error)
+                claims.update(dict.fromkeys(keys, NO_CLAIM))
             return
         for key in keys:
             try:
                 claim = self._store.claim(key)
             except StoreError as error:
                 self._store_failed(error)
-                claim = nullcontext()
+                claim = NO_CLAIM
             if claim is not None:
                 claims[key] = claim
 

@@ -196,41 +196,42 @@ class Group:
 # ---- groups that take too long ----
 
 _watched: set[Group] = set()
-_watching = threading.Lock()
 _watcher: threading.Thread | None = None
+"""The last one that was begun; any other one ends at its next look."""
 
 
 @contextmanager
 def watched(group: Group) -> Generator[None]:
     """Dissolve a group whose calls take longer than a moment or two."""
     global _watcher  # noqa: PLW0603 - one for all groups
-    with _watching:
+    try:
         _watched.add(group)
-        if _watcher is None or not _watcher.is_alive():
+        # Without a lock: garbage is collected at any time, also in a thread that begins, and what ends then may have groups, too.
+        watcher = _watcher
+        if watcher is None or not watcher.is_alive():
+            _watcher = watcher = threading.Thread(target=_watch, name="skipstone-groups", daemon=True)
             try:
-                _watcher = threading.Thread(target=_watch, name="skipstone-groups", daemon=True)
-                _watcher.start()
+                watcher.start()
             except RuntimeError:  # the interpreter is about to exit, or has no such threads
                 group.dissolve()
-    try:
         yield
     finally:
-        with _watching:
-            _watched.discard(group)
+        _watched.discard(group)
 
 
 def _watch() -> None:
     global _watcher  # noqa: PLW0603
+    watcher = threading.current_thread()
     seen: set[Group] = set()
     idle_looks = 0
-    while True:
+    while _watcher is watcher:
         time.sleep(_MOMENT_SECONDS)
-        with _watching:
-            now = {group for group in _watched if not group.is_dissolved}
-            idle_looks = 0 if now else idle_looks + 1
-            if idle_looks == _IDLE_LOOKS:
-                _watcher = None
-                return
+        now = {group for group in _watched.copy() if not group.is_dissolved}
+        idle_looks = 0 if now else idle_looks + 1
+        if idle_looks == _IDLE_LOOKS:
+            _watcher = None  # from now on, another one is begun; who came before that is seen now
+            if _watched:
+                _watcher, idle_looks = watcher, 0
         for group in now & seen:
             group.dissolve()
         seen = now
@@ -238,8 +239,6 @@ def _watch() -> None:
 
 def _after_fork() -> None:
     """Begin anew in a child, which may have been made by a call of a group."""
-    global _watcher, _watching
-    _watcher, _watching = None, threading.Lock()
     for group in _watched:
         group.after_fork()
     _watched.clear()

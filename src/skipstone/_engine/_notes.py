@@ -7,7 +7,8 @@ are none, nothing is spent on them.
 from __future__ import annotations
 
 import math
-import threading
+import os
+from _thread import RLock
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -16,7 +17,9 @@ from ._call import under_way
 
 Number: TypeAlias = "int | float"
 
-_lock = threading.RLock()  # reentrant: garbage is collected at any time, and what ends then may note something
+# By process: one that is held during a fork is never released in the child. Reentrant: garbage is collected at any time,
+# and what ends then may note something.
+_locks: dict[int, RLock] = {}
 
 
 def note(**numbers: Number | Sequence[Number]) -> None:
@@ -44,7 +47,7 @@ def note(**numbers: Number | Sequence[Number]) -> None:
         warn(message, NoteWarning)
         return
     shares = {name: _shares(name, value, len(attempts)) for name, value in numbers.items()}
-    with _lock:
+    with _locks.setdefault(os.getpid(), RLock()):
         for position, attempt in enumerate(attempts):
             for name, each in shares.items():
                 attempt.notes.setdefault(name, 0)

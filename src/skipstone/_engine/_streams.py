@@ -109,11 +109,10 @@ def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace
     stored = None if replace else usable(engine, call, engine._get(call.function, call.key), b"")
     given, refused = 0, b""
     while True:
-        turn = engine.turn(call)
-        if stored is None:
-            stored = yield from _wait(engine, call, turn, refused, replace=replace)
-        if stored is None:
-            with turn.claim:
+        with engine.turn(call) as turn:
+            if stored is None:
+                stored = yield from _wait(engine, call, turn, refused, replace=replace)
+            if stored is None:
                 [(before, attempt)] = engine.look_again(call)
                 failures = attempt.failures_before
                 stored = None if replace else usable(engine, call, before, refused)

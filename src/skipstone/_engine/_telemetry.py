@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._books._stats import Counters, Stats, total
 from .._naming import shortened
+from ..stores._forks import begin_in_children
 from ._call import Attempt, Call
 
 if TYPE_CHECKING:
@@ -98,28 +99,34 @@ class _Watched:
 
     def __init__(self) -> None:
         self._counters: dict[int, Counters] = {}
-        self._before: dict[str, Stats] = {}
+        self._before: dict[str, Counters] = {}
         self._ended: deque[int] = deque()
-        self._lock = threading.Lock()
+        begin_in_children(self)
+
+    def begin(self) -> None:
+        # Reentrant: garbage is collected at any time, and what ends then may open a checkpoint.
+        self._lock = threading.RLock()
 
     def add(self, engine: object, counters: Counters) -> None:
-        with self._lock:
-            self._sum_up()
-            self._counters[id(counters)] = counters
+        self._sum_up()
+        self._counters[id(counters)] = counters
         # Garbage is collected at any time, by a thread that has the lock, too: so all that is done then is atomic.
         weakref.finalize(engine, self._ended.append, id(counters))
 
     def _sum_up(self) -> None:
-        """Keep of engines that have ended nothing but their sums; the lock is held."""
-        while self._ended:
-            counters = self._counters.pop(self._ended.popleft())
-            self._before[counters.step] = total([self._before.get(counters.step, Stats()), counters.stats()])
+        """Keep of engines that have ended nothing but their sums."""
+        with self._lock:
+            while self._ended:
+                ended = self._counters.pop(self._ended.popleft())
+                before = self._before.setdefault(ended.step, Counters())
+                before.step = ended.step
+                before.add(ended.stats())
 
     def stats(self) -> dict[str, Stats]:
+        found: dict[str, list[Stats]] = {}
         with self._lock:
             self._sum_up()
-            found = {step: [stats] for step, stats in self._before.items()}
-            for counters in self._counters.values():
+            for counters in [*self._before.copy().values(), *self._counters.copy().values()]:
                 found.setdefault(counters.step, []).append(counters.stats())
         return {step: total(each) for step, each in found.items()}
 

@@ -170,13 +170,15 @@ def _compiled(
 ) -> Callable[..., object]:
     import ast
 
+    from ._syntax import parsed
+
     def fail(problem: str) -> IdExpressionError:
         return IdExpressionError(f"id expression {expression!r} does not fit {_signature(function)}: {problem}")
 
     parameters = _parameters(function)
     try:
         # In parentheses, so that it may have line breaks.
-        body = ast.parse(f"({expression}\n)", mode="eval").body
+        body = parsed(f"({expression}\n)", mode="eval").body
         bound = [name for number, name in enumerate(parameters) if number != item]
         free_names = _free_names(f"lambda {', '.join(bound)}: ({expression}\n)")
     except (SyntaxError, ValueError) as error:

@@ -34,6 +34,24 @@ def text_of(value: object) -> str:
     return hex(value) if type(value) is int else ascii(value)
 
 
+def parsed(text: str, mode: str = "exec") -> Any:
+    """Return the syntax tree of a text.
+
+    Raises:
+        SyntaxError: It is no Python.
+        ValueError: It has a NUL.
+        RecursionError: It is nested too deeply.
+        MemoryError: It is nested even more deeply.
+    """
+    while True:
+        try:
+            return ast.parse(text, mode=mode)
+        except SystemError as error:
+            # Python 3.11 counts the depth of all trees together: garbage is collected amid one, and what ends then makes another.
+            if "recursion depth mismatch" not in str(error):
+                raise
+
+
 class Source:
     """The definitions in one source file, and the names in it that are no constants."""
 
@@ -89,7 +107,7 @@ def source_of(file: Any, namespace: Any) -> Source:
             lines = linecache.getlines(key[0], namespace if namespace.get("__file__") == file else None)
             with warnings.catch_warnings(action="ignore"):  # what is wrong in a literal was said at import
                 try:
-                    tree = ast.parse("".join(lines))
+                    tree = parsed("".join(lines))
                 except (SyntaxError, ValueError, RecursionError, MemoryError):
                     tree = ast.Module([], [])
             _sources.setdefault(key, (spec, Source(tree)))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet
 
 from .._engine._hits import MISS
@@ -29,6 +29,8 @@ from ._progress import Progress
 from ._window import Window
 
 if TYPE_CHECKING:
+    from types import GeneratorType
+
     from .._checkpoint import Checkpoint
 
 R = TypeVar("R")
@@ -127,16 +129,17 @@ _under_way: WeakSet[MapResults[Any]] = WeakSet()
 
 @atexit.register
 def _stop_all() -> None:
-    """Stop what an exception outside of a map has left behind."""
+    """Stop what an exception outside of a map has left behind, but for what a thread is in that ends with the process."""
     for results in list(_under_way):
-        if results._process == os.getpid() and not results._window.is_over:
+        is_in_use = cast("GeneratorType[Any, None, None]", results._results).gi_running
+        if results._process == os.getpid() and not (results._window.is_over or is_in_use):
             results.close()
 
 
 def _pieces(window: Window, grace_seconds: float) -> Generator[Piece]:
     """Yield items with an outcome, as many as their consumer takes in a moment; when this ends or is closed, so does the work."""
     is_over = is_late = False
-    most = 1
+    most, process = 1, os.getpid()
     try:
         with _terminable():
             while (items := window.poll(most)) != "end":
@@ -149,12 +152,13 @@ def _pieces(window: Window, grace_seconds: float) -> Generator[Piece]:
                     most = min(2 * most, _LARGEST_PIECE) if is_quick else max(1, most // 2)
         is_over = True
     finally:
-        try:
-            if not is_over:
-                is_late = True
-                is_late = _wait_for_the_rest(window, grace_seconds)
-        finally:
-            window.close(is_over=is_over, is_late=is_late)
+        if process == os.getpid():  # else it was forked meanwhile, and the work is its parent's
+            try:
+                if not is_over:
+                    is_late = True
+                    is_late = _wait_for_the_rest(window, grace_seconds)
+            finally:
+                window.close(is_over=is_over, is_late=is_late)
 
 
 def _wait_for_the_rest(window: Window, grace_seconds: float) -> bool:

@@ -36,7 +36,8 @@ class RemoteCrew(Crew):
         self._in_flight: dict[_Told, Future[bytes]] = {}
         self._steps: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._take_steps, name="skipstone-workers", daemon=True)
-        self._lock = threading.Lock()
+        self._is_begun = threading.Lock()
+        """Taken by whoever begins the thread, and never given back: nobody waits for it."""
 
     def send(self, tasks: bytes) -> Future[bytes]:
         """Have `run_in_worker` called with the parcel and these tasks."""
@@ -49,11 +50,8 @@ class RemoteCrew(Crew):
 
     def _do(self, step: Callable[[], object]) -> None:
         """Do something in a thread of ours, which no signal interrupts, and where no engine waits for it."""
-        with (
-            self._lock,
-            suppress(RuntimeError),
-        ):  # from Python 3.12 on, none begins when the interpreter is about to exit
-            if self._thread.ident is None:
+        if self._is_begun.acquire(blocking=False):
+            with suppress(RuntimeError):  # from Python 3.12 on, none begins when the interpreter is about to exit
                 self._thread.start()
         self._steps.put(step)
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -23,6 +23,7 @@ from submitit.core.utils import UncompletedJobError
 from .. import _log
 from .._engine._outcomes import Outcome, Stored
 from .._record import Key
+from ..stores._sleep import Sleep
 from ._array_task import ArrayAnswer, ArrayTask
 from ._crew import Crew, Job, Task
 from ._elsewhere import current_or, packed
@@ -80,8 +81,7 @@ class SlurmCrew(Crew):
         self.workers = workers or _TASKS
         self._waiting: list[_Chunk] = []
         self._parts: list[_Part] = []
-        self._lock = threading.Lock()
-        self._is_over = threading.Event()
+        self._sleep = Sleep()
 
     def start(self) -> None:
         if self._executor is None:
@@ -109,7 +109,7 @@ class SlurmCrew(Crew):
 
     def _watch(self) -> None:
         pause_seconds = _FIRST_PAUSE_SECONDS
-        while self._parts and not self._is_over.wait(pause_seconds):
+        while self._parts and not self._sleep.sleep(pause_seconds):
             try:
                 is_new = self._look()
             except Exception as error:  # noqa: BLE001 - whoever waits is told
@@ -152,26 +152,23 @@ class SlurmCrew(Crew):
         part.chunks = left
         for chunk in done:
             outcomes = [Stored() if key in stored else told[key] for key in chunk.keys]
-            with self._lock:
-                if not chunk.future.cancelled():
-                    chunk.future.set_result(outcomes)
+            with suppress(InvalidStateError):  # cancelled
+                chunk.future.set_result(outcomes)
 
     def _give_up(self, parts: Sequence[_Part], error: Exception) -> None:
         for part in parts:
             for chunk in part.chunks:
-                with self._lock:
-                    if not chunk.future.cancelled():
-                        chunk.future.set_exception(error)
+                with suppress(InvalidStateError):
+                    chunk.future.set_exception(error)
 
     def cancel(self, futures: Sequence[Future[list[Outcome]]]) -> None:
         """Wait for nothing any more."""
-        with self._lock:
-            for future in futures:
-                if future.cancel():
-                    future.set_running_or_notify_cancel()  # or else it would be waited for
+        for future in futures:
+            if future.cancel():
+                future.set_running_or_notify_cancel()  # or else it would be waited for
 
     def end(self, *, at_once: bool) -> None:  # noqa: ARG002
-        self._is_over.set()
+        self._sleep.end()
         if self._parts:
             _log.warning("%s: %s goes on; to end it, use scancel", self._function.name, _ids(self._parts))
 

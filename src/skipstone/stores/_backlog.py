@@ -9,8 +9,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from .._errors import StoreError
 from .._record import MARK, Key, Origin, Record, RecordInfo, size_of
 from ._base import Claim, Store
 from ._forks import begin_in_children
+from ._sleep import Sleep
 
 SAVE, REPLACE, DELETE = "save", "replace", "delete"
 
@@ -81,12 +82,12 @@ class Backlog:
         # Reentrant, unlike `Queue` and `Event`: garbage is collected at any time, and what ends then may save something.
         self._queue: queue.SimpleQueue[Mark] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._sleep = threading.Lock()
-        """Held, until the thread is to wake up."""
-        self._sleep.acquire()
+        self._sleep = Sleep()
         self.is_behind = False
         """Whether there are marks that are not in the queue."""
         self._is_closing = False
+        self._noted_amid: list[Mark] | None = None
+        """What was noted while nobody was to; None: anybody may."""
         self._uncopied: set[Key] = set()
         """Keys whose records this process has saved, and the far store is about to get."""
         self._claims: dict[Key, Claim] = {}
@@ -132,11 +133,9 @@ class Backlog:
             for record in records
         ]
         with self._noting:
-            for action in (SAVE, REPLACE):
-                some = [mark.as_record() for mark in marks if mark.action == action]
-                if some:
-                    # What is put behind a replacement that waits, and is not kept, must not take the place of its mark.
-                    self._near.put_many(some, replace=action == REPLACE)
+            self._note(marks)
+            if self._noted_amid is not None:
+                self._noted_amid += marks
             self._uncopied.update(mark.key for mark in marks if not self.is_behind)
             self.deleted.difference_update(mark.key for mark in marks)
             kept = self._near.put_many(records, replace=replace)
@@ -147,6 +146,24 @@ class Backlog:
             if not self.is_behind:
                 self._queue.put(mark)
         return kept
+
+    def _note(self, marks: Sequence[Mark]) -> None:
+        for action in (SAVE, REPLACE):
+            some = {mark.key: mark.as_record() for mark in marks if mark.action == action}
+            if some:
+                # What is put behind a replacement that waits, and is not kept, must not take the place of its mark.
+                self._near.put_many([*some.values()], replace=action == REPLACE)
+
+    @contextmanager
+    def _noting_last(self) -> Generator[None]:
+        """Let no thread note anything; what ends amid garbage collection in this one does, and then it is noted once more."""
+        with self._noting:
+            noted = self._noted_amid = []
+            try:
+                yield
+            finally:
+                self._noted_amid = None
+            self._note(noted)
 
     def when_copied(self, key: Key, claim: Claim) -> None:
         """Give a claim back as soon as the far store has the record; at once where there is none, or it is away."""
@@ -192,11 +209,7 @@ class Backlog:
     def far_answers(self) -> None:
         """Go on at once if there is something left to do."""
         if self.is_behind:
-            self._wake()
-
-    def _wake(self) -> None:
-        with suppress(RuntimeError):  # it is woken already
-            self._sleep.release()
+            self._sleep.end()
 
     def _is_thread(self) -> bool:
         """Tell whether this is the thread that copies, which waits neither for itself nor for its end."""
@@ -214,7 +227,7 @@ class Backlog:
         while not self._is_closing:
             try:
                 if self.is_behind:
-                    self._sleep.acquire(timeout=pause_seconds)
+                    self._sleep.sleep(pause_seconds)
                     if not self._is_closing:
                         self.catch_up()
                 else:
@@ -258,7 +271,7 @@ class Backlog:
     def close(self) -> None:
         """Let the thread end."""
         self._is_closing = True
-        self._wake()
+        self._sleep.end()
         thread = self._thread
         # It stays known until it has ended: if the far store fails meanwhile, no other one begins.
         if thread is not None and not self._is_thread():
@@ -278,7 +291,7 @@ class Backlog:
             self._far.delete(deleted)
             self.deleted.difference_update(deleted)
             sent, first = self._sent([mark for mark in last.values() if mark.action != DELETE])
-            with self._noting:
+            with self._noting_last():
                 now = self._near.get_many(list(sent))
                 # What was replaced while it was copied is left for the next time.
                 changed = {key for key, record in sent.items() if _differ(now.get(key), record)}

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from .._record import Key, Origin, Record, RecordInfo, info_of
+from ._forks import begin_in_children
 
 Row: TypeAlias = tuple[Key, bytes, int, float, bytes, float]
 """Key, checksum, number of the origin, duration in seconds, payload, when the call ended. The garbage collector ignores such a tuple."""
@@ -185,6 +186,10 @@ class ThreadClaims:
     """Claims among the threads and tasks of one process."""
 
     def __init__(self) -> None:
+        begin_in_children(self)
+
+    def begin(self) -> None:
+        """Hold nothing: this is a new process."""
         self._held: set[Key] = set()
         # Reentrant: where a generator is dropped while the lock is held, its claim is given back then and there.
         self._lock = threading.RLock()

@@ -23,6 +23,7 @@ from .._record import Key
 from ._base import Claim, HeldClaim, ThreadClaims
 from ._forks import begin_in_children
 from ._liveness import process_of, this_process
+from ._sleep import Sleep
 
 LEASE_SECONDS = 15.0
 
@@ -199,7 +200,7 @@ class _Holder:
         self._is_over = False
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
-        self._woken = threading.Event()
+        self._sleep = Sleep()
 
     def is_of_this_process(self) -> bool:
         """Tell whether it is not one of the parent's, after a fork."""
@@ -224,9 +225,11 @@ class _Holder:
     def live(self) -> None:
         """Give signs of life from now on."""
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._give_signs, name="skipstone leases", daemon=True)
-                self._thread.start()
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._give_signs, name="skipstone leases", daemon=True)
+        # Not with the lock: it is waited for until it has begun, and garbage may be collected there, too.
+        self._thread.start()
 
     def end(self) -> None:
         """Take no more, and remove the sign of life, unless there are leases."""
@@ -234,14 +237,14 @@ class _Holder:
             if self._leases:
                 return
             self._is_over = True
-        self._woken.set()
-        if self._thread is not None:
+        self._sleep.end()
+        if self._thread not in (None, threading.current_thread()):
             self._thread.join(_END_SECONDS)
 
     def _give_signs(self) -> None:
         cell = _cell_of(self._word)
         while True:
-            self._woken.wait(self._every_seconds)
+            self._sleep.sleep(self._every_seconds)
             with self._lock:
                 if not self._leases:
                     self._is_over = True
