@@ -225,14 +225,15 @@ def test_a_name_is_bound_in_its_own_scope_only(expression):
 
 
 def test_an_error_in_an_expression_is_the_callers():
-    """What an expression raises for one call reaches the caller; nothing ran."""
+    """What an expression raises for one call reaches the caller, its traceback names both; nothing ran."""
     runs = []
 
     def work(doc):
         runs.append(doc)
 
-    with pytest.raises(KeyError, match="content"):
+    with pytest.raises(KeyError, match="content") as raised:
         cache_with_checkpoint(id="doc['content']")(work)({})
+    assert str(raised.traceback[-1].path) == f"""<id "doc['content']" of {work.__module__}.{work.__qualname__}>"""
     assert runs == []
 
 

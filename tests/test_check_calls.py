@@ -72,7 +72,7 @@ def test_an_argument_that_the_id_does_not_mention(checked):
     assert told == (
         f"{__name__}.embed, called for id 'doc-1': embedding_model differs (it was 'small' and is 'large') from the call "
         "whose result is stored under this id, but the id does not mention it. To mend it: let the id mention what the "
-        "result depends on, or name parameters that do not matter in ignore="
+        "result depends on; where that is nothing of this, filter this warning"
     )
     assert found(DifferentArgumentsWarning, lambda: embed(doc, "large")) == []  # once is enough
     assert (checked.stats().hits, checked.stats().misses) == (3, 1)

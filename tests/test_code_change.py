@@ -281,6 +281,7 @@ def test_versions_of_packages_count_if_they_are_named(tmp_path, monkeypatch):
         made("2.0")(1)
         made("1.0", packages=["numpy", "attrs"], version="named")(1)
         made("1.0", packages=["attrs", "numpy"], version="named")(1)
+    with open_checkpoint("step", {"artifacts_dir": tmp_path}) as checkpoint, use_checkpoint(checkpoint):
         with pytest.warns(CodeChangedWarning, match="made: numpy was 1.0 and is 2.0. 1 of its 1 results"):
             made("2.0", packages=["numpy", "attrs"], version="named")(1)
     monkeypatch.undo()
@@ -316,6 +317,28 @@ def test_two_functions_of_one_name(memory):
     with pytest.raises(UnstableIdError, match="two functions have the name .*scaled and the id '1', and differ"):
         triple(1)
     assert memory.stats().misses == 2
+
+
+@pytest.mark.parametrize("on_code_change", ["warn", "rerun"])
+def test_a_function_that_is_made_anew_with_another_value(memory, on_code_change):
+    """It gets no result of one that was made before it, though that one is gone; nor does it replace its results in turn."""
+
+    def made(factor):
+        @cache_with_checkpoint(id="x", on_code_change=on_code_change)
+        def scaled(x):
+            return x * factor
+
+        return scaled
+
+    assert [made(2)(1), made(2)(1)] == [2, 2]
+    with pytest.raises(UnstableIdError, match="two functions have the name .*scaled and the id '1', and differ"):
+        made(3)(1)
+    with pytest.raises(UnstableIdError, match="two functions have the name"):
+        list(memory.map(made(3), [1]))
+    assert made(2)(1) == 2
+    assert [made(number)(number) for number in range(3, 40)] == [number * number for number in range(3, 40)]
+    with pytest.raises(UnstableIdError, match="two functions have the name"):
+        made(3)(39)
 
 
 def test_a_function_that_takes_the_place_of_another(memory):

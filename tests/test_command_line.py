@@ -375,6 +375,26 @@ def test_export_import_copy(place, skipstone):
     assert "say which step" in skipstone("export", "x", status=2)
     assert "there is no nothing" in skipstone("import", "nothing", "-s", "load", status=4)
     assert "say where to" in skipstone("copy", status=2)
+    assert "skipstone: --to-store is 's4://x' (str), expected" in skipstone(
+        "copy", "--to-store", "s4://x", status=1
+    )
+
+
+def test_files_that_cannot_be_exported_to_or_imported(place, skipstone):
+    """What is wrong with a file is told in a line; one that was cut is no success, whatever came of it."""
+    assert skipstone("export", "no/file", "-s", "load", status=1) == (
+        "skipstone: cannot write no/file: No such file or directory\n"
+    )
+    Path("pickles").mkdir()
+    told = skipstone("import", "pickles", "-s", "new", status=2)
+    assert "pickles is a folder: name a file that export has written, or say by --from" in told
+    arguments = "import", "pickles", "-s", "new", "--from", "pickles", "-f", "json.dumps", "--ids", "no"
+    assert skipstone(*arguments, status=1) == "skipstone: cannot read no: No such file or directory\n"
+    skipstone("export", "whole", "-s", "load")
+    content = Path("whole").read_bytes()
+    Path("cut").write_bytes(content[: len(content) // 2])
+    assert "some of cut was left out: " in (told := skipstone("import", "cut", "-s", "new", status=3))
+    assert "its end is missing" in told
 
 
 def test_names_that_are_too_long_to_be_told_are_not_mistaken(tmp_path, monkeypatch, skipstone):

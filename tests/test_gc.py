@@ -3,9 +3,7 @@
 import os
 import random
 import signal
-import sqlite3
 import time
-from contextlib import closing
 
 import pytest
 
@@ -243,7 +241,7 @@ def test_max_bytes_only_where_it_is_asked_for(folder):
 
 
 def test_room_is_given_back(folder):
-    """`compact` makes the database as small as what is in it; everything is there afterwards."""
+    """`compact` makes the database, with its log, as small as what is in it; everything is there afterwards."""
     with checkpoint_in(folder) as checkpoint, use_checkpoint(checkpoint):
         for x in range(100):
             work(x, 10_000)
@@ -251,11 +249,14 @@ def test_room_is_given_back(folder):
         checkpoint.clear(work, id=0)
         for x in range(1, 100):
             work.forget(x)
-        path = f"{folder}/records.sqlite3"
+
+        def room():  # in the log, too, which is written back now and then
+            return sum(os.stat(f"{folder}/{name}").st_size for name in os.listdir(folder) if "sqlite3" in name)
+
         checkpoint.gc(dry_run=True, compact=True)
-        before = os.stat(path).st_size
+        before = room()
         checkpoint.gc(compact=True)
-        assert os.stat(path).st_size < min(before, 100_000)
+        assert room() < 100_000 < before
         assert ids(checkpoint) == {"kept"}
         assert work.is_done("kept")
 
@@ -364,7 +365,7 @@ def test_the_same_goes_from_every_store(folder, expires_seconds, max_bytes):
 @pytest.mark.parametrize("order", ["as saved", "any"])
 @pytest.mark.parametrize("used", [0, 60])
 def test_as_much_would_go_as_goes(folder, used, order):
-    """What would be evicted is counted without a look at each result, and is what goes from any store."""
+    """What a dry run tells would be evicted is what goes, from any store."""
     numbers = random.Random(used)
     with checkpoint_in(folder) as checkpoint, use_checkpoint(checkpoint):
         for number in range(200):
@@ -378,8 +379,6 @@ def test_as_much_would_go_as_goes(folder, used, order):
         made = info.created_at_seconds - numbers.randrange(5)  # some at the same moment, nearly
         store.put(record._replace(created_at_seconds=made // 1), replace=True)
     store.close()
-    with closing(sqlite3.connect(f"{folder}/records.sqlite3")) as database, database:
-        database.execute("UPDATE records SET sequence = sequence * 3001")
     with checkpoint_in(folder, max_bytes=10**9) as checkpoint, use_checkpoint(checkpoint):
         for number in numbers.sample(range(200), used):
             work(number)

@@ -184,8 +184,14 @@ def test_what_is_not_there_is_told(memory, tmp_path):
     """A folder without anything of the function is an error that says so."""
     with pytest.raises(SkipstoneError, match=r"has nothing of embed_before"):
         import_joblib(tmp_path, embed_before)
+    with pytest.raises(SkipstoneError, match="nowhere is no folder"):
+        import_pickles(tmp_path / "nowhere", embed_before, ["a"])
     with pytest.raises(SkipstoneError, match=r"it has no cache\.db"):
         import_diskcache(tmp_path, embed_before)
+    diskcache.Cache(tmp_path / "cache")["key"] = "value"
+    told = "stored under __main__.embed_before or .*test_importing.embed_before: import_diskcache"
+    with pytest.raises(SkipstoneError, match=told):
+        import_diskcache(tmp_path / "cache", embed_before)
     with pytest.raises(SkipstoneError, match="stores nothing"):
         import_pickles(tmp_path, embed_before, [], checkpoint=NullCheckpoint())
 

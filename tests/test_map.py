@@ -478,6 +478,23 @@ def deadly(x):
     return x
 
 
+@pytest.mark.parametrize("items", [[1, -2, 3], range(256)], ids=["few", "blocks"])
+@pytest.mark.parametrize("read", [list, iter], ids=["sized", "unsized"])
+def test_whose_last_result_was_given_out_was_not_stopped(checkpoint, caplog, items, read):
+    """`zip` never asks for what comes after the last one: nobody is told to run again what is done."""
+    with caplog.at_level("INFO", "skipstone"):
+        pairs = list(zip(items, checkpoint.map(choosy, read(items), on_error="return"), strict=False))
+        gc.collect()
+    assert len(pairs) == len(items)
+    assert "choosy: " in caplog.text
+    assert "stopped" not in caplog.text
+    caplog.clear()
+    for _ in checkpoint.map(choosy, read(range(1000, 2000)), window=10):
+        break
+    gc.collect()
+    assert "stopped" in caplog.text
+
+
 def test_a_bar_and_a_log(checkpoint, capsys, caplog):
     """A bar tells what was done before and what failed; without one, the end is logged."""
     list(checkpoint.map(choosy, [1, 2]))

@@ -165,13 +165,17 @@ def cache_with_checkpoint(
         id_of = compile_id(function, id, each=each, ignore=ignored)
         check_id_function(known, id)
         if each is None:
-            return _wrapped(function, known, id_of)
-        if known.is_generator:
+            decorated, calls_of, rerun = _decorated(function, known, id_of)
+        elif known.is_generator:
             message = f"{known.name} is a generator function: each={each!r} is for one that returns a list"
             raise TypeError(message)
-        from ._maps._each import decorated_each  # it imports much
+        else:
+            from ._maps._each import decorated_each  # it imports much
 
-        return decorated_each(function, known, each, id_of)
+            decorated, calls_of, rerun = decorated_each(function, known, each, id_of)
+        _add_methods(decorated, calls_of, rerun)
+        known.stands_behind(decorated, id_of)
+        return decorated
 
     return decorate if function is None else decorate(function)
 
@@ -195,7 +199,10 @@ def _check(function: Any) -> None:
         raise TypeError(message)
 
 
-def _wrapped(function: Callable[..., Any], known: KnownFunction, compiled: Callable[..., object]) -> Any:
+def _decorated(
+    function: Callable[..., Any], known: KnownFunction, compiled: Callable[..., object]
+) -> tuple[Any, Callable[..., list[Call]], Callable[..., Any]]:
+    """Return what stands for a function, what makes a call of arguments, and what runs it even if it is done."""
     id_of: Callable[..., object]
 
     def first_id(*args: Any, **kwargs: Any) -> object:
@@ -223,35 +230,29 @@ def _wrapped(function: Callable[..., Any], known: KnownFunction, compiled: Calla
             return get_checkpoint()._load_or_run(known, function, id_of(*args, **kwargs), args, kwargs)
 
         decorated = functools.wraps(function)(run)
-    _add_methods(decorated, function, known, compiled)
-    return decorated
 
-
-def _add_methods(
-    decorated: Any, function: Callable[..., Any], known: KnownFunction, id_of: Callable[..., object]
-) -> None:
-    """Let a decorated function ask and act on one call."""
-
-    def call_of(args: Any, kwargs: Any) -> Call:
-        call_id = id_of(*args, **kwargs)
-        return Call(known, known.key(call_id), call_id, function, args, kwargs)
+    def calls_of(args: Any, kwargs: Any) -> list[Call]:
+        call_id = compiled(*args, **kwargs)
+        return [Call(known, known.key(call_id), call_id, function, args, kwargs)]
 
     def rerun(*args: Any, **kwargs: Any) -> Any:
-        return _rerun(call_of(args, kwargs))
+        engine, (call,) = get_checkpoint()._engine, calls_of(args, kwargs)
+        if known.is_generator:
+            return stream(engine, call, replace=True)
+        return engine.run_async(call, replace=True) if known.is_async else engine.run(call, replace=True)
+
+    return decorated, calls_of, rerun
+
+
+def _add_methods(decorated: Any, calls_of: Callable[..., list[Call]], rerun: Callable[..., Any]) -> None:
+    """Let a decorated function ask and act on one call, which may be several: one for each item."""
 
     def is_done(*args: Any, **kwargs: Any) -> bool:
-        call = call_of(args, kwargs)
-        return get_checkpoint()._engine.is_done(known, call.key, call.id)
+        engine = get_checkpoint()._engine
+        return all(engine.is_done(call.function, call.key, call.id) for call in calls_of(args, kwargs))
 
     def forget(*args: Any, **kwargs: Any) -> bool:
-        return get_checkpoint()._engine.contents.forget([call_of(args, kwargs).key]) > 0
+        keys = [call.key for call in calls_of(args, kwargs)]
+        return get_checkpoint()._engine.contents.forget(keys) > 0
 
     decorated.is_done, decorated.rerun, decorated.forget = is_done, rerun, forget
-    known.stands_behind(decorated, id_of)
-
-
-def _rerun(call: Call) -> Any:
-    engine = get_checkpoint()._engine
-    if call.function.is_generator:
-        return stream(engine, call, replace=True)
-    return engine.run_async(call, replace=True) if call.function.is_async else engine.run(call, replace=True)

@@ -152,8 +152,17 @@ def in_diskcache(folder: str, function: Callable[..., Any], name: str | None) ->
     names = (
         {name} if name else {f"{function.__module__}.{function.__qualname__}", f"__main__.{function.__qualname__}"}
     )
+    is_any = False
     for path in databases:
-        yield from _in_database(path, function, names)
+        for found in _in_database(path, function, names):
+            is_any = True
+            yield found
+    if not is_any:
+        message = (
+            f"{folder} has nothing, or only what has expired, that memoize stored under {' or '.join(sorted(names))}: "
+            f"import_diskcache(..., name=...) says what memoize was given"
+        )
+        raise SkipstoneError(message)
 
 
 def _in_database(path: str, function: Callable[..., Any], names: set[str]) -> Iterator[Found]:

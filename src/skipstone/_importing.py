@@ -61,8 +61,12 @@ def import_pickles(
 
     Raises:
         TypeError: `function` is a generator function.
+        SkipstoneError: There is no such folder.
         StoreError: The store does not do what is asked.
     """
+    if not os.path.isdir(folder):
+        message = f"{os.fspath(folder)} is no folder"
+        raise SkipstoneError(message)
     name = known(function)[1].__name__
 
     def found() -> Iterator[Found | None]:
@@ -115,7 +119,7 @@ def import_diskcache(
         checkpoint: Where they go; by default the current one.
 
     Raises:
-        SkipstoneError: It is no diskcache folder.
+        SkipstoneError: It is no diskcache folder, or has nothing of this name.
     """
     return _imported(function, in_diskcache(os.fspath(folder), known(function)[1], name), checkpoint)
 

@@ -183,7 +183,8 @@ class _Copying:
         for info, reason in self._told:
             reasons.append(f"{info.function} for id {shortened(engine._codec.shown(info).call_id)!r}: {reason}")
         if reasons:
-            warn(f"{self.left_out} records of {source} were left out: {'; '.join(reasons)}", DamagedRecordWarning)
+            what = f"{self.left_out:,} records of {source} were" if self.left_out else f"some of {source} was"
+            warn(f"{what} left out: {'; '.join(reasons)}", DamagedRecordWarning)
         _log.info("%s: %s", source, done)
         return done
 

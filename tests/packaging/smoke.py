@@ -201,13 +201,19 @@ def needed():
     return ", ".join(f"{name} {versions[name]}" for name in names if name in versions)
 
 
-INSTALLED = set(sys.argv[1:])
-
-if __name__ == "__main__":
-    os.chdir(tempfile.mkdtemp(prefix="skipstone-smoke-"))
+def main():
+    """Use what is installed, and ask for what is not."""
     print(needed())
     if not INSTALLED:
         plain()
     for each, use in EXTRAS.items():
         (use if each in INSTALLED else functools.partial(is_told_missing, each))()
         print(f"{each}: {'works' if each in INSTALLED else 'is told to be missing'}", flush=True)
+
+
+INSTALLED = set(sys.argv[1:])
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="skipstone-smoke-", ignore_cleanup_errors=True) as own:
+        os.chdir(own)
+        main()

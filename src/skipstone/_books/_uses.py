@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import threading
 import time
 from collections.abc import Container
 
@@ -25,7 +24,6 @@ class Uses:
 
     def __init__(self) -> None:
         self._keys: set[Key] = set()
-        self._lock = threading.Lock()
 
     def note(self, key: Key) -> None:
         """A result was returned."""
@@ -44,7 +42,7 @@ class Uses:
         claim = store.claim(_KEY)
         if claim is None:  # somebody else writes just now: it is told the next time
             return self.told(store)
-        with claim, self._lock:
+        with claim:
             keys, self._keys = self._keys, set()
             uses = self.told(store) | dict.fromkeys(keys, time.time())
             if known is not None:

@@ -216,9 +216,7 @@ class Codec:
         elif xxh3_64_digest(payload, reader.salt) != record.checksum:
             raise _does_not_fit(record)
         try:
-            if reader.unwrap is None:
-                return reader.loads(payload, function.result_type)
-            payload, notes = reader.unwrap(record)
+            payload, notes = (payload, {}) if reader.unwrap is None else reader.unwrap(record)
             value = reader.loads(payload, function.result_type)
         except (DamagedPayloadError, RefusedResultError):
             raise

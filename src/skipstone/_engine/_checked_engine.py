@@ -30,7 +30,7 @@ from .._packing import map_in
 from .._record import ARGUMENTS, Key, Record, RecordInfo, parts_of
 from .._settings._config import CheckpointConfig
 from ..stores import Store
-from ._call import Attempt, Call
+from ._call import Attempt, Call, at_once
 from ._difference import difference
 from ._engine import Engine
 from ._hits import MISS
@@ -76,14 +76,7 @@ class CheckedEngine(Engine):
         with _looking() as found:
             value = super().run(call, replace=replace)
         if not replace and self._is_audited(call, found):
-            try:
-                # An attempt takes its notes: they are neither the record's nor an outer call's.
-                with Attempt(call, self._store, 0):
-                    again = call.method(*call.args, **call.kwargs)
-            except Exception as error:  # noqa: BLE001 - the function raises what it likes
-                self._audited(call, f"raised {type(error).__name__}: {error}")
-            else:
-                self._audited(call, difference(value, again))
+            at_once(self._audit(call, value))
         return value
 
     async def run_async(self, call: Call, *, replace: bool = False) -> object:
@@ -91,13 +84,7 @@ class CheckedEngine(Engine):
         with _looking() as found:
             value = await super().run_async(call, replace=replace)
         if not replace and self._is_audited(call, found):
-            try:
-                with Attempt(call, self._store, 0):
-                    again = await call.method(*call.args, **call.kwargs)
-            except Exception as error:  # noqa: BLE001 - the function raises what it likes
-                self._audited(call, f"raised {type(error).__name__}: {error}")
-            else:
-                self._audited(call, difference(value, again))
+            await self._audit(call, value)
         return value
 
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
@@ -144,8 +131,7 @@ class CheckedEngine(Engine):
                     call,
                     name,
                     f"{name} differs{shown} from the call whose result is stored under this id, {_mention(function, name)}",
-                    "let the id mention what the result depends on, or name parameters that do not matter in "
-                    "ignore=",
+                    "let the id mention what the result depends on; where that is nothing of this, filter this warning",
                 )
         if info.code != function.code:
             return  # other variables may be read
@@ -204,7 +190,17 @@ class CheckedEngine(Engine):
         )
         return was_there and (not self.checks_all or random.random() < self._config.audit)  # noqa: S311 - a sample
 
-    def _audited(self, call: Call, differs: str | None) -> None:
+    async def _audit(self, call: Call, value: object) -> None:
+        """Run a call again, and warn where its result is another one than is stored."""
+        try:
+            # An attempt takes its notes: they are neither the record's nor an outer call's.
+            with Attempt(call, self._store, 0):
+                returned = call.method(*call.args, **call.kwargs)
+                again = await returned if call.function.is_async else returned
+        except Exception as error:  # noqa: BLE001 - the function raises what it likes
+            differs: str | None = f"raised {type(error).__name__}: {error}"
+        else:
+            differs = difference(value, again)
         if differs is not None:
             self._found_in(
                 AuditWarning,

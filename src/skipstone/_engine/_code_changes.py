@@ -162,10 +162,12 @@ class CodeChanges:
 
     def _refuse_namesake(self, origin: Origin, function: KnownFunction, call_id: object) -> None:
         """Two functions with one name and the same ids would get each other's results."""
-        for other, kept in self._kept.get(function.name, {}).items():
+        namesakes = self._kept.get(function.name, {})
+        for other, kept in namesakes.items():
             if (
                 (origin.run, origin.process) == (kept.run, kept.process)
-                and (other.version, other.code) == (function.version, origin.code)
+                and other.version == function.version
+                and (other.code == origin.code or len(namesakes) >= _MOST_KEPT)  # one of those that were not kept
                 and other.is_beside(function)
             ):
                 message = (

@@ -183,9 +183,8 @@ class Engine:
                 if values is not None:
                     return values, sum([len(row[4]) for row in rows])
         records = self.fetch(keys)
-        results_in = self._hits.hits if are_hits else self._hits.results
         size_bytes = sum([len(record.payload) for record in records.values()])
-        return results_in([*map(records.get, keys)], function, ids), size_bytes
+        return self._hits.results([*map(records.get, keys)], function, ids, are_hits=are_hits), size_bytes
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
         """Return those records of these keys that there are."""
@@ -208,8 +207,10 @@ class Engine:
         """
         turn = self.turn(call)
         for pause_seconds in turn.pauses():
-            if pause_seconds == 0 and not replace and (value := self.load(*self._looked_for(call))) is not MISS:
-                return value
+            if pause_seconds == 0 and not replace:
+                self._just_missed = None  # so that the store is asked, now that the claim is not held
+                if (value := self.load(call.function, call.key, call.id)) is not MISS:
+                    return value
             time.sleep(pause_seconds)
         with turn.claim:
             [(record, attempt)] = self.look_again(call)
@@ -234,8 +235,8 @@ class Engine:
             pauses = turn.pauses()
             while (pause_seconds := await self._beside(next, pauses, None)) is not None:
                 if pause_seconds == 0 and not replace:
-                    value = await self.load_async(*self._looked_for(call))
-                    if value is not MISS:
+                    self._just_missed = None
+                    if (value := await self.load_async(call.function, call.key, call.id)) is not MISS:
                         return value
                 await sleep(pause_seconds)
             [(record, attempt)] = await self._beside(self.look_again, call)
@@ -258,11 +259,6 @@ class Engine:
     async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
         """Ask the store, in a thread if it may take long."""
         return await in_thread(function, *args, is_remote=True) if self._store.is_remote else function(*args)
-
-    def _looked_for(self, call: Call) -> tuple[KnownFunction, Key, object]:
-        """Somebody else has the claim: what was stored before is to be looked for all the same."""
-        self._just_missed = None
-        return call.function, call.key, call.id
 
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
         """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""

@@ -26,7 +26,7 @@ MISS: Final = object()
 """No stored result. Not None: that is a result like any other."""
 
 UNLESS_COPIED: Final = "an intact copy replaces it, if another store has one; else "
-"""What is said of a damaged record before it is known whether the store has a copy: that is for who has the claim to ask."""
+"""Said of a damaged record: whether another store has a copy is asked later, by whoever has the claim."""
 
 
 class _Way:
@@ -155,28 +155,23 @@ class Hits:
                 self._log(function, call_id)
         return value
 
-    def hits(
-        self, records: Sequence[Record | None], function: KnownFunction, ids: Sequence[object]
-    ) -> list[object]:
-        """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned."""
-        values = self.results(records, function, ids, self._counters.notes_saved)
-        hits = [record for record, value in zip(records, values, strict=True) if value is not MISS and record]
-        seconds = sum([record.duration_seconds for record in hits])
-        self._counters.hits(len(hits), seconds, sum([len(record.payload) for record in hits]))
-        if _log.is_debugging():
-            for call_id, value in zip(ids, values, strict=True):
-                if value is not MISS:
-                    self._log(function, call_id)
-        return values
-
     def results(
         self,
         records: Sequence[Record | None],
         function: KnownFunction,
         ids: Sequence[object],
-        tell: Callable[[Notes], object] | None = None,
+        *,
+        are_hits: bool,
     ) -> list[object]:
-        """Return the same, of calls that are no hits: they ran just now, elsewhere."""
+        """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned.
+
+        Args:
+            records: Of calls of one function.
+            function: That one.
+            ids: Of the calls, for messages.
+            are_hits: They are counted; else they ran just now, elsewhere.
+        """
+        tell = self._counters.notes_saved if are_hits else None
         values: list[object] = []
         way = None
         for record, call_id in zip(records, ids, strict=True):
@@ -187,6 +182,14 @@ class Hits:
                 way = _Way(record.origin, function, self._reader_of(record.origin, function))
             value = way.result(cast("Buffer", record.payload), record.checksum)
             values.append(self._result_in(record, function, call_id, tell) if value is MISS else value)
+        if are_hits:
+            found = zip(records, ids, values, strict=True)
+            hits = [(record, call_id) for record, call_id, value in found if value is not MISS and record]
+            seconds = sum([record.duration_seconds for record, _ in hits])
+            self._counters.hits(len(hits), seconds, sum([len(record.payload) for record, _ in hits]))
+            if _log.is_debugging():
+                for _, call_id in hits:
+                    self._log(function, call_id)
         return values
 
     def _result_in(

@@ -146,7 +146,8 @@ def _wait(engine: Engine, call: Call, turn: Turn, refused: bytes, *, replace: bo
     for seconds in turn.pauses():
         if seconds == 0:
             refuse_to_wait_for_oneself(engine, call)
-            record = None if replace else engine._get(*engine._looked_for(call)[:2])
+            engine._just_missed = None
+            record = None if replace else engine._get(call.function, call.key)
             stored = usable(engine, call, record, refused)
             if stored is not None:
                 return stored

@@ -201,7 +201,8 @@ def _compiled(
     if wrong is not None:
         raise fail(wrong)
 
-    source = f"<id of {function.__qualname__}>"
+    which = "" if names else f" {expression!r}"
+    source = f"<id{which} of {qualified_name(function)}>"  # a traceback shows it, where an argument does not fit
     lambda_ = ast.Expression(ast.Lambda(args=_arguments(function.__code__, parameters), body=body))
     allowed = {name: getattr(builtins, name) for name in SAFE_BUILTINS}
     # The expression stands in the source code, beside the function: it is no more dangerous than that.

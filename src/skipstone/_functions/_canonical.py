@@ -88,9 +88,8 @@ def _text(tag: bytes, text: str) -> bytes:
     return _framed(tag, text.encode("utf-8", "surrogatepass"))
 
 
-def _str(
-    text: str, _: object
-) -> bytes:  # without calls of others: most of what ids consist of is texts and numbers
+# Without calls of others: most of what ids consist of is texts and numbers.
+def _str(text: str, _: object) -> bytes:
     try:
         content = text.encode()
     except UnicodeEncodeError:  # lone surrogates

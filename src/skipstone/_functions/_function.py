@@ -53,6 +53,7 @@ class KnownFunction:
             UnstableIdError: It has no name of its own (a lambda), and none was given.
         """
         self._call = self._method = _weakly(call)
+        self._code = getattr(call, "__code__", None)  # outlives a function that another one makes
         name, version = name or _name_of(call), version or ""
         self.name: str = storable(name)
         self.version: str = storable(version)
@@ -108,12 +109,11 @@ class KnownFunction:
     def is_beside(self, other: KnownFunction) -> bool:
         """Tell whether another function of the same name was made beside this one, rather than in its place."""
         one, two = self._call(), other._call()
-        if one is None or one is two:
+        if one is two or (one is None and (self._code is None or self._code is not other._code)):
             return False
-        code, other_code = getattr(one, "__code__", None), getattr(two, "__code__", None)
-        if code is other_code or qualified_name(one) != qualified_name(two):
+        if self._code is other._code or qualified_name(one) != qualified_name(two):
             return True  # made with other values; or elsewhere, and given this name
-        files = {getattr(code, "co_filename", "<"), getattr(other_code, "co_filename", "<")}
+        files = {getattr(self._code, "co_filename", "<"), getattr(other._code, "co_filename", "<")}
         # A module that was reloaded has another spec, and a notebook's cell that ran again another file.
         return len(files) == 1 and not files.pop().startswith("<") and self._spec is other._spec
 

@@ -12,7 +12,7 @@ from .._engine._batch import run_batch
 from .._engine._beside import in_thread
 from .._engine._call import Call, at_once
 from .._engine._hits import MISS
-from .._engine._outcomes import Outcome, Raised, Returned
+from .._engine._outcomes import Raised, Returned
 from .._functions._call_id import compile_id, position_of
 from .._functions._function import KnownFunction
 from .._functions._unstable import check_ids, check_repeats
@@ -22,48 +22,43 @@ from ._pieces import Found
 
 def decorated_each(
     function: types.FunctionType, known: KnownFunction, each: str, id_of: Callable[..., object]
-) -> Any:
-    """Return what stands for a function that takes a list of items, each with an id and a result of its own.
+) -> tuple[Any, Calls, Callable[..., Any]]:
+    """Decorate a function that takes a list of items, each with an id and a result of its own.
 
     Args:
         function: Undecorated.
         known: What is known of it.
         each: The parameter that takes the list.
         id_of: Returns the id of an item, given the same arguments with the item in the list's place.
+
+    Returns:
+        What stands for the function; what takes its calls apart; and what runs them even if they are done.
     """
     known.each = each
     calls_of = Calls(function, known, id_of)
+
+    async def results(args: tuple[Any, ...], kwargs: dict[str, Any], *, replace: bool = False) -> list[Any]:
+        outcomes = await _outcomes(calls_of(args, kwargs), replace=replace)
+        for outcome in outcomes:
+            if isinstance(outcome, Raised):
+                raise outcome.error
+        return [outcome.value for outcome in outcomes]
+
+    def rerun(*args: Any, **kwargs: Any) -> Any:
+        running = results(args, kwargs, replace=True)
+        return running if known.is_async else at_once(running)
+
     if known.is_async:
 
         async def run_async(*args: Any, **kwargs: Any) -> Any:
-            return _results(await _outcomes(calls_of(args, kwargs)))
+            return await results(args, kwargs)
 
-        async def rerun_async(*args: Any, **kwargs: Any) -> Any:
-            return _results(await _outcomes(calls_of(args, kwargs), replace=True))
+        return functools.wraps(function)(run_async), calls_of, rerun
 
-        decorated: Any = functools.wraps(function)(run_async)
-        decorated.rerun = rerun_async
-    else:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return at_once(results(args, kwargs))
 
-        def run(*args: Any, **kwargs: Any) -> Any:
-            return _results(at_once(_outcomes(calls_of(args, kwargs))))
-
-        def rerun(*args: Any, **kwargs: Any) -> Any:
-            return _results(at_once(_outcomes(calls_of(args, kwargs), replace=True)))
-
-        decorated = functools.wraps(function)(run)
-        decorated.rerun = rerun
-
-    def is_done(*args: Any, **kwargs: Any) -> bool:
-        engine = get_checkpoint()._engine
-        return all(engine.is_done(call.function, call.key, call.id) for call in calls_of(args, kwargs))
-
-    def forget(*args: Any, **kwargs: Any) -> bool:
-        return get_checkpoint()._engine.contents.forget([call.key for call in calls_of(args, kwargs)]) > 0
-
-    decorated.is_done, decorated.forget = is_done, forget
-    known.stands_behind(decorated, id_of)
-    return decorated
+    return functools.wraps(function)(run), calls_of, rerun
 
 
 class Calls:
@@ -118,7 +113,7 @@ class Calls:
         return args, {**kwargs, self._each: value}
 
 
-async def _outcomes(calls: Sequence[Call], *, replace: bool = False) -> list[Outcome]:
+async def _outcomes(calls: Sequence[Call], *, replace: bool = False) -> list[Any]:
     if not calls:
         return []
     engine, function = get_checkpoint()._engine, calls[0].function
@@ -138,10 +133,3 @@ async def _loaded(engine: Any, calls: Sequence[Call]) -> list[object]:
     while part := cast("Any", await in_thread(next, parts, None) if function.is_async else next(parts, None)):
         values.extend(part[1])
     return values
-
-
-def _results(outcomes: Sequence[Any]) -> list[Any]:
-    for outcome in outcomes:
-        if isinstance(outcome, Raised):
-            raise outcome.error
-    return [outcome.value for outcome in outcomes]

@@ -78,6 +78,29 @@ class MapSettings(NamedTuple):
     batching: Batching | None
     grace_seconds: float
 
+    @property
+    def raises(self) -> bool:
+        """Whether the first error ends the map."""
+        return self.on_error == "raise"
+
+    @property
+    def batch_size(self) -> int | None:
+        """How many items a call takes at most; None: one, not in a list."""
+        return None if self.batching is None else self.batching.size
+
+    def check(self) -> None:
+        """Refuse a wrong value.
+
+        Raises:
+            ValueError: There is one.
+        """
+        if self.on_error not in ("raise", "return"):
+            message = f"on_error is {self.on_error!r}, expected 'raise' or 'return'"
+            raise ValueError(message)
+        for name, count in {"window": self.window, "skip_failed_after": self.skip_failed_after}.items():
+            if count is not None:
+                check_count(name, count)
+
 
 class Source(NamedTuple):
     """Where the calls of a map come from."""

@@ -26,7 +26,7 @@ from ._items import MapSettings, MapSummary, count_of, source_of
 from ._loading import Loader
 from ._pieces import Item, Piece
 from ._progress import Progress
-from ._window import Window, options_of
+from ._window import Window
 
 if TYPE_CHECKING:
     from .._checkpoint import Checkpoint
@@ -114,11 +114,11 @@ def mapped(
         message = f"{function.name} is a generator function: call it for each item, and loop over what it yields"
         raise TypeError(message)
     source = source_of(method, iterables, id, is_batch=settings.batching is not None)
-    job = Job(checkpoint, method, settings.retry, settings.on_error == "raise", settings.batching)
+    settings.check()
+    job = Job(checkpoint, method, settings.retry, settings.raises, settings.batching)
     crew = crew_for(executor, workers, job)
-    options = options_of(settings)
     bar = Progress(function.name, count_of(iterables), shown=settings.progress)
-    window = Window(checkpoint._engine, *job.call(), source, crew, options=options, progress=bar)
+    window = Window(checkpoint._engine, *job.call(), source, crew, settings=settings, progress=bar)
     return MapResults(window, settings.grace_seconds)
 
 

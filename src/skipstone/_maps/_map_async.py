@@ -19,7 +19,7 @@ from ._items import MapSettings, MapSummary, count_of, source_of
 from ._loading import Loader
 from ._pieces import Item, Piece
 from ._progress import Progress
-from ._window import MOMENT_SECONDS, Window, options_of
+from ._window import MOMENT_SECONDS, Window
 
 if TYPE_CHECKING:
     from .._checkpoint import Checkpoint
@@ -120,11 +120,11 @@ def mapped_async(
         raise TypeError(message)
     check_count("concurrency", concurrency)
     source = source_of(method, iterables, id, is_batch=settings.batching is not None)
-    options = options_of(settings)
-    job = Job(checkpoint, method, settings.retry, options.raises, settings.batching)
+    settings.check()
+    job = Job(checkpoint, method, settings.retry, settings.raises, settings.batching)
     bar = Progress(function.name, count_of(iterables), shown=settings.progress)
     window = Window(
-        checkpoint._engine, *job.call(), source, TaskCrew(job, concurrency), options=options, progress=bar
+        checkpoint._engine, *job.call(), source, TaskCrew(job, concurrency), settings=settings, progress=bar
     )
     return AsyncMapResults(window, settings.grace_seconds)
 

@@ -14,14 +14,13 @@ from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice, repeat, starmap
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from .. import _log
 from .._books._runs import RunningMap
 from .._engine._batch import alone
 from .._engine._call import Call
 from .._engine._outcomes import Outcome, Raised
-from .._errors import check_count
 from .._functions._function import KnownFunction
 from .._functions._unstable import check_ids
 from .._naming import shortened
@@ -43,32 +42,6 @@ Ended: TypeAlias = tuple[Future[list[Outcome]], list[Item]]
 """A chunk that has ended: its future, and its items."""
 
 
-class Options(NamedTuple):
-    """How a map is done."""
-
-    ordered: bool
-    raises: bool
-    window: int | None
-    skip_failed_after: int | None
-    batch_size: int | None
-
-
-def options_of(told: MapSettings) -> Options:
-    """Check the settings of a map.
-
-    Raises:
-        ValueError: One of them has a wrong value.
-    """
-    if told.on_error not in ("raise", "return"):
-        message = f"on_error is {told.on_error!r}, expected 'raise' or 'return'"
-        raise ValueError(message)
-    for name, count in {"window": told.window, "skip_failed_after": told.skip_failed_after}.items():
-        if count is not None:
-            check_count(name, count)
-    batch_size = None if told.batching is None else told.batching.size
-    return Options(told.ordered, told.on_error == "raise", told.window, told.skip_failed_after, batch_size)
-
-
 class Window:
     """The items of one map that are held, from being read to being given out."""
 
@@ -80,7 +53,7 @@ class Window:
         source: Source,
         crew: Crew,
         *,
-        options: Options,
+        settings: MapSettings,
         progress: Progress,
     ) -> None:
         self.engine = engine
@@ -88,7 +61,7 @@ class Window:
         self._method = method
         self._source = source
         self._crew = crew
-        self._options = options
+        self._settings = settings
         self.progress = progress
         self._items: deque[Found | Item] = deque()  # in the order of input, or else only those with an outcome
         self._held = 0
@@ -109,9 +82,9 @@ class Window:
 
     def _window_items(self) -> int:
         """Return how many items are held at most."""
-        workers, batch_size = self._crew.workers, self._options.batch_size or 1
+        workers, batch_size = self._crew.workers, self._settings.batch_size or 1
         most = max(_WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER * workers, 4 * workers * batch_size)
-        return self._options.window or most
+        return self._settings.window or most
 
     def drop_results(self) -> None:
         """Nobody wants the results, if none were asked for before: there is no need to keep what is done."""
@@ -175,7 +148,7 @@ class Window:
             self.engine.counters.left_alone(len(left_alone))
         to_run = [item for item in missing if item.outcome is None]
         if not self._drops_results:
-            waits = self._options.ordered
+            waits = self._settings.ordered
             self._items.extend(
                 each for each in held if waits or isinstance(each, Found) or each.outcome is not None
             )
@@ -201,7 +174,7 @@ class Window:
 
     def _left_alone(self, items: list[Item]) -> Iterator[tuple[Item, Raised]]:
         """Yield those items that have failed too often to be tried again, and their failures."""
-        most = self._options.skip_failed_after
+        most = self._settings.skip_failed_after
         if most is None or not items:
             return
         failures = self.engine.failures_of({item.key: item.id for item in items})
@@ -243,7 +216,7 @@ class Window:
         """Tell whether there is something to hand out; a batch that is not full waits for more input."""
         if self._crew.takes_all and not self._is_exhausted:
             return False
-        return len(self._ready) >= ((self._options.batch_size or 1) if self._can_read() else 1)
+        return len(self._ready) >= ((self._settings.batch_size or 1) if self._can_read() else 1)
 
     def _most_in_flight(self) -> int:
         most = self._crew.workers * self._crew.chunks_per_worker
@@ -260,8 +233,8 @@ class Window:
         return bool(runs >= _ENOUGH_CALLS and seconds_run / runs < _QUICK_CALL_SECONDS)
 
     def _chunk_size(self) -> int:
-        if self._options.batch_size is not None:
-            return self._options.batch_size
+        if self._settings.batch_size is not None:
+            return self._settings.batch_size
         if not self._seconds_per_call:
             return 1
         most = max(1, len(self._ready) // min(self._crew.workers, self._most_in_flight()))
@@ -277,9 +250,9 @@ class Window:
             item.outcome = outcome
             if self._drops_results:
                 self._held -= 1
-            elif not self._options.ordered:
+            elif not self._settings.ordered:
                 self._items.append(item)
-            if failed and isinstance(outcome, Raised) and self._options.raises and not self._is_stopping:
+            if failed and isinstance(outcome, Raised) and self._settings.raises and not self._is_stopping:
                 raise self._noted(outcome.error, item)
 
     def _noted(self, error: Exception, item: Item) -> Exception:
@@ -289,11 +262,11 @@ class Window:
     def call_of(self, item: Item) -> Call:
         """Return the call of an item, to be run by whoever wants its result."""
         call = Call(self.function, item.key, item.id, self._method, item.args, {})
-        return call if self._options.batch_size is None else alone(call)
+        return call if self._settings.batch_size is None else alone(call)
 
     def failed(self, item: Item, error: Exception) -> object:
         """Return the failure of a call that raised just now, or raise its error, as the map was asked to."""
-        if self._options.raises:
+        if self._settings.raises:
             raise self._noted(error, item) from None
         return self.engine.failure(self.call_of(item), error)
 
@@ -341,7 +314,14 @@ class Window:
         self.progress.close()
         self.engine.runs.end(self.running)
         self.is_over = True
-        if is_over:
+        if is_over or self._is_all_done():
             _log.info("%s: %s", self.function.name, self.progress)
         else:
             _log.warning("%s: stopped, %s. Run it again to go on.", self.function.name, self.progress)
+
+    def _is_all_done(self) -> bool:
+        """Tell whether nothing is left to do, though its end was not asked for, as in `zip(items, results)`."""
+        told = self.progress
+        if told.failed and self._settings.raises:
+            return False
+        return told.before + told.now + told.failed == told.total or (self._is_exhausted and not self._held)

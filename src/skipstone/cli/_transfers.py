@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
@@ -16,14 +16,14 @@ import typer
 
 from .._catalogue import StepName
 from .._checkpoint import Checkpoint
-from .._errors import DamagedRecordWarning
+from .._errors import DamagedRecordWarning, SkipstoneError
 from .._importing import Imported, import_diskcache, import_joblib, import_pickles
 from .._opening import open_checkpoint
 from .._selection import opened
 from .._transfer import Transfer
 from .._units import count_text, plain_text, size_text
 from ._output import print_json, say, warn
-from ._status import FOUND_WRONG, NOT_FOUND, WRONG_USE
+from ._status import FAILED, FOUND_WRONG, NOT_FOUND, WRONG_USE
 from ._where import ArtifactsOption, FunctionOption, IndexOption, JsonOption, StepOption, StoreOption, place, steps
 
 _ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace what is there already.")]
@@ -49,7 +49,7 @@ def export(
     """Write the records of one step to one file, to be imported elsewhere."""
     catalogue = place(store, artifacts_dir)
     name = _one(steps(catalogue, index, step))
-    with opened(catalogue, name) as checkpoint:
+    with opened(catalogue, name) as checkpoint, _told_of(f"cannot write {path}"):
         done = _watched(partial(checkpoint.export, path, function or None))
     _tell([(name, done)], as_json=as_json)
 
@@ -103,9 +103,15 @@ def import_(
     if not os.path.exists(path):
         warn(f"there is no {path}")
         raise typer.Exit(NOT_FOUND)
+    if source is Source.export and os.path.isdir(path):
+        warn(f"{path} is a folder: name a file that export has written, or say by --from which library's it is")
+        raise typer.Exit(WRONG_USE)
     config = place(store, artifacts_dir).config
     name = StepName(index or str(config.index_name), step, "")
-    with open_checkpoint(step, config._replace(index_name=name.index_name)) as checkpoint:
+    with (
+        open_checkpoint(step, config._replace(index_name=name.index_name)) as checkpoint,
+        _told_of(f"cannot read {path}"),
+    ):
         if source is not Source.export:
             imported = _from_elsewhere(source, path, function, ids, checkpoint)
             _tell_imported(name, imported, as_json=as_json)
@@ -126,7 +132,10 @@ def _from_elsewhere(source: Source, path: str, function: str, ids: str, checkpoi
     if not ids:
         warn("--from pickles needs --ids: the files do not tell them")
         raise typer.Exit(WRONG_USE)
-    with nullcontext(sys.stdin) if ids == "-" else open(ids, encoding="utf-8") as lines:
+    with (
+        _told_of(f"cannot read {ids}"),
+        nullcontext(sys.stdin) if ids == "-" else open(ids, encoding="utf-8") as lines,
+    ):
         return import_pickles(path, method, (line.rstrip("\n") for line in lines), checkpoint=checkpoint)
 
 
@@ -191,7 +200,7 @@ def copy(
         warn("say where to: --to-store, --to-artifacts-dir or --to-index")
         raise typer.Exit(WRONG_USE)
     catalogue = place(store, artifacts_dir)
-    there = place(to_store or ("local" if to_artifacts_dir else ""), to_artifacts_dir).config
+    there = place(to_store or ("local" if to_artifacts_dir else ""), to_artifacts_dir, prefix="--to-").config
     done: list[tuple[StepName, _Done]] = []
     for name in steps(catalogue, index, step):
         config = there if to_store or to_artifacts_dir else catalogue.config
@@ -217,6 +226,18 @@ class _Done(NamedTuple):
     warnings: list[str]
 
 
+@contextmanager
+def _told_of(trouble: str) -> Generator[None]:
+    """Say what went wrong with a file of the user's, and exit."""
+    try:
+        yield
+    except SkipstoneError:
+        raise
+    except OSError as error:
+        warn(plain_text(f"{trouble}: {error.strerror or error}"))
+        raise typer.Exit(FAILED) from None
+
+
 def _watched(transfer: Callable[[], Transfer]) -> _Done:
     """Do it, and keep what it warns of."""
     with warnings.catch_warnings(record=True) as caught:
@@ -225,7 +246,7 @@ def _watched(transfer: Callable[[], Transfer]) -> _Done:
 
 
 def _tell(done: list[tuple[StepName, _Done]], *, as_json: bool) -> None:
-    """Say what was done; exit with a status where something was left out."""
+    """Say what was done; exit with a status where something was left out, or is missing."""
     if as_json:
         print_json(
             [{"index_name": name.index_name, "step": name.step, **each.transfer._asdict()} for name, each in done]
@@ -241,5 +262,5 @@ def _tell(done: list[tuple[StepName, _Done]], *, as_json: bool) -> None:
             )
         for text in told:
             warn(plain_text(text))
-    if any(each.transfer.left_out for _, each in done):
+    if any(each.transfer.left_out or each.warnings for _, each in done):
         raise typer.Exit(FOUND_WRONG)

@@ -64,8 +64,8 @@ def environment_read() -> Generator[None]:
         _environment.clear()
 
 
-def place(store: str, artifacts_dir: str) -> Catalogue:
-    """Return the catalogue of the store in use: an option is an environment variable, said for this command."""
+def place(store: str, artifacts_dir: str, *, prefix: str = "--") -> Catalogue:
+    """Return the catalogue of the store in use: an option, of this prefix, is an environment variable, said for this command."""
     options = {"store": store, "artifacts_dir": artifacts_dir}
     given = {_variable(name): value for name, value in options.items() if value}
     try:
@@ -74,7 +74,7 @@ def place(store: str, artifacts_dir: str) -> Catalogue:
         text = str(error)
         for name in options:
             if _variable(name) in given:
-                text = text.replace(f"environment variable {_variable(name)}", f"--{name.replace('_', '-')}")
+                text = text.replace(f"environment variable {_variable(name)}", f"{prefix}{name.replace('_', '-')}")
         raise ConfigError(text) from None
     return Catalogue(settings._replace(use_checkpoints=True))
 

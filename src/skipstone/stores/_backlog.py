@@ -259,9 +259,8 @@ class Backlog:
         """Let the thread end."""
         self._is_closing = True
         self._wake()
-        thread = (
-            self._thread
-        )  # stays known until it has ended: if the far store fails meanwhile, no other one begins
+        thread = self._thread
+        # It stays known until it has ended: if the far store fails meanwhile, no other one begins.
         if thread is not None and not self._is_thread():
             thread.join()
         with self._lock:
@@ -323,11 +322,7 @@ def named_like(one: Mark | Record, record: Record) -> Record:
 
 
 def _differ(one: Record | None, other: Record) -> bool:
-    return one is None or (one.checksum, _size_of(one)) != (other.checksum, _size_of(other))
-
-
-def _size_of(record: Record) -> int:
-    return size_of(record.payload)
+    return one is None or (one.checksum, size_of(one.payload)) != (other.checksum, size_of(other.payload))
 
 
 def is_mark(info: RecordInfo) -> bool:

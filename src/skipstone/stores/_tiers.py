@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from .. import _log
 from .._errors import StoreError, StoreUnavailableWarning, warn
 from .._record import Key, Record, RecordInfo
 from ._backlog import Backlog, UntilCopied, is_mark, named_like
 from ._base import BaseStore, Claim, Store, at_hand_in
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 _misses_nothing = ContextVar("_misses_nothing", default=False)
 
@@ -56,20 +60,11 @@ class TieredStore(BaseStore):
 
     def get(self, key: Key, /) -> Record | None:
         """See `Store`."""
-        try:
-            record = self._near.get(key)
-        except StoreError as error:
-            self._near_failed(error)
-            record = None
-        return record or self._fetched([key]).get(key)
+        return self._asked_near(self._near.get, key, otherwise=None) or self._fetched([key]).get(key)
 
     def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
         """See `Store`."""
-        try:
-            found = self._near.get_many(keys)
-        except StoreError as error:
-            self._near_failed(error)
-            found = {}
+        found = self._asked_near(self._near.get_many, keys, otherwise=dict[Key, Record]())
         rest = [key for key in keys if key not in found]
         return found | self._fetched(rest) if rest else found
 
@@ -86,11 +81,16 @@ class TieredStore(BaseStore):
         return found
 
     def _keep_near(self, records: Sequence[Record], *, replace: bool = False) -> None:
+        if records:
+            self._asked_near(partial(self._near.put_many, replace=replace), records, otherwise=set[Key]())
+
+    def _asked_near(self, ask: Callable[[A], R], about: A, *, otherwise: R) -> R:
+        """Return what the near store answers, or something else where it is away."""
         try:
-            if records:
-                self._near.put_many(records, replace=replace)
+            return ask(about)
         except StoreError as error:
             self._near_failed(error)
+            return otherwise
 
     def renewed(self, keys: Sequence[Key]) -> dict[Key, Record]:
         """Return what the far store has of these in place of the copies near, and keep it near.
@@ -115,11 +115,7 @@ class TieredStore(BaseStore):
 
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
-        try:
-            found = self._near.present(keys)
-        except StoreError as error:
-            self._near_failed(error)
-            found = set()
+        found = self._asked_near(self._near.present, keys, otherwise=set[Key]())
         rest = [key for key in keys if key not in found]
         if not rest:
             return found
@@ -166,12 +162,8 @@ class TieredStore(BaseStore):
         """See `Store`."""
         keys = list(keys)
         self._backlog.look()
-        deleted = 0
         with self._backlog.resting():  # or it would copy what it has read just before
-            try:
-                deleted = self._near.delete(keys)
-            except StoreError as error:
-                self._near_failed(error)
+            deleted = self._asked_near(self._near.delete, keys, otherwise=0)
             try:
                 deleted = max(deleted, self._far.delete(keys))
             except StoreError as error:
@@ -199,11 +191,7 @@ class TieredStore(BaseStore):
 
     def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
         """See `Store`."""
-        try:
-            found = self._near.infos(keys)
-        except StoreError as error:
-            self._near_failed(error)
-            found = {}
+        found = self._asked_near(self._near.infos, keys, otherwise=dict[Key, RecordInfo]())
         try:
             self._backlog.look()
             rest = [key for key in keys if key not in found and key not in self._backlog.deleted]
