@@ -116,6 +116,20 @@ class TestSqliteStore(StoreConformance):
         assert store.put(sample(0, b"x"))
         assert self.files() == []
 
+    def test_a_database_that_cannot_be_opened(self, store, monkeypatch):
+        """That is raised, and nothing else is said of it."""
+        store.open()
+        store.close()
+        (database,) = self.folder.rglob("records.sqlite3")
+        database.unlink()
+        database.mkdir()
+        said = []
+        monkeypatch.setattr("sys.unraisablehook", said.append)
+        with pytest.raises(StoreUnavailableError, match="unable to open"):
+            store.open()
+        assert said == []
+        database.rmdir()
+
     def test_claims_that_are_taken_together(self, store):
         """They are those that nobody has, each ends by itself, and where the system refuses one, none is held."""
         from skipstone._store_trials import sample_key

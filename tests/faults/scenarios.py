@@ -8,6 +8,7 @@ import warnings
 
 import crowds
 import harness
+import interrupts
 import migration
 import once
 import quick_maps
@@ -20,6 +21,8 @@ ask_for_one_key = once.ask
 map_them, ask_them, map_in_fault = quick_maps.map_them, quick_maps.ask_them, quick_maps.map_in_fault
 busy, clearing, ask_kept, open_at_once = crowds.busy, crowds.clearing, crowds.ask_kept, crowds.open_at_once
 save_when_told = crowds.save_when_told
+saves_and_reruns, saves_in_a_handler = interrupts.saves_and_reruns, interrupts.saves_in_a_handler
+keeps_what_interrupted_it = interrupts.keeps_what_interrupted_it
 fork_after_opening, fork_while_holding = crowds.fork_after_opening, crowds.fork_while_holding
 spawn, in_subinterpreters = crowds.spawn, crowds.in_subinterpreters
 migrate, migrate_at_once, stay_open = migration.migrate, migration.migrate_at_once, migration.stay_open

@@ -51,6 +51,25 @@ def test_saving_at_once(folder):
     assert run("ask_kept", folder=folder, ids=ids) == {"ran": [], "bad": [], "warnings": []}
 
 
+def test_the_log_stays_short(folder):
+    """Where sixteen processes do nothing but save, the log of the database begins anew again and again."""
+    ids = [f"{number}-300" for number in range(19_200)]
+    with ExitStack() as stack:
+        children = [
+            stack.enter_context(Child("save_when_told", folder=folder, ids=ids[first::16])) for first in range(16)
+        ]
+        for child in children:
+            assert child.line() == "ready"
+        database = f"{folder}/checkpoint/default/step/records.sqlite3"
+        with closing(sqlite3.connect(database)) as connection:  # the last one to close it deletes the log
+            connection.execute("SELECT count(*) FROM records").fetchone()
+            for child in children:
+                child.go()
+            assert [child.result() for child in children] == [{"bad": [], "warnings": []}] * 16
+            assert connection.execute("SELECT count(*) FROM records").fetchone()[0] >= len(ids)
+            assert os.path.getsize(f"{database}-wal") < 100 << 20
+
+
 @contextmanager
 def waiting_for_another(folder):
     """Let somebody else have a transaction under way in the step's database, and a process that is to save in it."""

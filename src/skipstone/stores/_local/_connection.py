@@ -161,8 +161,7 @@ class Connection:
             locks = f"{self._folder}/{LOCKS}"
             could_write = not self._only_looks and can_be_written(self._path, locks)
             if self._identity != _identity(self._path, standing) or could_write:
-                self._connection.close()
-                self._leave()
+                self._close()
         elif self._identity != _identity(self._path):
             # Closing it might delete the log of the database that is there now, which has the same name.
             _abandoned.append(self._connection)
@@ -182,8 +181,7 @@ class Connection:
         with self._mutex:
             self._leave_if_elsewhere()
             if self._connection is not None:
-                self._connection.close()
-                self._leave()
+                self._close()
 
     def __del__(self) -> None:
         """Close what was dropped while it was open: from Python 3.13 on, SQLite's connections complain if nobody does."""
@@ -206,6 +204,14 @@ class Connection:
         self._log = Log()
         self._is_read_only = False
         self._forget()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None  # first: Ctrl-C may come while it is closed
+        try:
+            if connection is not None:
+                connection.close()
+        finally:
+            self._leave()
 
     def _leave(self) -> None:
         if self._locks is not None:
@@ -316,9 +322,9 @@ class Connection:
             try:
                 with locks.recovering():
                     before = self._identity
-                    if self._connection is not None:
-                        self._connection.close()
-                    self._connection = None
+                    connection, self._connection = self._connection, None
+                    if connection is not None:
+                        connection.close()
                     self._forget()
                     if before not in ((0, 0), _identity(self._path)) or not self._is_damaged():
                         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,14 +60,20 @@ def marks(count: int) -> str:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Generator[None]:
-    connection.execute("BEGIN IMMEDIATE")
+    refuse_transaction(connection)
     try:
+        connection.execute("BEGIN IMMEDIATE")  # where Ctrl-C may come just after it has begun
         yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def together(connection: sqlite3.Connection, rows: Sequence[object]) -> AbstractContextManager[None]:
+    """Let rows be written in one transaction, where there are several: a statement is one of its own."""
+    return transaction(connection) if len(rows) > 1 else nullcontext()
 
 
 def refuse_transaction(connection: sqlite3.Connection) -> None:
@@ -79,7 +85,7 @@ def refuse_transaction(connection: sqlite3.Connection) -> None:
         StoreUnavailableError: There is one.
     """
     if connection.in_transaction:
-        message = "a result cannot be saved amid a transaction of the same thread"
+        message = "nothing can be saved or removed amid a transaction of the same thread"
         raise StoreUnavailableError(message)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import chain
 from operator import itemgetter
 from typing import Any
 
+from ..._errors import StoreError
 from ..._record import Key, Origin, Record, RecordInfo, parts_of, size_of
 from .._base import AtHand, BaseStore, Claim, Row
 from .._leftovers import Leftovers
@@ -34,6 +35,7 @@ from ._queries import (
     marks,
     present,
     refuse_transaction,
+    together,
     transaction,
 )
 from ._read_ahead import ReadAhead
@@ -127,17 +129,16 @@ class SqliteStore(BaseStore):
 
     def _read_rows(self, start: int, stop: int) -> tuple[dict[Key, Row], int]:
         with self._connection as connection:
-            rows: dict[Key, Row] = {
-                row[0]: row
-                for row in connection.execute(f"SELECT {ROW} {IN_RANGE} AND file IS NULL", (start, stop))
-                if type(row[4]) is bytes and type(row[3]) is type(row[5]) is float  # others are damaged
-            }
+            # Fetched at once: whoever keeps an exception would keep a query that is under way, and with it what it sees.
+            found = connection.execute(f"SELECT {ROW} {IN_RANGE} AND file IS NULL", (start, stop)).fetchall()
+        # Others are damaged.
+        rows = {row[0]: row for row in found if type(row[4]) is bytes and type(row[3]) is type(row[5]) is float}
         return rows, sum(map(len, map(_payload, rows.values()))) + _ROW_OVERHEAD_BYTES * len(rows)
 
     def _read_keys(self, start: int, stop: int) -> tuple[dict[Key, None], int]:
         with self._connection as connection:
-            rows = connection.execute(f"SELECT key {IN_RANGE}", (start, stop))
-            keys: dict[Key, None] = dict.fromkeys(chain.from_iterable(rows))
+            found = connection.execute(f"SELECT key {IN_RANGE}", (start, stop)).fetchall()
+        keys: dict[Key, None] = dict.fromkeys(chain.from_iterable(found))
         return keys, _KEY_OVERHEAD_BYTES * len(keys)
 
     def _look_for_changes(self) -> sqlite3.Connection:
@@ -247,54 +248,52 @@ class SqliteStore(BaseStore):
     @again_when_mended
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
         """See `Store`."""
-        if replace:
-            return bool(self.put_many((record,), replace=True))
-        file = None if _is_small(record) else self._write_file(record)
-        is_kept = False
-        try:
-            with self._connection:
-                connection = self._connection.in_place()
-                refuse_transaction(connection)
-                row = self._row_of(connection, record, file)
-                is_kept = connection.execute(INSERT, row).rowcount == 1
-        finally:
-            if file is not None and not is_kept:
-                self._values.remove(file)
-        self._connection.wrote(1, len(_payload(row) or b""))
+        if replace or not _is_small(record):
+            return bool(self.put_many((record,), replace=replace))
+        with self._connection:
+            connection = self._connection.in_place()
+            refuse_transaction(connection)
+            row = self._row_of(connection, record, None)
+            is_kept = connection.execute(INSERT, row).rowcount == 1
+        self._connection.wrote(1, len(_payload(row)))
         return is_kept
 
     @again_when_mended
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
         """See `Store`. The rows are written in one transaction."""
         records = list({record.key: record for record in records}.values())
-        kept: set[Key] = set()
+        with self._files_of(records) as files:
+            with self._connection:
+                connection = self._connection.in_place()
+                refuse_transaction(connection)
+                rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
+                with self._change(connection, [row[0] for row in rows]) if replace else together(connection, rows):
+                    kept = insert(connection, rows)
+                    if replace and len(kept) < len(rows):
+                        raise damaged_index(rows[0][0])
+            for key in kept:
+                files.pop(key, None)
+        self._connection.wrote(len(rows), sum(len(_payload(row) or b"") for row in rows))
+        return kept
+
+    @contextmanager
+    def _files_of(self, records: Sequence[Record]) -> Generator[dict[Key, str]]:
+        """Write large payloads to files, and remove those that no row names in the end."""
         files: dict[Key, str] = {}
         try:
             for record in records:
                 if not _is_small(record):
-                    files[record.key] = self._write_file(record)
-            with self._connection:
-                connection = self._connection.in_place()
-                rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
-                with self._change(connection, [row[0] for row in rows]) if replace else transaction(connection):
-                    kept = insert(connection, rows)
-                    if replace and len(kept) < len(rows):
-                        raise damaged_index(rows[0][0])
-        except BaseException:
-            kept.clear()
-            raise
+                    with self._connection:
+                        self._connection.in_place()  # or the folder is made anew
+                    with self._connection.translating():  # without the connection: it may take long
+                        files[record.key] = self._values.write(record.key, parts_of(record.payload))
+            yield files
         finally:
-            for key, file in files.items():
-                if key not in kept:
-                    self._values.remove(file)
-        self._connection.wrote(len(rows), sum(len(_payload(row) or b"") for row in rows))
-        return kept
-
-    def _write_file(self, record: Record) -> str:
-        with self._connection:
-            self._connection.in_place()  # or the folder is made anew
-        with self._connection.translating():  # without the connection: it may take long
-            return self._values.write(record.key, parts_of(record.payload))
+            # The database is asked: Ctrl-C may come just after a commit. If it does not answer, they are leftovers.
+            with suppress(StoreError):
+                for key, file in files.items():
+                    if self._one("SELECT 1 FROM records WHERE key = ? AND file = ?", (key, file)) is None:
+                        self._values.remove(file)
 
     def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
         payload, content = record.payload, None
@@ -335,12 +334,12 @@ class SqliteStore(BaseStore):
             for some in chunks(keys):
                 where = f"FROM records WHERE key IN ({marks(len(some))})"
                 query = f"SELECT file {where} AND file IS NOT NULL"
-                files += [file for (file,) in connection.execute(query, some)]
+                files += chain.from_iterable(connection.execute(query, some))
                 removed += connection.execute(f"DELETE {where}", some).rowcount
             connection.execute("UPDATE state SET value = value + 1 WHERE name = 'epoch'")
+            self._ahead.discard(keys)  # before the commit, just after which Ctrl-C may come
+            self._keys_ahead.discard(keys)
             yield [removed]
-        self._ahead.discard(keys)
-        self._keys_ahead.discard(keys)
         for file in files:
             self._values.remove(file)
 
@@ -363,7 +362,8 @@ class SqliteStore(BaseStore):
         @cache  # a look at every record, where there is a file
         def named() -> set[str]:
             with self._connection as connection:
-                return {file for (file,) in connection.execute("SELECT file FROM records WHERE file IS NOT NULL")}
+                rows = connection.execute("SELECT file FROM records WHERE file IS NOT NULL").fetchall()
+            return set(chain.from_iterable(rows))
 
         with self._connection.translating():
             return self._values.remove_all_but(named, older_than_seconds=older_than_seconds, dry_run=dry_run)

@@ -12,17 +12,23 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 _WAIT_SECONDS = 60
 _WITHOUT_PAUSE_SECONDS = 0.0001  # some saves of another; the shortest sleep takes as long
 _LONGEST_PAUSE_SECONDS = 0.001
+_LONGEST_TRY_SECONDS = 1.0  # what took longer was stopped meanwhile, rather than waiting
 
 _PAGE_BYTES = 4096
 _PAGES_PER_COMMIT, _PAGES_PER_ROW = 2, 0.25  # and the content: one row is 2.3 pages, 128 are 25 to 140
 _WRITTEN_BACK_AFTER_PAGES = 1000  # as SQLite has it
+_AGAIN_AFTER_PAGES = 100
 _PAGES_OF_A_LONG_LOG = 2000
-_SQLITE_WRITES_BACK_AFTER_PAGES = 10_000
+_KEEPING_OUT_MILLISECONDS = (
+    20  # others who read or write, one after the other; a longer reader costs them all as much
+)
+_SQLITE_WRITES_BACK_AFTER_PAGES = 50_000
 
 _execute = sqlite3.Connection.execute
 
@@ -36,7 +42,7 @@ def connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=0, isolation_level=None, check_same_thread=False, factory=_PatientConnection
     )
-    # For many processes of few records each, none of which writes the log back.
+    # Which is a last resort: it would be at each commit.
     _execute(connection, f"PRAGMA wal_autocheckpoint = {_SQLITE_WRITES_BACK_AFTER_PAGES}")
     return connection
 
@@ -65,15 +71,17 @@ class _PatientConnection(sqlite3.Connection):
 
     def __del__(self) -> None:
         """Close it, and say nothing, where what opened it was dropped before: a generator dropped with it used it."""
-        self.close()
+        with suppress(sqlite3.ProgrammingError):  # it could not be opened
+            self.close()
 
 
 class Log:
     """The log of a database, which each process writes back when it has added so much to it."""
 
     def __init__(self) -> None:
-        # Processes that begin together shall not write it back together.
-        self._pages_left = _WRITTEN_BACK_AFTER_PAGES * (256 + os.urandom(1)[0]) / 512
+        # Processes that begin together shall not write it back together, and of those that end soon, some shall.
+        self._pages_left = _WRITTEN_BACK_AFTER_PAGES * os.urandom(1)[0] / 256
+        self._is_long = False
 
     def grew(self, rows: int, content_bytes: int) -> bool:
         """Note what was committed; tell whether it is time to write the log back."""
@@ -81,32 +89,54 @@ class Log:
         return self._pages_left < 0
 
     def write_back(self, connection: sqlite3.Connection) -> None:
-        """Write the log back while others write on; keep them out where it has not begun anew for long."""
+        """Write the log back while others write on; soon again, and keeping them out, where it has become long.
+
+        Not at once: to write back a log that was written back just now, while somebody else begins it anew, can damage
+        a database up to SQLite 3.51.2 (https://www.sqlite.org/wal.html#walresetbug).
+        """
         self._pages_left = _WRITTEN_BACK_AFTER_PAGES
         with suppress(sqlite3.Error):  # nothing is lost: it stays in the log
-            _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if pages > _PAGES_OF_A_LONG_LOG:
-                connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+            _, pages = _write_back(connection, "RESTART" if self._is_long else "PASSIVE")
+            if pages >= 0:  # else somebody else is at it
+                self._is_long = pages > _PAGES_OF_A_LONG_LOG and not self._is_long
+            if pages < 0 or self._is_long:
+                self._pages_left = _AGAIN_AFTER_PAGES
 
 
 def cut_log(connection: sqlite3.Connection) -> None:
     """Write the log back and leave it empty, as soon as nobody else reads or writes."""
     for _ in _pauses():
-        is_busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        is_busy, _ = _write_back(connection, "TRUNCATE")
         if not is_busy:
             return
 
 
+def _write_back(connection: sqlite3.Connection, how: str) -> tuple[bool, int]:
+    """Write the log back; return whether somebody was in the way, and how many pages it has.
+
+    In one step of the interpreter: as long as this statement is under way, SQLite commits no other, and a handler of signals
+    may save something between two steps.
+    """
+    _execute(connection, f"PRAGMA busy_timeout = {_KEEPING_OUT_MILLISECONDS}")
+    try:
+        statements = (f"PRAGMA wal_checkpoint({how})",)
+        [(is_busy, pages, _)] = chain.from_iterable(map(_execute, (connection,), statements))
+    finally:
+        _execute(connection, "PRAGMA busy_timeout = 0")
+    return bool(is_busy), pages
+
+
 def _pauses() -> Iterator[None]:
     """Yield for each further try, after a pause where it has been waited for some time already."""
-    began = time.monotonic()
+    tried = time.monotonic()
     waited_seconds = 0.0
     while waited_seconds < _WAIT_SECONDS:
         if waited_seconds > _WITHOUT_PAUSE_SECONDS:
             # Longer pauses would put those at a disadvantage who have waited for long.
             time.sleep(min(waited_seconds / 8, _LONGEST_PAUSE_SECONDS))
         yield
-        waited_seconds = time.monotonic() - began
+        before, tried = tried, time.monotonic()
+        waited_seconds += min(tried - before, _LONGEST_TRY_SECONDS)
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:
