@@ -60,7 +60,7 @@ class TestSqliteStore(StoreConformance):
 
     @pytest.mark.parametrize(("size", "together"), [(0, 1), (60_000, 1), (60_000, 50)])
     def test_the_log_stays_short(self, store, size, together):
-        """However records are saved, they do not pile up in the log of the database."""
+        """However records are saved and removed, they do not pile up in the log of the database."""
         from skipstone._store_trials import sample
 
         records = [sample(number, b"a" * size) for number in range(600 if size else 10_000)]
@@ -69,6 +69,8 @@ class TestSqliteStore(StoreConformance):
                 store.put(records[start])
             else:
                 store.put_many(records[start : start + together])
+        for start in range(0, len(records), 50):
+            assert store.delete([record.key for record in records[start : start + 50]]) == 50
         (log,) = self.folder.rglob("records.sqlite3-wal")
         assert log.stat().st_size < 20 << 20
 

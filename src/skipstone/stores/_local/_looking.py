@@ -142,8 +142,8 @@ class LookedAtStore(SqliteStore):
 
 def _looked(connection: sqlite3.Connection, look: Callable[[sqlite3.Connection], list[Any]]) -> list[Any]:
     define(connection)
-    connection.execute("BEGIN")
     try:
+        connection.execute("BEGIN")  # where Ctrl-C may come just after it has begun
         return look(connection)
     finally:
         if connection.in_transaction:

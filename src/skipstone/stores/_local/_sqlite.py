@@ -318,30 +318,30 @@ class SqliteStore(BaseStore):
         for some in chunks(list(keys)):
             with self._connection, self._change(self._connection.in_place(), some) as removed:
                 pass
-            self._connection.wrote(removed[0], 0)
-            deleted += removed[0]
+            # With `secure_delete`, what is removed is written over.
+            self._connection.wrote(len(removed), sum(content_bytes for _, content_bytes in removed))
+            deleted += len(removed)
         return deleted
 
     @contextmanager
-    def _change(self, connection: sqlite3.Connection, keys: Sequence[Key]) -> Generator[list[int]]:
+    def _change(self, connection: sqlite3.Connection, keys: Sequence[Key]) -> Generator[list[tuple[Any, int]]]:
         """Delete records, and tell everybody who has read them ahead, in one transaction with the body.
 
-        Yields a list of one number: how many there were.
+        Yields the file of each one that there was, or None, and how many bytes of content were in its row.
         """
-        files: list[str] = []
-        removed = 0
+        removed: list[tuple[Any, int]] = []
         with transaction(connection):
             for some in chunks(keys):
                 where = f"FROM records WHERE key IN ({marks(len(some))})"
-                query = f"SELECT file {where} AND file IS NOT NULL"
-                files += chain.from_iterable(connection.execute(query, some))
-                removed += connection.execute(f"DELETE {where}", some).rowcount
+                removed += connection.execute(f"SELECT file, ifnull(length(payload), 0) {where}", some)
+                connection.execute(f"DELETE {where}", some)
             connection.execute("UPDATE state SET value = value + 1 WHERE name = 'epoch'")
             self._ahead.discard(keys)  # before the commit, just after which Ctrl-C may come
             self._keys_ahead.discard(keys)
-            yield [removed]
-        for file in files:
-            self._values.remove(file)
+            yield removed
+        for file, _ in removed:
+            if file is not None:
+                self._values.remove(file)
 
     def sifting(self) -> Listing:
         """See `Sifts`."""
