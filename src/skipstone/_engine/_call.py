@@ -195,9 +195,6 @@ class Turn:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end()
-
-    def end(self) -> None:
         """Give the claim back, if it is held."""
         for claim in self._claims.values():
             claim.__exit__(None, None, None)

@@ -254,7 +254,7 @@ class Engine:
                 return await self._beside(self.succeeded, attempt, value, replace)
             return cast("object", await in_thread(self.succeeded, attempt, value, replace))
         finally:
-            await self._beside(turn.end)
+            await self._beside(turn.__exit__)
 
     async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
         """Ask the store, in a thread if it may take long."""
