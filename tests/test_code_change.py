@@ -15,6 +15,8 @@ from skipstone import (
     use_checkpoint,
 )
 
+OFFSET = 0
+
 APP = """
 import sys
 from skipstone import cache_with_checkpoint, get_checkpoint, init_checkpoint
@@ -281,7 +283,6 @@ def test_versions_of_packages_count_if_they_are_named(tmp_path, monkeypatch):
         made("2.0")(1)
         made("1.0", packages=["numpy", "attrs"], version="named")(1)
         made("1.0", packages=["attrs", "numpy"], version="named")(1)
-    with open_checkpoint("step", {"artifacts_dir": tmp_path}) as checkpoint, use_checkpoint(checkpoint):
         with pytest.warns(CodeChangedWarning, match="made: numpy was 1.0 and is 2.0. 1 of its 1 results"):
             made("2.0", packages=["numpy", "attrs"], version="named")(1)
     monkeypatch.undo()
@@ -339,6 +340,26 @@ def test_a_function_that_is_made_anew_with_another_value(memory, on_code_change)
     assert [made(number)(number) for number in range(3, 40)] == [number * number for number in range(3, 40)]
     with pytest.raises(UnstableIdError, match="two functions have the name"):
         made(3)(39)
+
+
+def test_a_function_that_is_made_anew_after_an_edit(memory, monkeypatch):
+    """What it uses was changed, as in a notebook, and what it was made with is the same: that is code that changed."""
+
+    def made(factor):
+        @cache_with_checkpoint(id="x")
+        def scaled(x):
+            return factor * x + OFFSET
+
+        return scaled
+
+    first = made(2)
+    assert first(1) == 2
+    monkeypatch.setitem(globals(), "OFFSET", 10)
+    with pytest.warns(CodeChangedWarning, match="OFFSET is different in"):
+        assert made(2)(1) == 2
+    assert made(2)(2) == 14
+    with pytest.raises(UnstableIdError, match="two functions have the name"):
+        made(3)(1)
 
 
 def test_a_function_that_takes_the_place_of_another(memory):

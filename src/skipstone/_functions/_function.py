@@ -109,13 +109,26 @@ class KnownFunction:
     def is_beside(self, other: KnownFunction) -> bool:
         """Tell whether another function of the same name was made beside this one, rather than in its place."""
         one, two = self._call(), other._call()
-        if one is two or (one is None and (self._code is None or self._code is not other._code)):
+        if self._code is not None and self._code is other._code:
+            return self._made_with() != other._made_with()
+        if one is None or one is two:
             return False
-        if self._code is other._code or qualified_name(one) != qualified_name(two):
-            return True  # made with other values; or elsewhere, and given this name
+        if qualified_name(one) != qualified_name(two):
+            return True  # made elsewhere, and given this name
         files = {getattr(self._code, "co_filename", "<"), getattr(other._code, "co_filename", "<")}
         # A module that was reloaded has another spec, and a notebook's cell that ran again another file.
         return len(files) == 1 and not files.pop().startswith("<") and self._spec is other._spec
+
+    def _made_with(self) -> list[bytes | None]:
+        """Return digests of what a function that another one makes may have of its own: defaults, and values around it."""
+        from ._code import VALUE
+
+        parts = self.described.parts
+        own = next(filter(None, parts), "")  # the function is found first
+        return [
+            parts.get(own),
+            *(parts.get(own + VALUE + name) for name in getattr(self._code, "co_freevars", ())),
+        ]
 
     def key(self, call_id: object, /) -> Key:
         """Return the 16-byte key of the call with this id.
