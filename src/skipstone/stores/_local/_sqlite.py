@@ -234,7 +234,8 @@ class SqliteStore(BaseStore):
         elif type(payload) is not bytes:
             payload = None
         # What is missing, cut or of another type was damaged: the checksum does not fit.
-        duration, created_at = (each if type(each) is float else 0.0 for each in (duration, created_at))
+        if type(duration) is not float or type(created_at) is not float:
+            duration = created_at = 0.0
         return Record(key, checksum, self._origins[origin], duration, payload or b"", "", created_at)
 
     def _read_origin(self, number: int) -> Origin | None:
