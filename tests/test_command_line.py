@@ -220,7 +220,7 @@ def test_what_cannot_be_read_without_keys(tmp_path, monkeypatch, skipstone):
             checkpoint.load_or_run(fails, 7, 7)
     assert "1 failure cannot be read: damaged, or encrypted or signed with a key" in skipstone("failures")
     assert "no failures" not in skipstone("failures")
-    assert "no failures" in skipstone("failures", "-f", "other")
+    assert "no failures" in skipstone("failures", "-f", "embed")
     out = skipstone("verify", status=3)
     assert "are damaged, or signed with another key" in out
     assert "it does not bear the signature of a signing_key of the config" in out
@@ -632,6 +632,16 @@ def test_nothing_there(tmp_path, monkeypatch, skipstone):
     assert skipstone("ls", "--json") == []
     assert "no step 'load'" in skipstone("ls", "--step", "load", status=4)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["records", "failures"])
+def test_a_function_that_is_not_there(place, skipstone, command):
+    """Its name may be mistyped: that is not said to have no failures, and names that are alike are told."""
+    told = skipstone(command, "-f", "nobody", status=4)
+    assert "no function 'nobody' in" in told
+    assert "is it" not in told
+    assert f"is it {embed.__module__}.embed?" in skipstone(command, "-f", f"{embed.__module__}.embd", status=4)
+    assert "no function" not in skipstone(command, "-f", "embed")
 
 
 def test_errors_have_a_status(tmp_path, monkeypatch, skipstone):

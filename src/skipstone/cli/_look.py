@@ -20,9 +20,9 @@ from ._where import (
     JsonOption,
     StepOption,
     StoreOption,
+    asked_of,
     place,
     steps,
-    whole_name,
 )
 
 _FIGURES = (
@@ -120,12 +120,9 @@ def records(
     catalogue = place(store, artifacts_dir)
     asked_for = RecordQuery(search=search, run=run or None, sort=sort.value, descending=not ascending)
     found: list[tuple[StepName, list[RecordInfo], int]] = []
-    for name in steps(catalogue, index, step):
-        asked = catalogue.step(name)
-        query = asked_for._replace(function=whole_name(asked, function))
-        page = asked.records(query, limit=limit)
-        found.append((name, page.records, asked.count(query)))
-        asked.close()
+    for asked, whole in asked_of(catalogue, index, step, function):
+        query = asked_for._replace(function=whole)
+        found.append((asked.name, asked.records(query, limit=limit).records, asked.count(query)))
     if as_json:
         print_json(
             [
@@ -185,14 +182,11 @@ def failures(
     catalogue = place(store, artifacts_dir)
     found: list[tuple[StepName, list[FailureGroup]]] = []
     unread = 0
-    for name in steps(catalogue, index, step):
-        asked = catalogue.step(name)
-        whole = whole_name(asked, function)
+    for asked, whole in asked_of(catalogue, index, step, function):
         groups = asked.failure_groups(whole)
         count = asked.count(RecordQuery(function=whole, failures=True))
         unread += max(0, count - sum(group.calls for group in groups))
-        found.append((name, groups))
-        asked.close()
+        found.append((asked.name, groups))
     if unread:
         warn(
             f"{count_text(unread, 'failure')} cannot be read: damaged, or encrypted or signed with a key that is none of the settings"

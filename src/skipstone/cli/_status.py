@@ -8,5 +8,5 @@ WRONG_USE = 2
 FOUND_WRONG = 3
 """It was looked for what should not be, and found: `verify`, `doctor`."""
 NOT_FOUND = 4
-"""There is no such step, record or call."""
+"""There is no such step, function, record or call."""
 INTERRUPTED = 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Annotated, TypeAlias
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from .._catalogue import Catalogue, StepCatalogue, StepName
 from .._errors import ConfigError
 from .._settings._config import ENVIRONMENT_PREFIX, resolve
+from .._units import plain_text
 from ._output import warn
 from ._status import NOT_FOUND
 
@@ -88,6 +90,36 @@ def whole_name(asked: StepCatalogue, function: str) -> str | None:
     names = {each.function for each in asked.functions()} if function else set()
     alike = [name for name in names if name.endswith(f".{function}")]
     return alike[0] if function not in names and len(alike) == 1 else function or None
+
+
+def asked_of(
+    catalogue: Catalogue, index: str, step: str, function: str
+) -> Generator[tuple[StepCatalogue, str | None]]:
+    """Yield what is known of each of the steps that are asked for, and the whole name of the function, if one is asked for.
+
+    Raises:
+        typer.Exit: There are no steps of these names; or none of them, which is known at the end, has such a function.
+    """
+    names = steps(catalogue, index, step)
+    known: set[str] = set()
+    is_known = not (function and names)
+    for name in names:
+        asked = catalogue.step(name)
+        try:
+            whole = whole_name(asked, function)
+            if not is_known:
+                known.update(each.function for each in asked.functions())
+                is_known = whole in known
+            yield asked, whole
+        finally:
+            asked.close()
+    if not is_known:
+        ends = {name: name.rpartition(".")[2] for name in known}
+        close = get_close_matches(function.rpartition(".")[2], ends.values())
+        alike = sorted(name for name, end in ends.items() if end in close)
+        hint = f": is it {' or '.join(alike)}?" if alike else ""
+        warn(plain_text(f"no function {function!r} in {catalogue.shown_place}{hint}"))
+        raise typer.Exit(NOT_FOUND)
 
 
 def named(catalogue: Catalogue, index: str, step: str) -> list[StepName]:
