@@ -3,7 +3,9 @@
 import os
 import random
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -256,7 +258,7 @@ def test_room_is_given_back(folder):
         checkpoint.gc(dry_run=True, compact=True)
         before = room()
         checkpoint.gc(compact=True)
-        assert room() < 100_000 < before
+        assert room() < min(before, 100_000)
         assert ids(checkpoint) == {"kept"}
         assert work.is_done("kept")
 
@@ -365,7 +367,7 @@ def test_the_same_goes_from_every_store(folder, expires_seconds, max_bytes):
 @pytest.mark.parametrize("order", ["as saved", "any"])
 @pytest.mark.parametrize("used", [0, 60])
 def test_as_much_would_go_as_goes(folder, used, order):
-    """What a dry run tells would be evicted is what goes, from any store."""
+    """What would be evicted is counted without a look at each result, and is what goes from any store."""
     numbers = random.Random(used)
     with checkpoint_in(folder) as checkpoint, use_checkpoint(checkpoint):
         for number in range(200):
@@ -379,6 +381,8 @@ def test_as_much_would_go_as_goes(folder, used, order):
         made = info.created_at_seconds - numbers.randrange(5)  # some at the same moment, nearly
         store.put(record._replace(created_at_seconds=made // 1), replace=True)
     store.close()
+    with closing(sqlite3.connect(f"{folder}/records.sqlite3")) as database, database:
+        database.execute("UPDATE records SET sequence = sequence * 3001")
     with checkpoint_in(folder, max_bytes=10**9) as checkpoint, use_checkpoint(checkpoint):
         for number in numbers.sample(range(200), used):
             work(number)
