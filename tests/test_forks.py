@@ -96,6 +96,7 @@ amid(reader.get_metrics_data, open_one)
 """
 
 LEFT = """
+import os
 from skipstone import open_checkpoint
 
 def work(x):
@@ -135,5 +136,5 @@ def test_a_process_is_forked_at_any_time(script, program):
 
 def test_a_child_leaves_the_map_that_it_was_forked_in(script):
     """It is its parent's: nobody waits for its calls there, and its workers go on."""
-    script.write("app.py", "import os" + LEFT)
+    script.write("app.py", LEFT)
     assert script("app.py", warnings="ignore").stderr == ""

@@ -2,15 +2,13 @@
 
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 import traceback
 import warnings
 from contextlib import closing
 from random import Random
 
-from harness import HERE, environment, told, value_of
+from harness import run, told, value_of
 
 
 def _raise(*_):
@@ -119,14 +117,7 @@ def keeps_what_interrupted_it(folder):
                 if traceback.extract_tb(error.__traceback__)[-2].name in ("_read_rows", "<dictcomp>"):
                     break
             checkpoint.close()
-        arguments = [
-            sys.executable,
-            "-S",
-            f"{HERE}/scenarios.py",
-            "ask_kept",
-            f'{{"folder": "{folder}", "ids": ["other-10"]}}',
-        ]
-        subprocess.run(arguments, env=environment(), check=True, stdout=subprocess.DEVNULL)
+        run("ask_kept", folder=folder, ids=["other-10"])
         ask(checkpoint, ["mine-3000"])
         checkpoint.close()
         del kept

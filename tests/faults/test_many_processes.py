@@ -36,36 +36,42 @@ def test_longer_at_full_speed(servers, folder):
     at_full_speed(servers, folder, 20, 6)
 
 
-def test_saving_at_once(folder):
-    """Eight processes that do nothing but save: none of them raises or warns, and all of their records are there."""
-    ids = [f"{number}-300" for number in range(4000)]
+@contextmanager
+def ready_to_save(folder, ids, count):
+    """So many processes that have the step open, and are to save these records among them."""
     with ExitStack() as stack:
         children = [
-            stack.enter_context(Child("save_when_told", folder=folder, ids=ids[first::8])) for first in range(8)
+            stack.enter_context(Child("save_when_told", folder=folder, ids=ids[first::count]))
+            for first in range(count)
         ]
         for child in children:
             assert child.line() == "ready"
-        for child in children:
-            child.go()
-        assert [child.result() for child in children] == [{"bad": [], "warnings": []}] * 8
+        yield children
+
+
+def all_saved(children):
+    """Let them save; tell whether nothing went wrong."""
+    for child in children:
+        child.go()
+    return [child.result() for child in children] == [{"bad": [], "warnings": []}] * len(children)
+
+
+def test_saving_at_once(folder):
+    """Eight processes that do nothing but save: none of them raises or warns, and all of their records are there."""
+    ids = [f"{number}-300" for number in range(4000)]
+    with ready_to_save(folder, ids, 8) as children:
+        assert all_saved(children)
     assert run("ask_kept", folder=folder, ids=ids) == {"ran": [], "bad": [], "warnings": []}
 
 
 def test_the_log_stays_short(folder):
     """Where sixteen processes do nothing but save, the log of the database begins anew again and again."""
     ids = [f"{number}-300" for number in range(19_200)]
-    with ExitStack() as stack:
-        children = [
-            stack.enter_context(Child("save_when_told", folder=folder, ids=ids[first::16])) for first in range(16)
-        ]
-        for child in children:
-            assert child.line() == "ready"
+    with ready_to_save(folder, ids, 16) as children:
         database = f"{folder}/checkpoint/default/step/records.sqlite3"
         with closing(sqlite3.connect(database)) as connection:  # the last one to close it deletes the log
             connection.execute("SELECT count(*) FROM records").fetchone()
-            for child in children:
-                child.go()
-            assert [child.result() for child in children] == [{"bad": [], "warnings": []}] * 16
+            assert all_saved(children)
             assert connection.execute("SELECT count(*) FROM records").fetchone()[0] >= len(ids)
             assert os.path.getsize(f"{database}-wal") < 100 << 20
 
