@@ -7,19 +7,30 @@ are none, nothing is spent on them.
 from __future__ import annotations
 
 import math
-import os
-from _thread import RLock
+import threading
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from .._errors import NoteWarning, warn
+from ..stores._forks import begin_in_children
 from ._call import under_way
 
 Number: TypeAlias = "int | float"
 
-# By process: one that is held during a fork is never released in the child. Reentrant: garbage is collected at any time,
-# and what ends then may note something.
-_locks: dict[int, RLock] = {}
+
+class _Noting:
+    """Keeps others out while something is noted."""
+
+    def __init__(self) -> None:
+        begin_in_children(self)
+
+    def begin(self) -> None:
+        self.lock = (
+            threading.RLock()
+        )  # reentrant: garbage is collected at any time, and what ends then may note something
+
+
+_noting = _Noting()
 
 
 def note(**numbers: Number | Sequence[Number]) -> None:
@@ -47,7 +58,7 @@ def note(**numbers: Number | Sequence[Number]) -> None:
         warn(message, NoteWarning)
         return
     shares = {name: _shares(name, value, len(attempts)) for name, value in numbers.items()}
-    with _locks.setdefault(os.getpid(), RLock()):
+    with _noting.lock:
         for position, attempt in enumerate(attempts):
             for name, each in shares.items():
                 attempt.notes.setdefault(name, 0)

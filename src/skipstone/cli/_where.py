@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from difflib import get_close_matches
 from typing import Annotated, TypeAlias
 
@@ -87,9 +87,16 @@ def _variable(setting: str) -> str:
 
 def whole_name(asked: StepCatalogue, function: str) -> str | None:
     """Return the name that a function has in a step, given that or the last part of it; None where none is given."""
-    names = {each.function for each in asked.functions()} if function else set()
+    return _whole_name(_names_in(asked), function) if function else None
+
+
+def _names_in(asked: StepCatalogue) -> set[str]:
+    return {each.function for each in asked.functions()}
+
+
+def _whole_name(names: set[str], function: str) -> str:
     alike = [name for name in names if name.endswith(f".{function}")]
-    return alike[0] if function not in names and len(alike) == 1 else function or None
+    return alike[0] if function not in names and len(alike) == 1 else function
 
 
 def asked_of(
@@ -100,19 +107,18 @@ def asked_of(
     Raises:
         typer.Exit: There are no steps of these names; or none of them, which is known at the end, has such a function.
     """
-    names = steps(catalogue, index, step)
+    found = steps(catalogue, index, step)
     known: set[str] = set()
-    is_known = not (function and names)
-    for name in names:
-        asked = catalogue.step(name)
-        try:
-            whole = whole_name(asked, function)
-            if not is_known:
-                known.update(each.function for each in asked.functions())
-                is_known = whole in known
+    is_known = not (function and found)
+    for name in found:
+        with closing(catalogue.step(name)) as asked:
+            whole = None
+            if function:
+                names = _names_in(asked)  # a look at every record
+                whole = _whole_name(names, function)
+                known |= names
+                is_known = is_known or whole in names
             yield asked, whole
-        finally:
-            asked.close()
     if not is_known:
         ends = {name: name.rpartition(".")[2] for name in known}
         close = get_close_matches(function.rpartition(".")[2], ends.values())

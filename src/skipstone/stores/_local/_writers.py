@@ -25,9 +25,8 @@ _PAGES_PER_COMMIT, _PAGES_PER_ROW = 2, 0.25  # and the content: one row is 2.3 p
 _WRITTEN_BACK_AFTER_PAGES = 1000  # as SQLite has it
 _AGAIN_AFTER_PAGES = 100
 _PAGES_OF_A_LONG_LOG = 2000
-_KEEPING_OUT_MILLISECONDS = (
-    20  # others who read or write, one after the other; a longer reader costs them all as much
-)
+# Others who read or write, one after the other; a longer reader costs them all as much.
+_KEEPING_OUT_MILLISECONDS = 20
 _SQLITE_WRITES_BACK_AFTER_PAGES = 50_000
 
 _execute = sqlite3.Connection.execute
