@@ -228,10 +228,8 @@ class Turn:
 
     def _try_to_claim(self) -> bool:
         self._claim([self._call], self._claims)
-        for claim in self._claims.values():
-            claim.__enter__()
-            if claim is NO_CLAIM:
-                self._refuse_reentry()
+        if NO_CLAIM in self._claims.values():
+            self._refuse_reentry()
         return bool(self._claims)
 
     def _refuse_reentry(self) -> None:

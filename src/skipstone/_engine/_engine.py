@@ -295,7 +295,7 @@ class Engine:
         return record is not None and (self._hits.is_past(record, function) or not self._codec.is_intact(record))
 
     def claim(self, calls: Sequence[Call], claims: dict[Key, Claim]) -> None:
-        """Claim calls without waiting, and add the claims of those that nobody else computes to `claims`."""
+        """Claim calls without waiting, and add the claims of those that nobody else computes, in use, to `claims`."""
         keys = [call.key for call in calls]
         if self._claim_many is not None:
             try:
@@ -303,15 +303,17 @@ class Engine:
             except StoreError as error:
                 self._store_failed(error)
                 claims.update(dict.fromkeys(keys, NO_CLAIM))
-            return
-        for key in keys:
-            try:
-                claim = self._store.claim(key)
-            except StoreError as error:
-                self._store_failed(error)
-                claim = NO_CLAIM
-            if claim is not None:
-                claims[key] = claim
+        else:
+            for key in keys:
+                try:
+                    claim = self._store.claim(key)
+                except StoreError as error:
+                    self._store_failed(error)
+                    claim = NO_CLAIM
+                if claim is not None:
+                    claims[key] = claim
+        for each in claims.values():
+            each.__enter__()
 
     def running(self, attempt: Attempt) -> AbstractContextManager[object]:
         """Return what surrounds the run of a call: its attempt, and a span, if there are any."""

@@ -62,8 +62,6 @@ class Group:
         """Claim calls, each of another key; return those that are to be run, but for what others compute or have stored."""
         claims = self._claims
         self._engine.claim(calls, claims)
-        for claim in claims.values():
-            claim.__enter__()
         if len(claims) < len(calls):
             self.busy = [call for call in calls if call.key not in claims]
             calls = [call for call in calls if call.key in claims]

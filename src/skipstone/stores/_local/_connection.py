@@ -206,12 +206,15 @@ class Connection:
         self._forget()
 
     def _close(self) -> None:
-        connection, self._connection = self._connection, None  # first: Ctrl-C may come while it is closed
         try:
-            if connection is not None:
-                connection.close()
+            self._drop()
         finally:
             self._leave()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None  # first: Ctrl-C may come while it is closed
+        if connection is not None:
+            connection.close()
 
     def _leave(self) -> None:
         if self._locks is not None:
@@ -322,9 +325,7 @@ class Connection:
             try:
                 with locks.recovering():
                     before = self._identity
-                    connection, self._connection = self._connection, None
-                    if connection is not None:
-                        connection.close()
+                    self._drop()
                     self._forget()
                     if before not in ((0, 0), _identity(self._path)) or not self._is_damaged():
                         return
