@@ -1,1 +1,1 @@
-"""The local store: a SQLite database, and files that its rows name."""
+"""The local store: a SQLite database, and a file for each large payload, named by its row."""

@@ -1,8 +1,8 @@
-"""Claims of a local store: byte-range locks that the kernel frees when a process dies.
+"""Claims of a local store: byte-range locks, which the kernel frees when a process dies.
 
-POSIX record locks belong to a process, and closing any descriptor of a file drops all of its locks. So a
-process has one descriptor per lock file, shared by all stores that use it; threads and tasks claim among
-themselves first. A lock is one byte, at an offset taken from the key.
+A claim locks one byte of a file, at an offset taken from the key. POSIX record locks belong to a process, and closing
+any descriptor of the file drops all of them. So a process has one descriptor per lock file, which all stores that use
+the file share, and a table of what its own threads and tasks hold, since the locks do not keep these apart.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .._base import Claim
 from .._folder import open_private
 
 _OFFSET_BITS = 62  # an offset is a signed 64-bit integer; two keys share one with probability 2**-62
-_IN_USE = 1 << _OFFSET_BITS  # behind all keys: everybody who has the file open shares the lock of this byte
+_IN_USE = 1 << _OFFSET_BITS  # a byte above those of all keys: every process with the file open shares a lock on it
 _RECOVERY = _IN_USE + 1
 _AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB
 _number = struct.Struct("<Q").unpack_from
 
 
 class _HeldByte:
-    """The claim of a key, from when its byte is about to be locked."""
+    """The claim of a key. It is made just before its byte is locked, and can be given back from then on."""
 
     __slots__ = ("_file", "key", "offset")
 
@@ -37,7 +37,7 @@ class _HeldByte:
         self._file = file
 
     def __enter__(self) -> None:
-        """Nothing to do: it is held already."""
+        """Do nothing: the claim is held already."""
 
     def __exit__(self, *_: object) -> None:
         """Give the claim back."""
@@ -54,17 +54,18 @@ class LockFile:
         self._path = path
         self._users = 0
         self.is_alone = False
-        """Whether nobody else had the file open when it was opened last."""
+        """Whether no other user had the file open when it was last opened."""
         self._held: dict[Key, _HeldByte] = {}
-        self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
+        # Reentrant: garbage collection may end a generator at any time, here too, which gives its claim back.
+        self._lock = threading.RLock()
         self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
 
     @classmethod
     def open(cls, path: str) -> LockFile:
-        """Return the process's lock file of this path, to be closed as often as it was opened.
+        """Return this process's lock file for a path. It must be closed as often as it was opened.
 
         Raises:
-            OSError: It can be neither opened nor created.
+            OSError: The file can be neither opened nor created.
         """
         with cls._open_lock:
             found = cls._open.get(path)
@@ -78,7 +79,7 @@ class LockFile:
     @classmethod
     @contextmanager
     def exclusively(cls, path: str) -> Generator[bool]:
-        """Keep everybody else out of a lock file inside a `with` block; yield whether that was possible."""
+        """Keep everybody else out of a lock file for the `with` block; yield False if somebody is using it."""
         with cls._open_lock:
             if path in cls._open:
                 yield False
@@ -90,7 +91,7 @@ class LockFile:
                 os.close(descriptor)
 
     def close(self) -> None:
-        """Close the descriptor when its last user is gone."""
+        """End one use of the file; the last one closes its descriptor."""
         with self._open_lock:
             self._users -= 1
             if self._users == 0:
@@ -100,14 +101,14 @@ class LockFile:
                     del self._open[self._path]
 
     def is_in_place(self) -> bool:
-        """Tell whether the path still leads to this file: the folder may have been deleted meanwhile."""
+        """Tell whether the path still leads to this file, which may have been deleted with its folder."""
         try:
             return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
         except OSError:
             return False
 
     def is_marked(self) -> bool:
-        """Tell whether there was a database beside this file once."""
+        """Tell whether there has ever been a database beside this file."""
         return os.fstat(self._descriptor).st_size > 0
 
     def mark(self) -> None:
@@ -116,7 +117,7 @@ class LockFile:
             os.pwrite(self._descriptor, b"\n", 0)
 
     def claim(self, key: Key) -> Claim | None:
-        """Return the claim of a key, or None where a thread or another process has it.
+        """Return the claim of a key, or None if somebody has it, in this process or another.
 
         Raises:
             OSError: The file system refuses locks.
@@ -126,10 +127,12 @@ class LockFile:
         return claims.get(key)
 
     def claim_many(self, keys: Sequence[Key], claims: dict[Key, Claim]) -> None:
-        """Add the claims of those of these keys that no thread or other process has, each before it is held.
+        """Claim those of these keys that nobody has, and add their claims to `claims`.
+
+        Each claim is added before its byte is locked, so that wherever Ctrl-C comes, the caller can give it back.
 
         Raises:
-            OSError: The file system refuses locks; none is held then.
+            OSError: The file system refuses locks; no claim is held then.
         """
         held = self._held
         with self._lock:
@@ -146,7 +149,7 @@ class LockFile:
                 raise
 
     def release(self, claim: _HeldByte) -> None:
-        """Give a claim back, if it is held: it is not in a child after fork, where it is the parent's."""
+        """Give a claim back if it is held: a child after fork does not hold the claims of its parent."""
         with self._lock:
             if self._held.get(claim.key) is claim:
                 del self._held[claim.key]

@@ -1,7 +1,7 @@
-"""The one connection of a process to a step's database: opened when needed, and watched.
+"""A store's connection to its step's database: opened when first needed, reopened when the database was replaced.
 
-A process has one connection per store, shared by its threads under a lock: SQLite admits one writer anyway, and
-a connection does not see its own commits as changes made elsewhere.
+Each store has one connection per process, which threads share under a lock. More would gain nothing, since SQLite
+admits one writer at a time; and a single connection can tell commits made elsewhere from its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .._file_system import network_file_system
 from .._folder import RUNS, can_be_entered, make_step_folder, unsafe, unsafe_below
 from ._claims import LockFile
 from ._log_check import frames_found, last_commit_in
-from ._read_only import NoLocks, can_be_written, connect_to_read, forbids_writing, standing
+from ._read_only import NoLocks, can_be_written, connect_to_read, forbids_writing, stamp_of
 from ._recovery import is_damage, recover
 from ._schema import prepare
 from ._writers import Log, connect
@@ -39,16 +39,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _WAIT_BEFORE_FORK_SECONDS = 60
-_abandoned: list[object] = []
-_told: set[str] = set()
+_abandoned: list[object] = []  # connections that must not be closed, kept here from garbage collection
+_warned_steps: set[str] = set()
 
 
 class StoreMendedError(StoreUnavailableError):
-    """The database was damaged, and is not any more."""
+    """The database was damaged and has been mended, so the operation can be tried again."""
 
 
 def again_when_mended(method: Callable[P, R]) -> Callable[P, R]:
-    """Call a method once more if it met a damaged database, which has been mended meanwhile."""
+    """Call a method a second time if the first call met a damaged database, which has been mended by then."""
 
     @wraps(method)
     def act(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -61,7 +61,7 @@ def again_when_mended(method: Callable[P, R]) -> Callable[P, R]:
 
 
 class Connection:
-    """Opens a step's database, and opens it again when that is needed."""
+    """Opens a step's database, and reopens it after a close, a fork, damage or deletion."""
 
     def __init__(
         self,
@@ -72,14 +72,14 @@ class Connection:
         forget: Callable[[], None],
         only_looks: bool = False,
     ) -> None:
-        """Use a folder.
+        """Use a folder, without opening anything yet.
 
         Args:
-            folder: Absolute path of the step's folder; it is made when it is not there.
-            sync_each: Every commit survives a power loss.
-            trusted: Open it even if others own it or can write to it.
-            forget: Called when the database is another one than before, or may be.
-            only_looks: Nothing in the folder is made, changed or mended; whose it is does not matter then.
+            folder: Absolute path of the step's folder, which is made if it does not exist.
+            sync_each: Whether every commit must survive a power loss.
+            trusted: Whether to open the folder even if others own it or can write to it.
+            forget: Called whenever the database may have been replaced by another, so that what was read is stale.
+            only_looks: Make, change and mend nothing in the folder; who owns it does not matter then.
         """
         self._folder = folder
         self._path = f"{folder}/{DATABASE}"
@@ -96,7 +96,7 @@ class Connection:
         _Fork.connections.add(self)
 
     def __enter__(self) -> sqlite3.Connection:
-        """Hold the connection; errors of SQLite and the system become StoreError."""
+        """Take the lock and return the connection; errors of SQLite and the system become StoreError."""
         self._mutex.acquire()
         try:
             return self._connection or self._open()
@@ -114,7 +114,7 @@ class Connection:
 
     @contextmanager
     def translating(self) -> Generator[None]:
-        """Turn errors of SQLite and the system into StoreError, without holding the connection."""
+        """Turn errors of SQLite and the system into StoreError, without taking the lock."""
         try:
             yield
         except BaseException as error:
@@ -136,22 +136,23 @@ class Connection:
         raise StoreUnavailableError(message) from error
 
     def locks(self) -> LockFile | NoLocks:
-        """Return the lock file; call it while holding the connection."""
+        """Return the lock file. The caller holds the connection."""
         if self._is_read_only:
             self.in_place()
         return self._locks or NoLocks()
 
     def in_place(self) -> sqlite3.Connection:
-        """While holding the connection, return it, anew if the path leads elsewhere than when it was opened.
+        """Return the connection, reopened if the path no longer leads to the open database. The caller holds it.
 
-        The database was deleted then, or set aside by another process: what is written to it would be lost. Anew
-        also if it could only be read, and was changed, or can be written now.
+        If the path leads elsewhere, the database was deleted, or set aside by another process, and whatever is
+        written to it would be lost. A read-only connection is also reopened once the database has changed or has
+        become writable.
         """
         self._leave_if_elsewhere()
         return self.opened()
 
     def opened(self) -> sqlite3.Connection:
-        """While holding the connection, return it."""
+        """Return the connection, opened if it is not. The caller holds it."""
         return self._connection or self._open()
 
     def _leave_if_elsewhere(self) -> None:
@@ -160,15 +161,15 @@ class Connection:
         if self._is_read_only:
             locks = f"{self._folder}/{LOCKS}"
             could_write = not self._only_looks and can_be_written(self._path, locks)
-            if self._identity != _identity(self._path, standing) or could_write:
+            if self._identity != _identity(self._path, stamp_of) or could_write:
                 self._close()
         elif self._identity != _identity(self._path):
-            # Closing it might delete the log of the database that is there now, which has the same name.
+            # Never closed: closing might delete the log of the new database, which has the same path.
             _abandoned.append(self._connection)
             self._leave()
 
     def wrote(self, rows: int, content_bytes: int) -> None:
-        """Note what was committed. The log of the database is written back in time, by a thread that need not wait for it."""
+        """Count a commit, and write the log back if it is due, unless another thread holds the connection."""
         if self._log.grew(rows, content_bytes) and self._mutex.acquire(blocking=False):
             try:
                 if self._connection is not None:
@@ -184,22 +185,22 @@ class Connection:
                 self._close()
 
     def __del__(self) -> None:
-        """Close what was dropped while it was open: from Python 3.13 on, SQLite's connections complain if nobody does."""
+        """Close a connection that was dropped while open: since Python 3.13, sqlite3 warns about unclosed ones."""
         with suppress(Exception):
             self.close()
 
     def pause(self) -> bool:
-        """Keep threads out of SQLite until `resume`; tell whether that was possible."""
+        """Keep other threads out of SQLite until `resume`; return False if the lock could not be had in time."""
         return self._mutex.acquire(timeout=_WAIT_BEFORE_FORK_SECONDS)
 
     def resume(self) -> None:
-        """Let threads go on."""
+        """Undo `pause`."""
         self._mutex.release()
 
     def after_fork(self) -> None:
-        """Open a connection of the child's own: SQLite forbids even to close an inherited one."""
+        """Abandon the parent's connection, so that the child opens its own: SQLite forbids even closing it here."""
         _abandoned.append(self._connection)
-        self._mutex = threading.RLock()  # a thread that is not here may hold the other
+        self._mutex = threading.RLock()  # the old one may be held by a thread that the child lacks
         self._connection = self._locks = None
         self._log = Log()
         self._is_read_only = False
@@ -212,7 +213,7 @@ class Connection:
             self._leave()
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None  # first: Ctrl-C may come while it is closed
+        connection, self._connection = self._connection, None  # unset first: Ctrl-C may come during close()
         if connection is not None:
             connection.close()
 
@@ -238,9 +239,9 @@ class Connection:
         if not self._only_looks:
             self._check()
         self._leave()
-        self._identity = standing(self._path)
+        self._identity = stamp_of(self._path)
         connection = connect_to_read(self._path)
-        connection.text_factory = _text
+        connection.text_factory = _lenient_text
         self._connection, self._is_read_only = connection, True
         return connection
 
@@ -261,22 +262,21 @@ class Connection:
             connection = self._connect()
         else:
             if last_commit and last_commit > frames_found(connection):
-                self._tell(
-                    f"the log of the database in {self._folder} was damaged: the records that were saved last"
-                )
+                what = f"the log of the database in {self._folder} was damaged: the records that were saved last"
+                self._warn_of_loss(what)
         if is_missing:
-            self._tell(f"the database in {self._folder} was deleted: its records")
+            self._warn_of_loss(f"the database in {self._folder} was deleted: its records")
         locks.mark()
         self._connection = connection
         return connection
 
-    def _tell(self, what: str) -> None:
+    def _warn_of_loss(self, what: str) -> None:
         warn(f"{what} are lost, and will be computed again", DamagedStoreWarning)
 
     def _connect(self) -> sqlite3.Connection:
         is_new = not os.path.exists(self._path)
         connection = connect(self._path)
-        connection.text_factory = _text
+        connection.text_factory = _lenient_text
         try:
             if is_new:
                 os.chmod(self._path, 0o600)
@@ -310,8 +310,8 @@ class Connection:
     def _check_file_system(self) -> None:
         kind = network_file_system(self._folder)
         step = self._folder.removesuffix(RUNS)
-        if kind is not None and step not in _told:
-            _told.add(step)
+        if kind is not None and step not in _warned_steps:
+            _warned_steps.add(step)
             message = (
                 f"{self._folder} is on a network file system ({kind}), where SQLite's log and locks cannot be trusted: "
                 f"use an artifacts_dir on a local disk"
@@ -319,7 +319,7 @@ class Connection:
             warn(message, NetworkFileSystemWarning)
 
     def _set_aside(self, error: BaseException) -> None:
-        """Put a new database in the place of the damaged one, unless somebody else has done so."""
+        """Replace the damaged database with a new one, unless another process has done so already."""
         with self._mutex:
             locks, self._locks = self._locks or LockFile.open(f"{self._folder}/{LOCKS}"), None
             try:
@@ -339,7 +339,7 @@ class Connection:
         warn(message, DamagedStoreWarning)
 
     def _is_damaged(self) -> bool:
-        """Look once more: it may have been another process that has put a new one there meanwhile."""
+        """Check again: another process may have replaced the database since the error."""
         try:
             connection = self._connect()
         except sqlite3.Error as error:
@@ -353,7 +353,10 @@ class Connection:
 
 
 class _Fork:
-    """What is done before and after a fork: SQLite's own locks, held by a thread that the child lacks, would never be free."""
+    """Pauses every connection during a fork.
+
+    Otherwise the child could inherit one of SQLite's internal locks from a thread that it lacks, and wait for ever.
+    """
 
     connections: ClassVar[WeakSet[Connection]] = WeakSet()
     _paused: ClassVar[list[Connection]] = []
@@ -380,16 +383,17 @@ class _Fork:
 
 os.register_at_fork(before=_Fork.before, after_in_parent=_Fork.in_parent, after_in_child=_Fork.in_child)
 
-_text = partial(str, encoding="utf-8", errors="replace")  # a damaged text must not keep a row from being read
+_lenient_text = partial(str, encoding="utf-8", errors="replace")  # damaged text must not make its row unreadable
 
 
-def _file(path: str) -> tuple[int, ...]:
+def _device_and_inode(path: str) -> tuple[int, ...]:
     facts = os.stat(path)
     return (facts.st_dev, facts.st_ino)
 
 
-def _identity(path: str, facts_of: Callable[[str], tuple[object, ...]] = _file) -> tuple[object, ...]:
+def _identity(path: str, read: Callable[[str], tuple[object, ...]] = _device_and_inode) -> tuple[object, ...]:
+    """Return what tells this database from another at the same path; (0, 0) if there is none."""
     try:
-        return facts_of(path)
+        return read(path)
     except FileNotFoundError:
         return (0, 0)

@@ -1,4 +1,4 @@
-"""What is known of the records of the local store, without their payloads."""
+"""List the records of the local store, without their payloads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..._record import Key, RecordInfo
 from .._sifting import Sieve, Stretch
 from ._connection import Connection
 from ._origins import NO_ORIGIN, Origins
-from ._queries import IS_KNOWN, NUMBERS, SCAN, SIZE, chunks, define, infos, left, ranges, sifted, stretch_of
+from ._queries import IS_KNOWN, NUMBERS, SCAN, SIZE, chunks, define, infos, ranges, sifted, stretch_of, unsifted
 
 _ROWS_PER_PAGE = 1000
 _ROWS_PER_STRETCH = 8192
@@ -18,7 +18,7 @@ _new = tuple.__new__
 
 
 class Listing:
-    """Lists the records of a database. Texts of origins are made once, not for each row."""
+    """Lists the records of a database. Each origin is read once, not joined to every row."""
 
     def __init__(self, connection: Connection, origins: Callable[[], Origins]) -> None:
         self._connection = connection
@@ -28,7 +28,7 @@ class Listing:
         """See `Store.scan`."""
         with self._connection as connection:
             if function is not None and not connection.execute(IS_KNOWN, (function,)).fetchone():
-                return  # without a look at every record
+                return  # there is no need to look at every record
         yield from self._pages(SCAN, {"function": function})
 
     def sift(self, sieve: Sieve) -> Iterator[RecordInfo]:
@@ -53,7 +53,7 @@ class Listing:
         with self._connection as connection:
             define(connection)
             asked = _asked(sieve, stretch.first, stretch.last)
-            rows = connection.execute(left(len(sieve.encodings)), asked).fetchall()
+            rows = connection.execute(unsifted(len(sieve.encodings)), asked).fetchall()
         return filter(None, map(self._info, rows))
 
     def size_bytes(self) -> int:

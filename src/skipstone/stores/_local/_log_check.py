@@ -1,8 +1,8 @@
-"""Whether a write-ahead log has lost committed transactions.
+"""Find out whether a damaged write-ahead log has lost committed transactions.
 
-After a crash SQLite replays the log up to the first frame that is damaged and drops the rest without a word. So the
-commits that stand in the log are counted before, and compared with what SQLite found. The layout is that of
-https://www.sqlite.org/fileformat2.html#walformat.
+After a crash SQLite replays the log up to the first damaged frame, and silently drops the rest. So the last commit in
+the log is looked for before SQLite opens it, and compared with how far SQLite came. The layout of the log is described
+at https://www.sqlite.org/fileformat2.html#walformat.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 
 
 def last_commit_in(log_path: str) -> int:
-    """Return the number of the last frame that ends a transaction, 0 where there is none.
+    """Return the number of the last frame that ends a transaction, or 0 if there is none.
 
-    A log whose header is damaged counts as one with a commit. Nobody else may write to it meanwhile.
+    A log with a damaged header counts as having a commit in frame 1. Nobody else may write to the log meanwhile.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The log cannot be read.
     """
     try:
         with open(log_path, "rb") as file:
@@ -37,14 +37,14 @@ def last_commit_in(log_path: str) -> int:
     )
     for number, start in enumerate(starts, 1):
         header = log[start : start + _FRAME_HEADER_BYTES]
-        # SQLite writes no zeros: they are damage.
+        # A frame header of zeros is damage, since SQLite writes none. It may have been a commit.
         if (header[8:16] == salts and header[4:8] != bytes(4)) or not any(header):
             last = number
     return last
 
 
 def frames_found(connection: sqlite3.Connection) -> int:
-    """Return how many frames of the log SQLite uses, after a checkpoint."""
+    """Return how many frames SQLite found in the log."""
     return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
 
 

@@ -1,4 +1,4 @@
-"""Origins by number, as rows of the local store name them."""
+"""The origins of records, which rows of the local store refer to by number."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..._record import Origin
 from ._queries import ORIGIN, marks
 from ._recovery import damaged_index
 
-NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # of a record whose origin cannot be read
+NO_ORIGIN = Origin("", "", "unknown", b"", "", "", 0)  # stands for an origin that cannot be read
 
 
 class Origins(dict[int, Origin]):
-    """Origins by number, read when they are first asked for."""
+    """Origins by number, each read when first asked for."""
 
     def __init__(self, read: Callable[[int], Origin | None]) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Origins(dict[int, Origin]):
         return origin
 
     def number_of(self, origin: Origin, connection: sqlite3.Connection) -> int:
-        """Return the number of an origin, which gets one where it has none."""
+        """Return the number of an origin, and give it one if it has none."""
         number = self._numbers.get(origin)
         if number is None:
             connection.execute(

@@ -1,7 +1,7 @@
-"""Rows read from the pages of a database file, without the tree that leads to them.
+"""Read rows directly from the pages of a database file, without the tree that leads to them.
 
-For a damaged database: SQLite itself cannot reach rows below a page that it cannot read. The layout is that of
-https://www.sqlite.org/fileformat2.html.
+This is for damaged databases: SQLite itself cannot reach rows below a page that it cannot read. The layout of pages is
+described at https://www.sqlite.org/fileformat2.html.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Pages:
     """The pages of a database file."""
 
     def __init__(self, path: str) -> None:
-        """Read a file; its log must have been written back.
+        """Read a file, whose log must have been written back.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: The file cannot be read.
         """
         with open(path, "rb") as file:
             self._data = file.read()
@@ -32,12 +32,12 @@ class Pages:
         size = 65536 if size == 1 else size
         if size in {1 << power for power in range(9, 17)}:
             self._page_bytes, reserved_bytes = size, self._data[20] if len(self._data) > 20 else 0  # noqa: PLR2004 - its place
-        else:  # the header is damaged: what SQLite does by default
+        else:  # the header is damaged: assume SQLite's default
             self._page_bytes, reserved_bytes = 4096, 0
         self._usable_bytes = self._page_bytes - reserved_bytes
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of all tables, two columns or more, the number of the row as the first one."""
+        """Yield all intact rows of two columns or more, of whatever table, each beginning with its row number."""
         for number in range(len(self._data) // self._page_bytes):
             page = self._page(number + 1)
             start = _FILE_HEADER_BYTES if number == 0 else 0
@@ -77,7 +77,7 @@ class Pages:
         return (number, *values[1:])  # the number stands for the primary key, which is stored as NULL
 
     def _content(self, page: bytes, at: int, size: int) -> bytes:
-        """Return a row's bytes, part of which may stand in overflow pages."""
+        """Return the bytes of a row, which may continue in overflow pages."""
         usable = self._usable_bytes
         most, least = usable - 35, (usable - 12) * 32 // 255 - 23
         if size <= most:
@@ -106,13 +106,13 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _value(data: bytes, kind: int, start: int) -> tuple[Any, int]:
-    """Return the value of a serial type that begins at `start`, and where it ends."""
+    """Return the value of serial type `kind` that begins at `start`, and where it ends."""
     if kind == 0:
         return None, start
     if kind in _INTEGER_BYTES:
         stop = start + _INTEGER_BYTES[kind]
         return int.from_bytes(data[start:stop], "big", signed=True), stop
-    if kind == 7:  # noqa: PLR2004 - as the format has it
+    if kind == 7:  # noqa: PLR2004 - a number of the format
         return struct.unpack_from(">d", data, start)[0], start + 8
     if kind in (8, 9):
         return kind - 8, start

@@ -1,4 +1,4 @@
-"""A store that can be read but not written, such as a mounted artifact: its records are returned, and none is added."""
+"""Read a store that cannot be written, such as a mounted artifact: its records are returned, and none is added."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _FORBIDDEN_TO_SQLITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite
 
 
 class NoLocks:
-    """What stands for the lock file where nothing can be locked: whoever asks has the claim."""
+    """Takes the place of the lock file where nothing can be locked: every claim is granted."""
 
     def claim(self, key: Key) -> HeldClaim:
-        """Return a claim. Nobody waits for it: the result could not be kept for those who wait."""
+        """Grant a claim. Waiting would be pointless: the holder could not save its result for the others."""
         return HeldClaim(key, lambda _key: None)
 
     def claim_many(self, keys: Sequence[Key], claims: dict[Key, Claim]) -> None:
@@ -31,38 +31,42 @@ class NoLocks:
 
 
 def forbids_writing(error: BaseException) -> bool:
-    """Tell whether an error says that a file or folder may not be written, rather than that it is damaged or full."""
+    """Tell whether an error means that writing is forbidden, rather than that a file is damaged or a disk full."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FORBIDDEN_TO_SQLITE
     return isinstance(error, OSError) and error.errno in _FORBIDDEN
 
 
 def can_be_written(path: str, locks: str) -> bool:
-    """Tell whether a database, its lock file and their folder may be written now."""
+    """Tell whether a database, its lock file and their folder are writable now."""
     return all(os.access(each, os.W_OK) for each in (os.path.dirname(path), path)) and (
         os.access(locks, os.W_OK) or not os.path.exists(locks)
     )
 
 
-class Standing(NamedTuple):
-    """What changes when somebody else, who may write, changes a database: SQLite does not tell all readers."""
+class Stamp(NamedTuple):
+    """Differs once a process with write access has changed the database: SQLite does not tell all readers."""
 
     device: int
-    number: int
+    inode: int
     time_ns: int
     size_bytes: int
     log_bytes: int
     log_time_ns: int
-    """A log that begins anew is written over, and is as long as before."""
+    """Needed beside the size: a log that restarts is overwritten from its beginning, and keeps its length."""
 
     @property
     def of_file(self) -> tuple[int, ...]:
-        """What changes with the database alone, rather than with its log."""
+        """The part that describes the database file alone, without its log."""
         return self[:4]
 
 
-def standing(path: str) -> Standing:
-    """Return how a database stands; where there is none, an OSError is raised."""
+def stamp_of(path: str) -> Stamp:
+    """Return the stamp of a database.
+
+    Raises:
+        OSError: There is no such file, or it cannot be looked at.
+    """
     facts = os.stat(path)
     try:
         log = os.stat(path + _LOG)
@@ -70,21 +74,22 @@ def standing(path: str) -> Standing:
         log_bytes = log_time_ns = 0
     else:
         log_bytes, log_time_ns = log.st_size, log.st_mtime_ns
-    return Standing(facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size, log_bytes, log_time_ns)
+    return Stamp(facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size, log_bytes, log_time_ns)
 
 
 def connect_to_read(path: str) -> sqlite3.Connection:
-    """Return a connection that writes nothing, not even to the files that SQLite makes beside a database.
+    """Return a connection that writes nothing, not even the log and its index, which SQLite keeps beside a database.
 
     Raises:
         StoreFormatError: A newer skipstone wrote the database.
         sqlite3.Error: It is damaged, or cannot be read.
-        OSError: There is no room for a copy, where one is needed.
+        OSError: There is no database, or no room for the copy that is needed.
     """
-    # A log with content needs an index, which SQLite can use if it is there, and otherwise would have to write.
+    # A log with content needs its index (the -shm file). SQLite can read it if it exists; otherwise SQLite would
+    # have to write it, which fails here, and a copy is read instead.
     from urllib.parse import quote
 
-    how = "mode=ro&readonly_shm=1" if standing(path).log_bytes else "immutable=1"
+    how = "mode=ro&readonly_shm=1" if stamp_of(path).log_bytes else "immutable=1"
     connection = _connect(f"file:{quote(path)}?{how}")
     try:
         if not check_format(connection, path):
@@ -103,7 +108,7 @@ def connect_to_read(path: str) -> sqlite3.Connection:
 
 
 def _copied(path: str) -> sqlite3.Connection:
-    """Return a copy of a database in memory, its log replayed and its format the present one."""
+    """Return a copy of a database in memory, with its log replayed and its format brought up to date."""
     import shutil
     from tempfile import TemporaryDirectory
 

@@ -1,4 +1,4 @@
-"""A damaged database is set aside, and what can be read of it is carried over into a new one."""
+"""Set a damaged database aside, and carry over what can be read of it into a new one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from ._pages import Pages
 from ._schema import prepare
 
 _LOG_SUFFIXES = ("-wal", "-shm")
-_TABLES = (("origins", "id", str), ("records", "sequence", bytes))  # with the type of what follows the number
+# Each with its primary key, and the type of the column after it, by which rows of the two tables are told apart.
+_TABLES = (("origins", "id", str), ("records", "sequence", bytes))
 _MOST_ROWS_AT_ONCE, _FEWEST_ROWS_AT_ONCE = 1 << 12, 8
 _DAMAGE_CODES = {
-    sqlite3.SQLITE_ERROR,  # our queries are constant: a table or column that is not there was there
+    sqlite3.SQLITE_ERROR,  # our queries are constant, so a missing table or column means a damaged schema
     sqlite3.SQLITE_INTERNAL,
     sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_CONSTRAINT,  # so are our rows: an index that contradicts its table
+    sqlite3.SQLITE_CONSTRAINT,  # our rows violate no constraint, so an index contradicts its table
     sqlite3.SQLITE_MISMATCH,
     sqlite3.SQLITE_FORMAT,
     sqlite3.SQLITE_NOTADB,
@@ -27,7 +28,7 @@ _DAMAGE_CODES = {
 
 
 def is_damage(error: BaseException) -> bool:
-    """Tell whether an error of SQLite says that the database is damaged, rather than busy, full or away."""
+    """Tell whether an error means that the database is damaged, rather than busy, full or missing."""
     if not isinstance(error, sqlite3.Error):
         return False
     code = getattr(error, "sqlite_errorcode", None)
@@ -35,17 +36,17 @@ def is_damage(error: BaseException) -> bool:
 
 
 def damaged_index(key: bytes) -> sqlite3.DatabaseError:
-    """Return the error that says: the index leads to the row of another key."""
+    """Return an error, which counts as damage, that says that the index leads from a key to the row of another."""
     error = sqlite3.DatabaseError(f"the index leads from key {key.hex()} to another row")
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
 
 
 def recover(path: str) -> tuple[str, int]:
-    """Put a new database in the place of a damaged one; nobody else may do so at the same time.
+    """Replace a damaged database with a new one. The caller sees to it that nobody else does so at the same time.
 
     Returns:
-        Where the damaged one is now, and how many records were carried over.
+        The new path of the damaged database, and how many records were carried over.
 
     Raises:
         OSError: A file cannot be renamed.
@@ -73,7 +74,7 @@ def recover(path: str) -> tuple[str, int]:
 
 
 def _carry(path: str, target: sqlite3.Connection) -> int:
-    """Copy what can be read: first what SQLite reads, then what stands in pages that it does not reach."""
+    """Copy what can be read: first the rows that SQLite reads, then those in pages that it cannot reach."""
     target.execute("BEGIN")
     source = sqlite3.connect(path, isolation_level=None)
     source.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -94,10 +95,10 @@ def _carry(path: str, target: sqlite3.Connection) -> int:
 def _insert(target: sqlite3.Connection, table: str, kind: type, rows: Iterable[tuple[Any, ...]]) -> None:
     columns = [name for _, name, *_ in target.execute(f"PRAGMA table_info({table})")]
     for row in rows:
-        if not isinstance(row[1], kind):  # of another table
+        if not isinstance(row[1], kind):  # a row of the other table
             continue
-        names = columns[: len(row)]  # a row of an older format has the first ones
-        # What the table does not take is damaged.
+        names = columns[: len(row)]  # a row of an older format lacks the last ones
+        # A row that the table refuses is damaged.
         with suppress(sqlite3.Error, OverflowError):
             target.execute(
                 f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(row))})", row
@@ -105,7 +106,7 @@ def _insert(target: sqlite3.Connection, table: str, kind: type, rows: Iterable[t
 
 
 def _readable_rows(source: sqlite3.Connection, table: str, number: str) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table, but for those in pages that cannot be read."""
+    """Yield the rows of a table that SQLite can read, skipping ranges around unreadable pages."""
     start, step = 0, _MOST_ROWS_AT_ONCE
     try:
         last = int(source.execute(f"SELECT max({number}) FROM {table}").fetchone()[0])
@@ -119,7 +120,7 @@ def _readable_rows(source: sqlite3.Connection, table: str, number: str) -> Itera
             if step > _FEWEST_ROWS_AT_ONCE:
                 step //= 8
                 continue
-            rows = []  # what stands in other pages than the damaged one is found by its page
+            rows = []  # those of them that are in intact pages are found by reading the pages
         yield from rows
         start += step
         step = min(2 * step, _MOST_ROWS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""Delete the folder of a step: the files that a local store makes, and nothing else."""
+"""Delete a step's folder: the files that a store makes in it, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from ._connection import DATABASE, LOCKS
 from ._sqlite import VALUES
 
 _SHARD = "[0-9a-f]" * 2
-_FILES_OF_A_DATABASE = (f"{DATABASE}*", "records.damaged-*", f"{VALUES}/{_SHARD}/*.value")  # before what it names
+# The database goes before the files that it names.
+_FILES_OF_A_DATABASE = (f"{DATABASE}*", "records.damaged-*", f"{VALUES}/{_SHARD}/*.value")
 _FILES_OF_RECORDS = (f"records/{_SHARD}/{'[0-9a-f]' * 30}*", "holders/holder-*")
 _FOLDERS = (f"{VALUES}/{_SHARD}", VALUES, f"records/{_SHARD}", "records", "holders")
 
 
 def remove_step(folder: str) -> bool:
-    """Delete a step's records, and its folder if nothing else is in it; tell whether it was a step's.
+    """Delete a step's records, and its folder if that is empty then; return False if it is not a step's folder.
 
     Raises:
-        StoreError: A process uses it. Where it has a file for each record, on a network file system, that is not known.
+        StoreError: A process is using the step. A step with a file for each record, on a network file system, is
+            deleted nevertheless, since there is no telling whether it is in use.
         StoreUnavailableError: A file cannot be deleted.
     """
     locks = os.path.join(folder, LOCKS)
@@ -38,7 +40,7 @@ def remove_step(folder: str) -> bool:
                     raise StoreError(message)
                 _unlink(folder, _FILES_OF_A_DATABASE)
                 os.unlink(locks)
-        with suppress(OSError):  # something else is in one of them
+        with suppress(OSError):  # one of the folders holds something else
             for pattern in _FOLDERS:
                 for below in glob(os.path.join(escape(folder), pattern)):
                     os.rmdir(below)

@@ -1,4 +1,4 @@
-"""The tables of the local store, and how a database comes to have them."""
+"""The tables of the local store, and the migrations that lead to them."""
 
 from __future__ import annotations
 
@@ -38,39 +38,39 @@ _DETAILS = "ALTER TABLE records ADD COLUMN details BLOB NOT NULL DEFAULT x''"
 
 
 class Migration(NamedTuple):
-    """What leads from one format to the next."""
+    """The step from one format to the next."""
 
     since: str
-    """The first version of skipstone that reads what comes of it."""
+    """The first version of skipstone that reads the new format."""
     statements: str
 
 
 _MIGRATIONS = (Migration("0.1.0", _FIRST), Migration("0.1.0", _DETAILS))
-"""The n-th leads from format n to n + 1; a new database has format 0.
+"""Entry n leads from format n to n + 1; a new database has format 0.
 
-A migration only adds: tables, and columns behind the others, whose default is right for the rows that are there. Then
-an older skipstone that has the database open meanwhile can go on, and the rows of a damaged database can be carried
-over whatever its format is.
+A migration may only add tables, and columns after the existing ones with a default that is right for existing rows.
+This lets an older skipstone that has the database open go on, and lets rows of a damaged database be carried over
+from any format.
 """
 
 
 def prepare(connection: sqlite3.Connection, path: str, *, sync_each: bool) -> None:
-    """Set a new connection up, and bring its database to the present format, in one transaction.
+    """Configure a new connection, and migrate its database to the present format in one transaction.
 
     Raises:
         StoreFormatError: A newer skipstone wrote the database.
-        sqlite3.Error: It is damaged, locked, or cannot be written.
+        sqlite3.Error: The database is damaged, locked, or cannot be written.
     """
     connection.execute("PRAGMA journal_mode = WAL")
     # NORMAL: a commit survives the death of the process; FULL: a power loss as well.
     connection.execute(f"PRAGMA synchronous = {'FULL' if sync_each else 'NORMAL'}")
-    # So that what was deleted is not found again when pages are read one by one, after damage.
+    # Deleted rows are overwritten, so that recovery, which reads page by page, cannot bring them back.
     connection.execute("PRAGMA secure_delete = ON")
     if _format_of(connection) == len(_MIGRATIONS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        found = _format_of(connection)  # somebody may have been first
+        found = _format_of(connection)  # again, since another process may have migrated it by now
         if found != 0:
             check_format(connection, path)
         for number, migration in enumerate(_MIGRATIONS[found:], found + 1):
@@ -85,22 +85,22 @@ def prepare(connection: sqlite3.Connection, path: str, *, sync_each: bool) -> No
 def _migrate(connection: sqlite3.Connection, migration: Migration, number: int) -> None:
     for statement in migration.statements.split(";"):
         connection.execute(statement)
-    # The format stands in two places, since one bit can flip.
+    # The format is written in two places, so that a flipped bit in one is noticed.
     state = [("format", number), ("since", migration.since)]
     connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state)
     connection.execute(f"PRAGMA user_version = {number}")
 
 
 def check_format(connection: sqlite3.Connection, path: str) -> bool:
-    """Tell whether a database has the present format, rather than an older one.
+    """Tell whether a database has the present format rather than an older one.
 
     Raises:
-        StoreFormatError: A newer skipstone wrote it.
-        sqlite3.Error: It is damaged.
+        StoreFormatError: A newer skipstone wrote the database.
+        sqlite3.Error: The database is damaged.
     """
     found, newest = _format_of(connection), len(_MIGRATIONS)
     if found == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-        return False  # somebody makes it just now
+        return False  # another process is just creating it
     state = dict(connection.execute("SELECT name, value FROM state"))
     if state.get("format") != found:
         error = sqlite3.DatabaseError(f"its header says format {found}, its state {state.get('format')}")

@@ -1,4 +1,4 @@
-"""The local store: small records are rows of a SQLite database, large ones files that a row names."""
+"""The local store: a row of a SQLite database for each record, which names a file if the payload is large."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ from ._writers import cut_log
 
 VALUES = "values"
 
-_ROW_BELOW_BYTES = 64 << 10  # where rows and files cost alike, on one disk or another: benchmarks/thresholds.py
+_ROW_BELOW_BYTES = 64 << 10  # where a row and a file cost the same on various disks: see benchmarks/thresholds.py
 _LOOK_FOR_CHANGES_EVERY_SECONDS = 0.005
-_FRESH_FOR_SECONDS = 0.0025  # a map that looks for a block of items then takes their results from what is at hand
-_ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, with its place in a dictionary
+_FRESH_FOR_SECONDS = 0.0025  # a map that has looked up a block of items finds their rows still at hand
+_ROW_OVERHEAD_BYTES, _KEY_OVERHEAD_BYTES = 400, 120  # in memory, including a dictionary's slot
 
 _new = tuple.__new__
 _payload = itemgetter(4)
 
 
 class SqliteStore(BaseStore):
-    """Records in a folder of the local disk, for any number of threads and processes of one machine."""
+    """Keeps records in a folder on a local disk, for any number of threads and processes of one machine."""
 
     def __init__(self, folder: str, *, durability: str = "process", trusted: bool = False) -> None:
-        """Use a folder; it is made, with those above it, when it is first needed.
+        """Use a folder, which is made when first needed, with its parents.
 
         Args:
             folder: Absolute path.
-            durability: "process" or "power": what an acknowledged record survives.
+            durability: What an acknowledged record survives: "process" for its death, "power" for a power loss.
             trusted: Use the folder even if others own it or can write to it.
         """
         self.folder = folder
@@ -72,7 +72,7 @@ class SqliteStore(BaseStore):
         self._forget()
 
     def _forget(self) -> None:
-        """Forget what is known of the database: it may be another one now."""
+        """Forget what was read from the database, which may have been replaced by another."""
         self._ahead: ReadAhead[Row] = ReadAhead(
             self._read_rows, lambda: self._one(DATABASE_BYTES)[0], is_of_use_in_part=False
         )
@@ -85,16 +85,16 @@ class SqliteStore(BaseStore):
         self._at_hand = AtHand(self._ahead.rows, self._origins)
 
     def __reduce__(self) -> tuple[Callable[[], SqliteStore], tuple[()]]:
-        """Pickle the settings, not the connection."""
+        """Pickle the settings without the connection."""
         return partial(SqliteStore, self.folder, **self._settings), ()
 
     def open(self) -> None:
-        """Open the database now, rather than at the first use.
+        """Open the database now rather than when first used.
 
         Raises:
-            StoreUnavailableError: It cannot be opened.
-            StoreFormatError: A newer skipstone wrote it.
-            UnsafeStoreError: Others own it or can write to it.
+            StoreUnavailableError: The database cannot be opened.
+            StoreFormatError: A newer skipstone wrote the database.
+            UnsafeStoreError: Others own the folder or can write to it.
         """
         with self._connection:
             pass
@@ -129,9 +129,9 @@ class SqliteStore(BaseStore):
 
     def _read_rows(self, start: int, stop: int) -> tuple[dict[Key, Row], int]:
         with self._connection as connection:
-            # Fetched at once: whoever keeps an exception would keep a query that is under way, and with it what it sees.
+            # Fetched whole: a traceback kept by somebody would keep an unfinished query and its view of the database.
             found = connection.execute(f"SELECT {ROW} {IN_RANGE} AND file IS NULL", (start, stop)).fetchall()
-        # Others are damaged.
+        # A value of any other type is damage.
         rows = {row[0]: row for row in found if type(row[4]) is bytes and type(row[3]) is type(row[5]) is float}
         return rows, sum(map(len, map(_payload, rows.values()))) + _ROW_OVERHEAD_BYTES * len(rows)
 
@@ -142,7 +142,7 @@ class SqliteStore(BaseStore):
         return keys, _KEY_OVERHEAD_BYTES * len(keys)
 
     def _look_for_changes(self) -> sqlite3.Connection:
-        """Drop what was read ahead when another connection has deleted or replaced a record."""
+        """Drop what was read ahead if another connection has deleted or replaced a record; at most every few ms."""
         now = time.monotonic()
         if now < self._fresh_until - _FRESH_FOR_SECONDS:
             return self._connection.opened()
@@ -174,12 +174,12 @@ class SqliteStore(BaseStore):
     @again_when_mended
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
-        if len(keys) <= FEW_KEYS:  # who holds a claim and looks again must know of the last moment
+        if len(keys) <= FEW_KEYS:  # never from what was read ahead: see `_in_bulk`
             with self._connection as connection:
                 rows = connection.execute(present(len(keys)), keys).fetchall() if keys else ()
             return {key for _, key in rows} if rows else set()
         found: set[Key] = set()
-        # Where rows are read, too, those read ahead for this are there when they are asked for.
+        # If this process also loads results, read whole rows ahead: it will ask for them next.
         ahead: ReadAhead[Any] = self._ahead if self._ahead.rows else self._keys_ahead
         with self._connection as connection:
             for known, looked_up in self._in_bulk(connection, keys, ahead, present):
@@ -194,25 +194,25 @@ class SqliteStore(BaseStore):
         ahead: ReadAhead[Any],
         query: Callable[[int], str],
     ) -> Iterator[tuple[set[Key], list[tuple[Any, ...]]]]:
-        """Yield those keys that were read ahead, and the rows, ending in sequence and key, that a query finds for others.
+        """Yield the keys that were read ahead, and the rows of others, which end in sequence and key.
 
-        It asks for some of them, and then reads ahead from there, so that a reader in order looks few of them up.
+        Few keys are queried at a time, and rows are read ahead from there, so that a reader in order queries few.
         """
-        if len(keys) <= FEW_KEYS:  # who holds a claim and looks again must know of the last moment
+        if len(keys) <= FEW_KEYS:  # who has just claimed them must see even what was saved a moment ago
             yield set(), connection.execute(query(len(keys)), keys).fetchall() if keys else []
             return
         self._look_for_changes()
         at_once = FEW_KEYS
         looked_up: list[tuple[Any, ...]] = []
         while True:
-            known = ahead.rows.keys() & keys  # at the speed of C: the way of all that is done
+            known = ahead.rows.keys() & keys  # in C: most keys of a rerun are found here
             yield known, looked_up
             if len(known) == len(keys):
                 return
             if known:
                 keys, at_once = [key for key in keys if key not in known], FEW_KEYS
             some, keys = keys[:at_once], keys[at_once:]
-            if not some:  # one key was there twice
+            if not some:  # `keys` had a duplicate, which `known` has not
                 return
             looked_up = connection.execute(query(len(some)), some).fetchall()
             if looked_up:
@@ -221,7 +221,7 @@ class SqliteStore(BaseStore):
             at_once = min(2 * at_once, KEYS_PER_QUERY) if looked_up else KEYS_PER_QUERY
 
     def _record(self, connection: sqlite3.Connection, found: tuple[Any, ...]) -> Record | None:
-        """Make a record of a row, or return None where it was deleted while its file was opened."""
+        """Make a record of a row, or return None if it was deleted while its file was being opened."""
         own_key, checksum, origin, duration, payload, created_at, file, size, _, key = found
         if own_key != key:
             raise damaged_index(key)
@@ -233,7 +233,7 @@ class SqliteStore(BaseStore):
                     return None if now is None else self._record(connection, now)
         elif type(payload) is not bytes:
             payload = None
-        # What is missing, cut or of another type was damaged: the checksum does not fit.
+        # A payload that is missing, cut or of another type is damaged: the empty one here fails its checksum.
         if type(duration) is not float or type(created_at) is not float:
             duration = created_at = 0.0
         return Record(key, checksum, self._origins[origin], duration, payload or b"", "", created_at)
@@ -279,18 +279,18 @@ class SqliteStore(BaseStore):
 
     @contextmanager
     def _files_of(self, records: Sequence[Record]) -> Generator[dict[Key, str]]:
-        """Write large payloads to files, and remove those that no row names in the end."""
+        """Write large payloads to files; at the end, remove files that no row names."""
         files: dict[Key, str] = {}
         try:
             for record in records:
                 if not _is_small(record):
                     with self._connection:
-                        self._connection.in_place()  # or the folder is made anew
-                    with self._connection.translating():  # without the connection: it may take long
+                        self._connection.in_place()  # makes the folder again if it was deleted
+                    with self._connection.translating():  # without holding it, since this may take long
                         files[record.key] = self._values.write(record.key, parts_of(record.payload))
             yield files
         finally:
-            # The database is asked: Ctrl-C may come just after a commit. If it does not answer, they are leftovers.
+            # Ask the database, since Ctrl-C may come just after a commit. If it fails, the files stay as leftovers.
             with suppress(StoreError):
                 for key, file in files.items():
                     if self._one("SELECT 1 FROM records WHERE key = ? AND file = ?", (key, file)) is None:
@@ -319,16 +319,16 @@ class SqliteStore(BaseStore):
         for some in chunks(list(keys)):
             with self._connection, self._change(self._connection.in_place(), some) as removed:
                 pass
-            # With `secure_delete`, what is removed is written over.
+            # Deleted content counts as written: `secure_delete` overwrites it with zeros.
             self._connection.wrote(len(removed), sum(content_bytes for _, content_bytes in removed))
             deleted += len(removed)
         return deleted
 
     @contextmanager
     def _change(self, connection: sqlite3.Connection, keys: Sequence[Key]) -> Generator[list[tuple[Any, int]]]:
-        """Delete records, and tell everybody who has read them ahead, in one transaction with the body.
+        """Delete records, and let all who have read them ahead know, in one transaction with the `with` block.
 
-        Yields the file of each one that there was, or None, and how many bytes of content were in its row.
+        Yields, for each record that existed, its file or None, and the number of content bytes in its row.
         """
         removed: list[tuple[Any, int]] = []
         with transaction(connection):
@@ -337,7 +337,7 @@ class SqliteStore(BaseStore):
                 removed += connection.execute(f"SELECT file, ifnull(length(payload), 0) {where}", some)
                 connection.execute(f"DELETE {where}", some)
             connection.execute("UPDATE state SET value = value + 1 WHERE name = 'epoch'")
-            self._ahead.discard(keys)  # before the commit, just after which Ctrl-C may come
+            self._ahead.discard(keys)  # before the commit: Ctrl-C may come just after it
             self._keys_ahead.discard(keys)
             yield removed
         for file, _ in removed:
@@ -346,7 +346,7 @@ class SqliteStore(BaseStore):
 
     def sifting(self) -> Listing:
         """See `Sifts`."""
-        return Listing(self._connection, lambda: self._origins)  # those of the database that there is then
+        return Listing(self._connection, lambda: self._origins)  # late, as they may be replaced with the database
 
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
         """See `Store`."""
@@ -360,7 +360,7 @@ class SqliteStore(BaseStore):
     def remove_leftovers(self, *, older_than_seconds: float, dry_run: bool) -> Leftovers:
         """See `HasLeftovers`."""
 
-        @cache  # a look at every record, where there is a file
+        @cache  # asked only if there is a file to check, because it looks at every record
         def named() -> set[str]:
             with self._connection as connection:
                 rows = connection.execute("SELECT file FROM records WHERE file IS NOT NULL").fetchall()
@@ -391,10 +391,10 @@ class SqliteStore(BaseStore):
 
 def _record_of(row: Row, origins: Mapping[int, Origin]) -> Record:
     key, checksum, origin, duration, payload, created_at = row
-    # What Record(...) does, in half the time: this is the way of many hits.
+    # Does what Record(...) does in half the time, because most hits come this way.
     return _new(Record, (key, checksum, origins[origin], duration, payload, "", created_at, b""))
 
 
 def _is_small(record: Record) -> bool:
-    """Tell whether a record is all in its row, rather than its payload in a file."""
+    """Tell whether the payload belongs in the row rather than in a file."""
     return size_of(record.payload) < _ROW_BELOW_BYTES
