@@ -1,7 +1,7 @@
-"""What a far store has not got yet: noted in the near store, beside the records, so that no crash forgets it.
+"""Note in the near store what the far store has yet to get, so that no crash forgets it, and copy it there.
 
-A mark is a record of its own, without a payload, under a key made from that of its record, and put before it. A thread
-works the marks off as long as the far store answers. Whoever saves waits for it only where it is too far behind.
+Each such record has a mark: a record without a payload, under a key derived from the record's key, and saved before it.
+A thread works the marks off while the far store answers. Saving waits for the thread only if it is too far behind.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _AT_ONCE = 64
 _LONGEST_QUEUE = 1000
 _FULL_SECONDS = 0.01
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
-_YOUNG_SECONDS = 60.0  # the record of such a mark may be about to come
-_FUNCTION = "skipstone"  # no function has this name: a module comes before each
+_YOUNG_SECONDS = 60.0  # the record of so young a mark may be about to be saved
+_FUNCTION = "skipstone"  # no real function has this name, since its module comes first
 _MASK = 0x5A5A5A5A5A5A5A5A5A5A5A5A5A5A5A5A
 
 
 class Mark(NamedTuple):
-    """Something that a far store is to get."""
+    """A record that the far store is to get, or to delete."""
 
     key: Key
     action: str
@@ -41,7 +41,7 @@ class Mark(NamedTuple):
     details: bytes = b""
 
     def as_record(self) -> Record:
-        """Return the record that tells of it."""
+        """Return the mark as a record for the near store."""
         origin = Origin(_FUNCTION, "", f"{MARK}{self.action}", b"", "", "", 0)
         return Record(
             _marked(self.key), b"", origin, 0.0, b"", self.call_id, self.created_at_seconds, self.details
@@ -49,7 +49,7 @@ class Mark(NamedTuple):
 
 
 class UntilCopied:
-    """A claim of the far store, which is given back when that has got the record."""
+    """A claim of the far store that is given back once the far store has the record."""
 
     def __init__(self, key: Key, claim: Claim, backlog: Backlog) -> None:
         self._key = key
@@ -57,29 +57,29 @@ class UntilCopied:
         self._backlog = backlog
 
     def __enter__(self) -> None:
-        """Nothing to do: it is in use already."""
+        """Do nothing: the claim is in use already."""
 
     def __exit__(self, *_: object) -> None:
-        """Give the claim back, or leave that to who copies the record."""
+        """Give the claim back, or let whoever copies the record do so."""
         self._backlog.when_copied(self._key, self._claim)
 
 
 class Backlog:
-    """Copies to the far store what it has not got yet."""
+    """Copies records to the far store that it does not have yet."""
 
     def __init__(self, near: Store, far: Store, far_failed: Callable[[StoreError], None]) -> None:
         self._near = near
         self._far = far
         self._far_failed = far_failed
         self.deleted: set[Key] = set()
-        """Keys whose records the far store is still to delete."""
+        """Keys whose records the far store has yet to delete."""
         begin_in_children(self)
 
     def begin(self) -> None:
-        """In a process that was forked, there is no thread; what is queued is the other process's business."""
+        """Start without a thread and with an empty queue: after a fork, what was queued is the parent's business."""
         self._lock, self._copying, self._noting = threading.RLock(), threading.RLock(), threading.RLock()
         self._has_looked = False
-        # Reentrant, unlike `Queue` and `Event`: garbage is collected at any time, and what ends then may save something.
+        # Reentrant, unlike `Queue`: garbage collection may end a generator at any time, which may then save something.
         self._queue: queue.SimpleQueue[Mark] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._sleep = Sleep()
@@ -87,20 +87,20 @@ class Backlog:
         """Whether there are marks that are not in the queue."""
         self._is_closing = False
         self._noted_amid: list[Mark] | None = None
-        """What was noted while nobody was to; None: anybody may."""
+        """What a finalizer noted inside `_noting_last`; None outside of it."""
         self._uncopied: set[Key] = set()
-        """Keys whose records this process has saved, and the far store is about to get."""
+        """Keys of records that this process has saved and the far store is about to get."""
         self._claims: dict[Key, Claim] = {}
-        """Claims of the far store that end then."""
+        """Claims of the far store that are given back then."""
 
     def look(self) -> None:
-        """Find out, once in each process, what was left to do by those before."""
+        """Find out, once in each process, what earlier processes left to do."""
         if self._has_looked:
             return
         with self._lock:
             if self._has_looked:
                 return
-            with suppress(StoreError):  # who uses the near store will hear of it
+            with suppress(StoreError):  # the next use of the near store will report it
                 for mark in self._marks():
                     self.is_behind = True
                     if mark.action == DELETE:
@@ -114,7 +114,7 @@ class Backlog:
             yield _mark_of(info)
 
     def save(self, records: Sequence[Record], *, replace: bool) -> set[Key]:
-        """Put records into the near store alone, and have them copied; waits where too many are queued already.
+        """Put records into the near store alone and queue them to be copied; wait if too many are queued already.
 
         Returns:
             The keys whose record is now the given one.
@@ -151,12 +151,13 @@ class Backlog:
         for action in (SAVE, REPLACE):
             some = {mark.key: mark.as_record() for mark in marks if mark.action == action}
             if some:
-                # What is put behind a replacement that waits, and is not kept, must not take the place of its mark.
+                # Create-only for SAVE: if a replacement is still to be copied, its mark must stay, since a plain save
+                # after it is not kept.
                 self._near.put_many([*some.values()], replace=action == REPLACE)
 
     @contextmanager
     def _noting_last(self) -> Generator[None]:
-        """Let no thread note anything; what ends amid garbage collection in this one does, and then it is noted once more."""
+        """Keep other threads from noting marks; at the end, note again what a finalizer in this thread noted."""
         with self._noting:
             noted = self._noted_amid = []
             try:
@@ -166,7 +167,7 @@ class Backlog:
             self._note(noted)
 
     def when_copied(self, key: Key, claim: Claim) -> None:
-        """Give a claim back as soon as the far store has the record; at once where there is none, or it is away."""
+        """Give a claim back once the far store has the record; now, if none is on its way or the store is away."""
         with self._lock:
             if key in self._uncopied and not self.is_behind:
                 self._claims[key] = claim
@@ -174,7 +175,7 @@ class Backlog:
         claim.__exit__(None, None, None)
 
     def taken_back(self, key: Key) -> Claim | None:
-        """Return the claim that is about to be given back, for somebody on this machine who wants it meanwhile."""
+        """Return a claim that waits to be given back, for another caller in this process that wants it now."""
         with self._lock:
             return self._claims.pop(key, None)
 
@@ -183,7 +184,7 @@ class Backlog:
             self._uncopied.difference_update(keys)
             claims = [self._claims.pop(key) for key in keys if key in self._claims]
         for claim in claims:
-            with suppress(StoreError):  # it lapses
+            with suppress(StoreError):  # then it lapses
                 claim.__exit__(None, None, None)
 
     def resting(self) -> AbstractContextManager[object]:
@@ -191,7 +192,7 @@ class Backlog:
         return self._copying
 
     def note_deletions(self, keys: Sequence[Key]) -> None:
-        """The far store does not answer: it is to delete these later.
+        """Note what the far store, which does not answer, is to delete later.
 
         Raises:
             StoreError: The near store does not answer either.
@@ -201,18 +202,18 @@ class Backlog:
         self.fall_behind()
 
     def fall_behind(self) -> None:
-        """The far store does not answer: marks stay where they are for now."""
+        """Stop copying for now, since the far store does not answer; marks stay where they are."""
         self.is_behind = True
         self._give_back(list(self._uncopied))
         self._begin_work()
 
     def far_answers(self) -> None:
-        """Go on at once if there is something left to do."""
+        """Resume copying at once if something is left to do."""
         if self.is_behind:
             self._sleep.end()
 
     def _is_thread(self) -> bool:
-        """Tell whether this is the thread that copies, which waits neither for itself nor for its end."""
+        """Tell whether this is the copying thread, which must not wait for itself."""
         return self._thread is threading.current_thread()
 
     def _begin_work(self) -> None:
@@ -252,7 +253,7 @@ class Backlog:
         """
         count = 0
         uncopied = list(self._uncopied)
-        while not self._queue.empty():  # they are among the marks, too
+        while not self._queue.empty():  # queued marks are in the near store, too
             with suppress(queue.Empty):
                 self._queue.get_nowait()
         self.is_behind = False
@@ -269,11 +270,11 @@ class Backlog:
         return count
 
     def close(self) -> None:
-        """Let the thread end."""
+        """End the thread."""
         self._is_closing = True
         self._sleep.end()
         thread = self._thread
-        # It stays known until it has ended: if the far store fails meanwhile, no other one begins.
+        # `_thread` is unset only after it has ended: otherwise, if the far store failed meanwhile, another would start.
         if thread is not None and not self._is_thread():
             thread.join()
         with self._lock:
@@ -284,7 +285,7 @@ class Backlog:
     def _work_off(self, marks: Sequence[Mark]) -> None:
         last: dict[Key, Mark] = {}
         for mark in marks:
-            if mark.action != SAVE or mark.key not in last:  # else it was not kept: there was another record
+            if mark.action != SAVE or mark.key not in last:  # else it was not kept: a record was there already
                 last[mark.key] = mark
         with self._copying:
             deleted = [mark.key for mark in last.values() if mark.action == DELETE]
@@ -293,7 +294,7 @@ class Backlog:
             sent, first = self._sent([mark for mark in last.values() if mark.action != DELETE])
             with self._noting_last():
                 now = self._near.get_many(list(sent))
-                # What was replaced while it was copied is left for the next time.
+                # Records that were replaced while they were being copied keep their marks for the next time.
                 changed = {key for key, record in sent.items() if _differ(now.get(key), record)}
                 self._near.put_many([each for each in first if each.key not in changed], replace=True)
                 before = time.time() - _YOUNG_SECONDS
@@ -302,10 +303,11 @@ class Backlog:
         self._give_back(last.keys())
 
     def _sent(self, marks: Sequence[Mark]) -> tuple[dict[Key, Record], list[Record]]:
-        """Put what the near store has of these into the far one.
+        """Put those of these records that the near store has into the far store.
 
         Returns:
-            What that is; and those records that the far store had before: they are the ones to keep.
+            These records by key, and the different records that the far store already had for some of the keys. The
+            latter came first, so they are the ones to keep.
         """
         found = self._near.get_many([mark.key for mark in marks])
         others: set[Key] = set()
@@ -327,7 +329,7 @@ class Backlog:
 
 
 def named_like(one: Mark | Record, record: Record) -> Record:
-    """Return a record of the same call as another one, with what a look-up may have left out."""
+    """Return a record completed with what a look-up may have left out, from another record or mark of the same call."""
     return record._replace(
         call_id=record.call_id or one.call_id,
         created_at_seconds=record.created_at_seconds or one.created_at_seconds,
@@ -339,7 +341,7 @@ def _differ(one: Record | None, other: Record) -> bool:
 
 
 def is_mark(info: RecordInfo) -> bool:
-    """Tell whether a record is one of ours."""
+    """Tell whether a record is a mark."""
     return info.encoding.startswith(MARK)
 
 
@@ -350,5 +352,5 @@ def _mark_of(info: RecordInfo) -> Mark:
 
 
 def _marked(key: Key) -> Key:
-    """Return the key of a record's mark; of a mark's key, that of its record."""
+    """Return the key of the mark for a record's key, and the other way round."""
     return (int.from_bytes(key) ^ _MASK).to_bytes(len(key))

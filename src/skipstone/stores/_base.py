@@ -1,4 +1,4 @@
-"""What a store is: records by key. It knows bytes and keys, never functions or pickles."""
+"""What a store is: it keeps records by key, and knows bytes and keys, never functions or pickles."""
 
 from __future__ import annotations
 
@@ -11,21 +11,27 @@ from .._record import Key, Origin, Record, RecordInfo, info_of
 from ._forks import begin_in_children
 
 Row: TypeAlias = tuple[Key, bytes, int, float, bytes, float]
-"""Key, checksum, number of the origin, duration in seconds, payload, when the call ended. The garbage collector ignores such a tuple."""
+"""Key, checksum, number of the origin, duration in seconds, payload, end of the call in Unix time.
+
+A plain tuple of plain values, which the garbage collector stops tracking.
+"""
 
 
 class AtHand(NamedTuple):
-    """Records that were read before they are asked for."""
+    """Records that were read before they were asked for."""
 
     rows: Mapping[Key, Row]
     origins: Mapping[int, Origin]
-    """Those of the rows, but for some that have not been read yet; another mapping where numbers mean others."""
+    """The origins of the rows, by number, without those that have not been read yet.
+
+    If the numbers come to mean other origins, there is a new mapping; this one is not changed.
+    """
 
 
 class Claim(Protocol):
     """The right to compute one key, held from `Store.claim` until the end of the `with` block.
 
-    It belongs to no thread: it may be ended in another than it was made in.
+    It belongs to no thread: one thread may take it and another give it back.
     """
 
     def __enter__(self) -> object:
@@ -42,23 +48,23 @@ class Claim(Protocol):
 class Store(Protocol):
     """Keeps the records of one step of one index by key.
 
-    All methods may be called from several threads at once. Each of them raises StoreUnavailableError where
-    the store does not do what was asked; nothing else of a client's errors gets through.
+    All methods may be called from several threads at once. Each raises StoreUnavailableError if the store cannot do
+    what it was asked to do; no error of an underlying client gets through.
     """
 
     is_remote: bool
     """Whether its methods may take longer than an event loop can wait: then they are called in threads."""
 
     def get(self, key: Key, /) -> Record | None:
-        """Return the record of a key, its payload in one part, or None where there is none."""
+        """Return the record of a key, with its payload in one part, or None if there is none."""
         ...
 
     def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
-        """Return those records of these keys that there are."""
+        """Return the records of those of these keys that have one."""
         ...
 
     def present(self, keys: Sequence[Key], /) -> set[Key]:
-        """Return those of these keys that have a record. No payload is read."""
+        """Return those of these keys that have a record, without reading payloads."""
         ...
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
@@ -74,7 +80,7 @@ class Store(Protocol):
         ...
 
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
-        """Keep records, each of another key; see `put`.
+        """Keep records with different keys; see `put`.
 
         Returns:
             The keys whose record is now the given one.
@@ -89,26 +95,26 @@ class Store(Protocol):
         ...
 
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
-        """Yield what is known of all records, or those of one function, in the order of saving.
+        """Yield a description of each record, or of each one of a function, in the order of saving.
 
         Records that are saved or deleted meanwhile may or may not be among them.
         """
         ...
 
     def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
-        """Return what `scan` would tell of these keys."""
+        """Return what `scan` would yield for these keys."""
         ...
 
     def claim(self, key: Key, /) -> Claim | None:
-        """Take the right to compute a key, or return None at once where somebody has it.
+        """Take the right to compute a key, or return None at once if somebody has it.
 
-        At most one holder at a time, among threads, processes and, for a shared store, machines; it ends
-        with its holder, however that ends.
+        There is at most one holder at a time, among threads, processes and, for a shared store, machines. The claim
+        ends with its holder, however that ends.
         """
         ...
 
     def close(self) -> None:
-        """Let go of connections and files. A later use opens them again."""
+        """Close connections and files. A later use opens them again."""
         ...
 
 
@@ -117,18 +123,19 @@ class ReadsAhead(Protocol):
     """A store that reads records before they are asked for."""
 
     def at_hand(self) -> AtHand | None:
-        """Return the records at hand, or None where they are to be asked for with `get`. Nothing is read."""
+        """Return the records at hand, or None if they may be stale and `get` must be used. Nothing is read."""
         ...
 
 
 @runtime_checkable
 class ClaimsMany(Protocol):
-    """A store that gives many claims in less time than one by one."""
+    """A store that can take many claims faster than one by one."""
 
     def claim_many(self, keys: Sequence[Key], claims: dict[Key, Claim], /) -> None:
-        """Add the claims of those of these keys that nobody has to `claims`; see `Store.claim`. Where that fails, none is held.
+        """Claim those of these keys that nobody has, and add the claims to `claims`; see `Store.claim`.
 
-        Each is there before it is held: where Ctrl-C comes between, it can be given back.
+        Each claim is added before it is taken, so that wherever Ctrl-C comes, the caller can give it back. If this
+        raises an error of the store, no claim is held.
         """
         ...
 
@@ -138,22 +145,26 @@ class HasCopies(Protocol):
     """A store that may have a record in more than one place."""
 
     def renewed(self, keys: Sequence[Key]) -> dict[Key, Record]:
-        """Return what other places have of records that the store has returned and that are of no use, and keep it."""
+        """Replace records that the store returned but that turned out useless with copies from its other places.
+
+        Returns:
+            The copies that were found.
+        """
         ...
 
 
 def at_hand_in(store: Store) -> Callable[[], AtHand | None]:
-    """Return what tells which records of a store are at hand."""
+    """Return a store's `at_hand`, or, for a store that does not read ahead, a function that returns None."""
     return store.at_hand if isinstance(store, ReadsAhead) else lambda: None
 
 
 def renewed(store: Store, keys: Sequence[Key]) -> dict[Key, Record]:
-    """Return records in place of those that a store has returned and that are of no use, where it has copies."""
+    """Return copies to use instead of useless records that a store returned; none if it has no copies."""
     return store.renewed(keys) if isinstance(store, HasCopies) else {}
 
 
 class BaseStore:
-    """The rest of a store, for one that has `get`, `put`, `delete` and `scan`.
+    """A base class for stores: derive from it, write `get`, `put`, `delete` and `scan`, and the rest is there.
 
     Its claims hold among the threads of one process: a store that several processes use overrides `claim`.
     """
@@ -185,7 +196,7 @@ class BaseStore:
         return {record.key for record in records if self.put(record, replace=replace)}
 
     def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
-        """See `Store`; a store whose `get` leaves something out overrides it."""
+        """See `Store`. A store whose `get` leaves something out overrides this."""
         return {key: info_of(record) for key, record in self.get_many(keys).items()}
 
     def claim(self, key: Key, /) -> Claim | None:
@@ -203,13 +214,13 @@ class ThreadClaims:
         begin_in_children(self)
 
     def begin(self) -> None:
-        """Hold nothing: this is a new process."""
+        """Start without claims, as a new process does."""
         self._held: set[Key] = set()
-        # Reentrant: where a generator is dropped while the lock is held, its claim is given back then and there.
+        # Reentrant: if a generator is collected while this thread holds the lock, it gives its claim back right there.
         self._lock = threading.RLock()
 
     def claim(self, key: Key) -> HeldClaim | None:
-        """Return the claim of a key, or None where it is held."""
+        """Return the claim of a key, or None if it is held."""
         with self._lock:
             if key in self._held:
                 return None
@@ -227,7 +238,7 @@ class HeldClaim:
         self._release = release
 
     def __enter__(self) -> None:
-        """Nothing to do: it is held already."""
+        """Do nothing: the claim is held already."""
 
     def __exit__(self, *_: object) -> None:
         """Give the claim back."""

@@ -7,8 +7,8 @@
                 zeros, up to a multiple of 64 bytes
                 the payload
 
-The head tells all that a listing needs, so that no payload is read for it. Where its bytes have changed, or stand
-under another key, the record comes back with a checksum that cannot fit: it is computed again and replaced.
+The head has all that a listing needs, so that no payload is read for it. If its bytes have changed, or are found under
+another key, the record is returned with a checksum that cannot fit, so that it is computed again and replaced.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from xxhash import xxh3_64_digest, xxh3_64_intdigest
 from .._record import Buffer, Key, Origin, Record, RecordInfo, info_of, parts_of, size_of
 
 HEAD_BYTES = 2048
-"""As much as to read of a record to have its whole head, nearly always."""
+"""Reading this much of a record nearly always reads its whole head."""
 
 _PREFIX = struct.Struct("<4sI8s")
 _MAGIC = b"SKR1"
-_ALIGNMENT = 64  # of arrays within the payload
+_ALIGNMENT = 64  # so that arrays in the payload are aligned
 _LONGEST_HEAD_BYTES = 1 << 20  # a longer one is a damaged length
 
 
 class _Header(msgspec.Struct, array_like=True, frozen=True):
-    """Later versions may add fields at the end, with defaults."""
+    """The header. Later versions may add fields with defaults at the end."""
 
     checksum: bytes
     origin: Origin
@@ -49,16 +49,16 @@ _DAMAGED = _Header(b"", Origin("", "", "unknown", b"", "", "", 0), 0.0, "", 0.0,
 
 
 class Head(NamedTuple):
-    """What stands before a payload."""
+    """A head as it was read."""
 
     record: Record
     """Its payload is empty."""
     size_bytes: int
     """The size of the payload."""
     starts_at: int
-    """Offset of the payload; 0 where the head is damaged."""
+    """Offset of the payload; 0 if the head is damaged."""
     value: str
-    """Where the payload is kept instead, as the store names it, or empty: behind the head."""
+    """The store's name for the place of the payload; empty if it follows the head."""
 
     @property
     def info(self) -> RecordInfo:
@@ -70,8 +70,8 @@ def packed(record: Record, *, value: str = "") -> list[Buffer]:
     """Return a record as bytes: the head, then the parts of the payload as they are.
 
     Args:
-        record: To be read again under the same key.
-        value: Where the payload is kept; then only the head is returned.
+        record: Can only be read again under the same key.
+        value: The store's name for a place where the payload is kept. If given, only the head is returned.
     """
     payload = parts_of(record.payload)
     header = _encode(
@@ -91,14 +91,14 @@ def packed(record: Record, *, value: str = "") -> list[Buffer]:
 
 
 def unpacked(key: Key, content: Buffer) -> Record:
-    """Return the record that these bytes hold, its payload a view of them."""
+    """Return the record that these bytes hold; its payload is a view of them."""
     head = read_head(key, content)
     payload = memoryview(content)[head.starts_at :] if head.starts_at else b""
     return head.record._replace(payload=payload)
 
 
 def head_bytes(start: Buffer) -> int:
-    """Return the length of the head that begins like this, or 0 where no head does."""
+    """Return the length of the head that begins with these bytes, or 0 if none does."""
     if len(start) < _PREFIX.size:
         return 0
     magic, length, _ = _PREFIX.unpack_from(start)
@@ -107,7 +107,7 @@ def head_bytes(start: Buffer) -> int:
 
 
 def read_head(key: Key, start: Buffer) -> Head:
-    """Return the head of a record from its first bytes, `HEAD_BYTES` or as many as `head_bytes` says."""
+    """Return the head of a record, given at least its first `HEAD_BYTES`, or as many as `head_bytes` says."""
     starts_at = head_bytes(start)
     header = _DAMAGED
     if 0 < starts_at <= len(start):
@@ -131,7 +131,7 @@ def read_head(key: Key, start: Buffer) -> Head:
 def _decoded(encoded: Any) -> _Header:
     try:
         return _decode(encoded)
-    except msgspec.MsgspecError:  # intact, but of another making: somebody else wrote it
+    except msgspec.MsgspecError:  # intact, but not written by skipstone
         return _DAMAGED
 
 

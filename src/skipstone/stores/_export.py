@@ -1,19 +1,20 @@
-"""Records in one file, to be taken elsewhere: written once from its beginning to its end, and read in any order.
+"""Keep records in one file to be taken elsewhere: written once from beginning to end, and read in any order.
 
-The file is a row of frames, each at a multiple of 64 bytes: 64 bytes that tell what follows, then that.
+The file is a sequence of frames, each at a multiple of 64 bytes: a header of 64 bytes, and the content.
 
     4 bytes     SKX1
     4 bytes     `head`, `rec ` or `end `
     8 bytes     the same random bytes in all frames of a file
     16 bytes    the record's key
-    8 bytes     length of what follows, unsigned, little-endian
-    8 bytes     XXH3-64 digest of what follows, seeded with the key
+    8 bytes     length of the content, unsigned, little-endian
+    8 bytes     XXH3-64 digest of the content, seeded with the key
     8 bytes     zeros
-    8 bytes     XXH3-64 digest of these bytes
-                a record as bytes, see `_envelope`; in head and end: JSON
+    8 bytes     XXH3-64 digest of the header so far
+                the content: a record as bytes, see `_envelope`; in `head` and `end`, JSON
 
-While it is written its name ends in `.part`. Who finds such a file goes on with it, behind its last whole frame. One
-that was damaged or cut elsewhere is read as far as its frames are whole: what follows a damaged one is found by its marks.
+While the file is being written, its name ends in `.part`. An export that finds such a file continues it after its last
+whole frame. In a file that was damaged or cut, all whole frames are read: the next one after damage is recognized by
+its first bytes.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class _Frame(NamedTuple):
     size_bytes: int
     digest: bytes
     starts_at: int
-    """Offset of what follows."""
+    """Offset of the content."""
 
     @property
     def ends_at(self) -> int:
@@ -62,30 +63,30 @@ class _Frame(NamedTuple):
 
 
 class ExportFile:
-    """A file of records. It is a store of which nothing can be deleted, for one thread of one process."""
+    """A file of records, with the methods of a store, for one thread of one process. Nothing can be deleted from it."""
 
     def __init__(self, path: str, descriptor: int) -> None:
-        """Use an open file, whose frames are not known yet."""
+        """Use an open file, without looking for its frames yet."""
         self.path = path
         self.problems: list[str] = []
-        """What is wrong with it, for people."""
+        """What is wrong with the file, for people."""
         self._descriptor = descriptor
         self.lost = 0
-        """How many records it had when it was written, and has no more."""
+        """How many of the records that were written are missing now."""
         self._end = 0
         self._own = b""
         self._may_map = network_file_system(os.path.dirname(os.path.abspath(path))) is None
-        # In a file of its own as soon as it is large; a dictionary of millions of keys takes as many times 100 bytes.
+        # SQLite moves this index to a temporary file once it is large. A dictionary would take 100 bytes for each key.
         self._index = sqlite3.connect("", isolation_level=None)
         self._index.execute("CREATE TABLE frames (key BLOB PRIMARY KEY, at INTEGER, size INTEGER) WITHOUT ROWID")
 
     @classmethod
     def to_write(cls, path: str) -> ExportFile:
-        """Begin a file, or go on with what was written of it before.
+        """Begin a file, or continue one that was begun before.
 
         Raises:
-            StoreUnavailableError: Somebody else writes it just now.
-            OSError: It cannot be written.
+            StoreUnavailableError: Another export is writing the file.
+            OSError: The file cannot be written.
         """
         file = cls(path, _locked(path + PART))
         file._find_end()
@@ -96,11 +97,11 @@ class ExportFile:
 
     @classmethod
     def to_read(cls, path: str) -> ExportFile:
-        """Open a file; what is wrong with it is in `problems`.
+        """Open a file and find its records; `problems` says what is wrong with it.
 
         Raises:
-            StoreFormatError: It is something else, or a newer skipstone wrote it.
-            OSError: It cannot be read.
+            StoreFormatError: The file is no export, or a newer skipstone wrote it.
+            OSError: The file cannot be read.
         """
         file = cls(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         file._find_all()
@@ -111,15 +112,15 @@ class ExportFile:
         return file
 
     def __enter__(self) -> ExportFile:
-        """Return itself; it is closed at the end of the `with` block."""
+        """Return the file itself, which is closed at the end of the `with` block."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the file."""
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._descriptor)
         self._index.close()
 
@@ -132,7 +133,7 @@ class ExportFile:
         self._append([(_HEAD, _NO_KEY, [json.dumps({"skipstone export": _FORMAT}).encode()])])
 
     def finish(self) -> None:
-        """Give the file its name: it is whole, and survives a power loss."""
+        """Mark the file as whole, sync it, and give it its final name."""
         self._append([(_END, _NO_KEY, [json.dumps({"records": self._count()}).encode()])])
         os.fsync(self._descriptor)
         os.replace(self.path + PART, self.path)
@@ -158,7 +159,7 @@ class ExportFile:
         return places
 
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
-        """Append records. The first one of a key is the one that is kept."""
+        """Append records. The first record of a key wins."""
         assert not replace
         there = self.present([record.key for record in records])
         new = [record for record in records if record.key not in there]
@@ -167,7 +168,7 @@ class ExportFile:
         return {record.key for record in new}
 
     def delete(self, keys: Iterable[Key], /) -> int:
-        """Delete nothing, and return 0: what is of no use is left out by whoever reads the file."""
+        """Delete nothing, and return 0: useless records are left out by whoever reads the file."""
         del keys
         return 0
 
@@ -195,7 +196,7 @@ class ExportFile:
         return record if fits else record._replace(checksum=b"")
 
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
-        """See `Store`; in the order of writing. One whose head is damaged is of no function, and is always there."""
+        """See `Store`. A record with a damaged head is yielded whatever the function, since its own is unknown."""
         found = self._index.execute("SELECT key, at, size FROM frames ORDER BY at")
         for key, at, size in found:
             head = self._head(key, at, size)
@@ -203,7 +204,7 @@ class ExportFile:
                 yield head.info
 
     def infos(self, keys: Sequence[Key]) -> dict[Key, RecordInfo]:
-        """Return what is known of the records of these keys."""
+        """See `Store`."""
         return {key: self._head(key, at, size).info for key, (at, size) in self._places(keys).items()}
 
     def _head(self, key: Key, at: int, size: int) -> Head:
@@ -231,7 +232,7 @@ class ExportFile:
         self._index.execute("INSERT OR IGNORE INTO frames VALUES (?, ?, ?)", place)
 
     def _find_end(self) -> None:
-        """Note the records up to the first frame that is not whole: it was being written, or the power went."""
+        """Index the records up to the first frame that is not whole, which was being written when the writer died."""
         self._index.execute("BEGIN")
         while (frame := self._frame(self._end)) is not None and frame.kind != _END and self._fits(frame):
             if frame.kind == _RECORD:
@@ -240,7 +241,7 @@ class ExportFile:
         self._index.execute("COMMIT")
 
     def _find_all(self) -> None:
-        """Note all records, and what is wrong between them."""
+        """Index all records, and note what is damaged between them."""
         size, at, is_cut = os.fstat(self._descriptor).st_size, 0, True
         self._index.execute("BEGIN")
         while at < size:
@@ -263,13 +264,13 @@ class ExportFile:
             self.problems.append("its end is missing")
 
     def _frame(self, at: int) -> _Frame | None:
-        """Return the whole frame of this file that begins here, or None. Its content may be damaged."""
+        """Return the frame of this file that begins here, or None. Its header is intact; its content may be damaged."""
         start = self._read(at, _FRAME.size)
         if len(start) < _FRAME.size or xxh3_64_digest(start[:-8]) != start[-8:]:
             return None
         magic, kind, own, key, size, digest, _ = _FRAME.unpack(start)
         frame = _Frame(kind, key, size, digest, at + _FRAME.size)
-        # A result may be such a file itself: its frames are not ours.
+        # A result may itself be the content of an export, whose frames are not ours.
         if magic != _MAGIC or (self._end and own != self._own):
             return None
         self._own = own
@@ -310,7 +311,7 @@ def _aligned(offset: int) -> int:
 
 
 def _locked(path: str) -> int:
-    """Open a file that nobody else writes."""
+    """Open a file and lock it, so that nobody else writes it."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -321,4 +322,4 @@ def _locked(path: str) -> int:
             os.close(descriptor)
             message = f"{path} is being written by another export"
             raise StoreUnavailableError(message) from error
-        os.close(descriptor)  # it was finished, and has another name now
+        os.close(descriptor)  # another export has just finished and renamed it

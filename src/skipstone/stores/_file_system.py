@@ -1,4 +1,4 @@
-"""Whether a folder is on a network file system, where SQLite's log and locks cannot be trusted."""
+"""Tell whether a folder is on a network file system, where SQLite's log and locks cannot be trusted."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 
 def network_file_system(folder: str) -> str | None:
-    """Return the type of the network file system that a folder is, or would be, on; None: local, or not known."""
+    """Return the type of the network file system that a folder is, or would be, on; None if it is local or unknown."""
     try:
         with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
             mounts = [line.split() for line in file]
-    except OSError:  # no Linux
+    except OSError:  # not on Linux
         return None
     path = os.path.realpath(folder)
     below: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Folders of a local store: their names, and that only their owner can look into them."""
+"""Folders of stores on a file system: their names and their permissions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ MARKER = ".skipstone"
 MARKER_TEXT = "This folder holds checkpoints of skipstone: results of finished calls. Deleting it loses them.\n"
 
 RUNS = "~runs"
-"""What follows a step's folder name in that of its runs. No step's ends like this."""
+"""A step's runs are in a folder with this suffix. No step's own folder ends like this."""
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+=@,")
 _LONGEST_NAME_CHARACTERS = 100
 
 
 def folder_name(name: str) -> str:
-    """Return a folder name for any text: readable, and another one for each text on every file system.
+    """Return a readable folder name for any text; different texts have different names on every file system.
 
-    What a file name cannot hold is percent-encoded. Where that leaves upper-case letters, which some file
-    systems fold, or was too long, `~` and a digest of the text follow.
+    Characters that a file name cannot hold are percent-encoded. If the name then has upper-case letters, which some
+    file systems do not tell from lower-case ones, or is too long, `~` and a digest of the text follow.
     """
     raw = name.encode("utf-8", "surrogatepass")
     encoded = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in raw)
@@ -35,7 +35,7 @@ def folder_name(name: str) -> str:
 
 
 def name_in(folder: str) -> str:
-    """Return the text that `folder_name` made this of, or the folder's name where that was too long to be kept."""
+    """Return the text that `folder_name` was given, or the folder's name itself if the text was too long for it."""
     from urllib.parse import unquote_to_bytes
 
     name = unquote_to_bytes(folder.partition("~")[0]).decode("utf-8", "surrogatepass")
@@ -43,25 +43,25 @@ def name_in(folder: str) -> str:
 
 
 def has_files_of_records(folder: str) -> bool:
-    """Tell whether the folder of a step has a file for each record, rather than a database."""
+    """Tell whether a step's folder has a file for each record rather than a database."""
     return os.path.isdir(f"{folder}/records")
 
 
 def scopes_below(root: str, sign: str) -> list[str]:
-    """Return `<index>/<step>` of each folder two levels below a folder that has something of this name in it."""
+    """Return the `<index>/<step>` of each folder two levels below `root` that contains something named `sign`."""
     from glob import glob
 
     return sorted(os.path.dirname(path) for path in glob(f"*/*/{sign}", root_dir=root))
 
 
 def step_folder(artifacts_dir: str, index_name: str, step: str) -> str:
-    """Return the folder of one step of one index, absolute."""
+    """Return the absolute path of the folder of one step of one index."""
     root = os.path.join(os.path.abspath(artifacts_dir), CHECKPOINT_FOLDER)
     return os.path.join(root, folder_name(index_name), folder_name(step))
 
 
 def make_private(folder: str) -> bool:
-    """Make a folder that only its owner can look into, whatever the umask; tell whether it was not there.
+    """Make a folder that only its owner can look into, whatever the umask; return False if it existed.
 
     Raises:
         OSError: It cannot be made.
@@ -75,7 +75,7 @@ def make_private(folder: str) -> bool:
 
 
 def make_shared(folder: str, *, private: bool) -> None:
-    """Make a folder and what is missing above it: private, or else as open as the one above that was there.
+    """Make a folder and its missing parents: private, or else as open as the closest parent that existed.
 
     Raises:
         OSError: One of them cannot be made.
@@ -148,7 +148,7 @@ def open_private(path: str, flags: int) -> int:
 
 
 def unsafe_below(folder: str) -> str | None:
-    """Say what lets others change something below a folder that they can enter, or return None."""
+    """Say what lets others change something below a folder that they can enter; None if nothing does."""
     for place, _, files in os.walk(folder):
         for path in (place, *(os.path.join(place, name) for name in files)):
             if unsafe(path) is not None:
@@ -157,12 +157,12 @@ def unsafe_below(folder: str) -> str | None:
 
 
 def can_be_entered(folder: str) -> bool:
-    """Tell whether others than the owner can get to what is in a folder, as far as this folder goes."""
+    """Tell whether this folder's own mode lets others than its owner reach what is in it."""
     return bool(os.stat(folder).st_mode & (stat.S_IXGRP | stat.S_IXOTH))
 
 
 def unsafe(path: str) -> str | None:
-    """Say what lets others change a folder or file, or return None where nothing does."""
+    """Say what lets others change a folder or file; None if nothing does."""
     try:
         facts = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""What a child begins anew after a fork: locks that a thread of its parent may have held, and what is its parent's."""
+"""Reset objects in a child after a fork: threads of the parent may hold their locks, and some state is the parent's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 class _Beginner(Protocol):
     def begin(self) -> None:
-        """Begin as in a new process."""
+        """Set the state that a new process starts with."""
         ...
 
 
@@ -17,7 +17,7 @@ _all: WeakSet[_Beginner] = WeakSet()
 
 
 def begin_in_children(each: _Beginner) -> None:
-    """Begin now, and in each child after its fork."""
+    """Call `begin` of an object now, and again in each child process after a fork."""
     each.begin()
     _all.add(each)
 

@@ -1,11 +1,13 @@
-"""Claims on stores without locks: leases, taken and taken over by compare-and-swap.
+"""Claims on stores without locks: leases, which are taken and taken over by compare-and-swap.
 
-A lease is a small cell of a key that names its holder. A holder is a process, for as long as it holds any lease; it
-gives a sign of life every third of the lease time, however many leases it has. Whoever wants a lease that is held
-watches its holder; where there was no new sign for the lease time, measured by the watcher's own clock, the lease is
-taken over. So no clock is compared with another machine's. On the same machine, a dead holder is seen at once.
+The lease of a key is a short text in the store that names its holder. A process is a holder for as long as it has any
+lease, and gives a sign of life every third of the lease time, however many leases it has. Whoever wants a lease that
+is taken watches its holder, and takes the lease over once there has been no new sign for the lease time. The watcher
+measures that by its own clock, so clocks of different machines are never compared. A holder that died on the
+watcher's own machine is noticed at once.
 
-A holder that was stopped and comes back may have lost its leases. It loses nothing but time: records are put create-only.
+A holder that was suspended and resumes may have lost its leases. That costs time and nothing else, because records are
+put create-only.
 """
 
 from __future__ import annotations
@@ -29,30 +31,30 @@ LEASE_SECONDS = 15.0
 
 _LONGEST_PAUSE_SECONDS = 1.0
 _PAUSE_SHARE = 0.25  # of the time waited so far
-_END_SECONDS = 5.0  # for a last request
+_END_SECONDS = 5.0  # time for the last request of the thread
 
 
 class Cells(Protocol):
-    """Where a store keeps leases and signs of life: small texts. Its methods raise StoreUnavailableError only."""
+    """Where a store keeps leases and signs of life, as short texts. Its methods raise StoreUnavailableError only."""
 
     def lease(self, key: Key, /) -> tuple[str, Any] | None:
-        """Return the lease of a key and its version, or None where there is none."""
+        """Return the lease of a key and its version, or None if there is none."""
         ...
 
     def swap_lease(self, key: Key, text: str, version: Any, /) -> Any:
-        """Write the lease of a key if it still has this version; None: if there is none.
+        """Write the lease of a key if it still has this version, or, with None, if there is no lease.
 
         Returns:
-            The new version, or None where it was not written.
+            The new version, or None if it was not written.
         """
         ...
 
     def remove_lease(self, key: Key, version: Any, /) -> None:
-        """Remove the lease of a key, which has this version, nearly for sure."""
+        """Remove the lease of a key. It is all but certain to have this version; a store need not check that."""
         ...
 
     def sign(self, holder: str, /) -> str | None:
-        """Return the latest sign of life of a holder, or None where there is none."""
+        """Return the latest sign of life of a holder, or None if there is none."""
         ...
 
     def write_sign(self, holder: str, text: str, /) -> None:
@@ -73,14 +75,14 @@ class Leases:
         begin_in_children(self)
 
     def begin(self) -> None:
-        """Hold nothing: this is a new process."""
+        """Start without leases, as a new process does."""
         self._claims = ThreadClaims()
         self._holder: _Holder | None = None
         self._watched: dict[str, _Sign] = {}
         self._refused: dict[Key, _Refusal] = {}
 
     def claim(self, key: Key) -> Claim | None:
-        """Take the lease of a key, or return None where somebody has it, in this process or another.
+        """Take the lease of a key, or return None if somebody has it, in this process or another.
 
         Raises:
             StoreUnavailableError: The store does not answer.
@@ -110,7 +112,7 @@ class Leases:
         return None
 
     def close(self) -> None:
-        """Let go of the thread, and of the sign of life, unless something is held."""
+        """End the thread and remove the sign of life, unless a lease is held."""
         if self._holder is not None:
             self._holder.end()
 
@@ -126,16 +128,16 @@ class Leases:
         if version is None:
             found = self._cells.lease(key)
             if found is None:
-                return None  # given back just now
+                return None  # it has just been given back
             there, version = found
-            if there != text:  # it would be ours: the answer was lost
+            if there != text:  # else it is ours, and only the answer to our request was lost
                 if not self._is_abandoned(there):
                     return None
                 version = self._cells.swap_lease(key, text, version)
         return None if version is None else _Lease(key, version, taken_at)
 
     def _is_abandoned(self, text: str) -> bool:
-        """Tell whether the holder of a lease is dead, or has given no sign of life for the lease time."""
+        """Tell whether the holder of a lease has died, or has given no sign of life for the lease time."""
         sign = _sign_in(text)
         process = process_of(sign.holder)
         if process is not None and process.is_dead():
@@ -156,7 +158,8 @@ class Leases:
         try:
             version = lease.version
             if time.monotonic() - lease.taken_at > self._lease_seconds / 2:
-                # Others may have thought us dead. If it is ours still, it is a new lease now, and safe to remove.
+                # Others may take us for dead and take the lease over at any moment. If it is still ours, renewing it
+                # gives it a version that nobody is about to replace, so that it is safe to remove.
                 version = self._cells.swap_lease(lease.key, holder.lease(), version)
             if version is not None:
                 self._cells.remove_lease(lease.key, version)
@@ -180,7 +183,7 @@ class _Refusal(NamedTuple):
 
 
 class _Sign(NamedTuple):
-    """A sign of life: a holder gives one number after the other."""
+    """A sign of life. A holder counts its signs."""
 
     holder: str
     number: int
@@ -188,7 +191,11 @@ class _Sign(NamedTuple):
 
 
 class _Holder:
-    """What holds leases. Where one may have been left behind, it takes no more, and ends with the last it has."""
+    """A process as a holder of leases.
+
+    If one of its leases may have been left in the store, it takes no more, and ends with the last lease that it has:
+    the lease left behind can be taken over only when the signs of life stop.
+    """
 
     def __init__(self, cells: Cells, every_seconds: float) -> None:
         self._cells = cells
@@ -199,27 +206,28 @@ class _Holder:
         self._leases = 0
         self._is_over = False
         self._thread: threading.Thread | None = None
-        self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
+        # Reentrant: garbage collection may end a generator at any time, here too, which gives its claim back.
+        self._lock = threading.RLock()
         self._sleep = Sleep()
 
     def is_of_this_process(self) -> bool:
-        """Tell whether it is not one of the parent's, after a fork."""
+        """Tell whether it belongs to this process; after a fork, it may be the parent's."""
         return self._process.number == os.getpid()
 
     def join(self) -> bool:
-        """Count one lease more, before it is taken; False: this holder takes no more."""
+        """Count a lease that is about to be taken; return False if this holder takes no more."""
         with self._lock:
             self._leases += not self._is_over
             return not self._is_over
 
     def leave(self, *, retire: bool = False) -> None:
-        """Count one lease less. With `retire`, it may have been left behind."""
+        """Count a lease as gone, or, with `retire`, as one that may have been left in the store."""
         with self._lock:
             self._leases -= 1
             self._is_over = self._is_over or retire
 
     def lease(self) -> str:
-        """Return the text of a lease: the latest sign of life, and what no other lease has."""
+        """Return the text for a new lease: the latest sign of life, and a random word that no other lease has."""
         return f"{self._word} {self._number} {os.urandom(8).hex()}"
 
     def live(self) -> None:
@@ -228,11 +236,11 @@ class _Holder:
             if self._thread is not None:
                 return
             self._thread = threading.Thread(target=self._give_signs, name="skipstone leases", daemon=True)
-        # Not with the lock: it is waited for until it has begun, and garbage may be collected there, too.
+        # Without the lock: start() waits for the thread to begin, and garbage may be collected in that thread first.
         self._thread.start()
 
     def end(self) -> None:
-        """Take no more, and remove the sign of life, unless there are leases."""
+        """Take no more leases, and have the sign of life removed, unless there are leases."""
         with self._lock:
             if self._leases:
                 return
@@ -260,7 +268,7 @@ class _Holder:
 
 
 def _sign_in(text: str) -> _Sign:
-    """Read a sign of life, or what somebody else wrote in its place: that one never lives."""
+    """Read a sign of life. Any other text gives a sign of a holder that never lives."""
     holder, _, rest = text.partition(" ")
     number = rest.partition(" ")[0]
     return _Sign(holder, int(number) if number.isdecimal() else 0, time.monotonic())

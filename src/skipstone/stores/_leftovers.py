@@ -1,4 +1,4 @@
-"""What crashes leave behind in the folder of a store: files that no record names, and half-written ones."""
+"""Find and remove what crashes leave in a store's folder: files that no record names, and half-written ones."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class Leftovers(NamedTuple):
 
 @runtime_checkable
 class HasLeftovers(Protocol):
-    """A store in which something may be left behind, and which may take more room than it needs."""
+    """A store in which crashes may leave files, and which may take more room than it needs."""
 
     def remove_leftovers(self, *, older_than_seconds: float, dry_run: bool) -> Leftovers:
-        """Remove files of no use, but for those that are so young that somebody may be about to name them."""
+        """Remove files of no use, except young ones, which somebody may be about to name in a record."""
         ...
 
     def compact(self) -> None:
-        """Give room back to the file system that is not needed any more. That may take long."""
+        """Give room that is no longer needed back to the file system. That may take long."""
         ...
 
 
 def remove_files(
     folder: str, is_useless: Callable[[str], bool], *, older_than_seconds: float, dry_run: bool
 ) -> Leftovers:
-    """Remove files below a folder, given by their names relative to it."""
+    """Remove files below a folder; `is_useless` is given each file's path relative to it."""
     number = size_bytes = 0
     latest = time.time() - older_than_seconds
     for path, facts in _files(folder):

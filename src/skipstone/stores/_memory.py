@@ -23,7 +23,7 @@ class MemoryStore(BaseStore):
         """See `Store`."""
         record = record._replace(payload=b"".join(parts_of(record.payload)))
         if replace:
-            self._records.pop(record.key, None)  # so that it is the last one
+            self._records.pop(record.key, None)  # so that it comes last in the order of saving
         return self._records.setdefault(record.key, record) is record
 
     def delete(self, keys: Iterable[Key], /) -> int:

@@ -1,4 +1,4 @@
-"""A service that may stay away: its errors are translated, and while it is away nobody waits for it."""
+"""Guard requests to a service: translate its errors, and do not wait for it while it is away."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _T = TypeVar("_T")
 
 
 class Remote:
-    """What a store knows of the service behind it: whether it answers.
+    """Keeps track of whether the service behind a store answers.
 
-    When a request fails, the service is left alone for a while, which grows from failure to failure; requests fail
-    at once meanwhile, so that a run goes on at its own speed. Clients bridge short troubles by themselves.
+    After a failed request the service is left alone for a while, longer after each failure. Meanwhile requests fail
+    at once, so that a run goes on at its own speed. Short outages are bridged by `answer`.
     """
 
     def __init__(
@@ -36,8 +36,8 @@ class Remote:
 
         Args:
             url: For messages, which show `***` in place of a password.
-            errors: Of the client, all of them. They become StoreUnavailableError.
-            refusals: Those of them that say that the service answers, and does not do this one thing.
+            errors: All errors of the client. They become StoreUnavailableError.
+            refusals: Those of them that mean that the service is there, but refuses this one request.
         """
         self.shown_url = shown(url)
         self._secrets = secrets_in(url)
@@ -49,10 +49,10 @@ class Remote:
 
     @contextmanager
     def asked(self) -> Generator[None]:
-        """Surround a request.
+        """Guard a request made in a `with` block.
 
         Raises:
-            StoreUnavailableError: It failed, or the service is away: then, before the request is made.
+            StoreUnavailableError: The request failed; or the service is away, and the block was not entered.
         """
         left_seconds = self._away_until - time.monotonic()
         if left_seconds > 0:
@@ -63,27 +63,28 @@ class Remote:
         except StoreError:
             raise
         except self._errors as error:
-            # One line, without what some clients tell of their own structures behind an empty one.
+            # On one line, and only up to an empty line, after which some clients print their own data structures.
             text = " ".join(f"{type(error).__name__}: {error}".partition("\n\n")[0].split())
             reason = f"the store at {self.shown_url} does not work: {self.without_secrets(text)}"
             if not isinstance(error, self._refusals):
                 self._is_away(reason)
-            # A traceback would show the client's own words.
+            # If the client's words hold a secret, they must not be the cause either, since a traceback shows them.
             raise StoreUnavailableError(reason) from (error if self.without_secrets(text) == text else None)
         self._pause_seconds = 0.0
 
     def answer(self, ask: Callable[[bool], _T]) -> _T:
-        """Make a request, and make it again where it fails: for some seconds, unless the service was away already.
+        """Make a request, and repeat it for some seconds if it fails, unless the service was already away.
 
         Args:
-            ask: Makes the request. It is told whether it was made before: then it may have been done all the same.
+            ask: Makes the request. Its argument is whether this is a repetition: an earlier attempt may have had its
+                effect although it failed.
 
         Raises:
             StoreUnavailableError: See `asked`.
         """
         with self.asked():
             until = time.monotonic() + (0 if self._pause_seconds else _PATIENCE_SECONDS)
-            pause_seconds, is_again = 0.0, False  # a connection may have been dead for long: another one will do
+            pause_seconds, is_again = 0.0, False  # no first pause: perhaps only an old connection was dead
             while True:
                 try:
                     return ask(is_again)
@@ -100,7 +101,7 @@ class Remote:
         self._away_until = time.monotonic() + self._pause_seconds
 
     def without_secrets(self, text: str) -> str:
-        """Return a text with `***` for what is secret in the URL, or looks like it."""
+        """Return a text with `***` in place of the URL's secrets, and of anything that looks like a secret."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return shown(text)

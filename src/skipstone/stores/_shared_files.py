@@ -1,7 +1,8 @@
-"""Files in a folder that several machines share: each whole or not there, created once or replaced.
+"""Read and write files in a folder that several machines share, each file whole or not there.
 
-A file is written aside and then named. A hard link never replaces a file, and a rename always does; both are atomic on
-the server of a network file system, see link(2) and rename(2).
+A file is written under a temporary name, and then gets its own: to create it, by a hard link, which never replaces a
+file; to replace it, by a rename, which always does. Both are atomic on the server of a network file system, see link(2)
+and rename(2).
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ class SharedFiles:
     """Reads and writes whole files. All methods raise OSError."""
 
     def __init__(self, *, private: bool, sync: bool) -> None:
-        """Make private files, or else such as are as open as their folder; with `sync`, they survive a power loss."""
+        """Make files private, or else as open as their folder; with `sync`, they survive a power loss."""
         self._private = private
         self._sync = sync
 
     def read(self, path: str, most_bytes: int | None = None) -> bytearray | None:
-        """Return the content of a file, or its beginning, or None where there is no such file."""
+        """Return the content of a file, or its first bytes; None if there is no such file."""
         for attempt in range(_ATTEMPTS):
             try:
                 return self._read(path, most_bytes)
             except FileNotFoundError:
                 return None
-            except OSError as error:  # NFS: it was replaced while it was open
+            except OSError as error:  # ESTALE on NFS: the file was replaced while it was open
                 if error.errno != errno.ESTALE or attempt + 1 == _ATTEMPTS:
                     raise
         return None
 
     def _read(self, path: str, most_bytes: int | None) -> bytearray | None:
-        # Not as a memory map: where another machine deletes the file, a map of it on NFS kills its reader.
+        # Not as a memory map: on NFS, touching the map of a file that another machine has deleted kills the process.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = os.fstat(descriptor).st_size
@@ -57,7 +58,7 @@ class SharedFiles:
         return content
 
     def create(self, path: str, payload: Payload) -> bool:
-        """Make a file, unless there is one of this name; tell whether it was made."""
+        """Make a file unless one of this name exists; tell whether it was made."""
         aside = self._write_aside(path, payload)
         try:
             made = self._link(aside, path)
@@ -71,14 +72,14 @@ class SharedFiles:
         try:
             os.link(aside, path)
         except FileExistsError:
-            # The answer of a server that did it may have been lost: open(2) tells to count the names.
+            # A server may have made the link, and its answer been lost: open(2) advises to count the file's names.
             return os.stat(aside).st_nlink > 1
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
         else:
             return True
-        # No hard links here: an empty file is created exclusively, and then replaced.
+        # This file system has no hard links: create an empty file exclusively, then replace it.
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         except FileExistsError:
@@ -87,7 +88,7 @@ class SharedFiles:
         return True
 
     def replace(self, path: str, payload: Payload) -> None:
-        """Make a file, in place of one of this name."""
+        """Make a file, replacing any of this name."""
         os.rename(self._write_aside(path, payload), path)
         self._named(path)
 
@@ -108,7 +109,7 @@ class SharedFiles:
                 if self._sync:
                     os.fsync(descriptor)
             finally:
-                os.close(descriptor)  # NFS: what it could not write, it says here
+                os.close(descriptor)  # NFS reports failed writes only here
         except BaseException:
             os.unlink(aside)
             raise
@@ -119,7 +120,7 @@ class SharedFiles:
             sync_folder(os.path.dirname(path))
 
     def remove(self, path: str) -> bool:
-        """Remove a file; tell whether there was one."""
+        """Remove a file; return False if there was none."""
         try:
             os.unlink(path)
         except FileNotFoundError:

@@ -1,12 +1,13 @@
-"""A store in a folder that several machines share: NFS, Lustre, SMB. One file per record, and no locks.
+"""A store in a folder that several machines share (NFS, Lustre, SMB): a file for each record, and no locks.
 
     records/<2 digits>/<30 digits>              a record, named by its key
-    records/<2 digits>/<30 digits>.claim<n>     its lease: the highest n counts, and is made once
-    records/<2 digits>/<30 digits>….part        being written
+    records/<2 digits>/<30 digits>.claim<n>     its lease: the file with the highest n, each created only once
+    records/<2 digits>/<30 digits>….part        a file being written
     holders/<word>                              a sign of life
 
-A lease is beside its record, because whoever makes a file in a folder of NFS is told whether others have changed that
-folder (RFC 1813, weak cache consistency): a record that was saved while one waited for its claim is not overlooked.
+A lease is in the same folder as its record for the sake of NFS: a machine that creates a file in a folder learns
+whether others have changed that folder (RFC 1813, weak cache consistency). So a record that was saved while a machine
+waited for its claim is not overlooked.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ class SharedFolderStore(BaseStore):
         durability: str = "process",
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        """Use a folder; it is made when it is needed.
+        """Use a folder, which is made when needed.
 
         Args:
             folder: Path of the step's folder.
-            trusted: Use it even if others own it or can write to it. What is made in it is then as open as the
-                folder that it is made in, so that a group can share it; else only its owner can look into it.
-            durability: "power": what is acknowledged survives a power loss of the server, too.
-            lease_seconds: How long a holder of claims gives no sign of life until another machine takes them over.
+            trusted: Use the folder even if others own it or can write to it. New files and folders are then as open
+                as the folder that they are in, so that a group can share them; otherwise they are private.
+            durability: With "power", acknowledged records also survive a power loss of the server.
+            lease_seconds: How long a holder of claims may give no sign of life before others take its claims over.
         """
         super().__init__()
         self.folder = os.path.abspath(folder)
@@ -64,11 +65,11 @@ class SharedFolderStore(BaseStore):
         return _reopened, (self.folder, self._settings)
 
     def open(self) -> None:
-        """Make the folder now, rather than when it is needed, and mark the `checkpoint` folder above it.
+        """Make the folder now rather than when needed, and mark the `checkpoint` folder above it.
 
         Raises:
-            StoreUnavailableError: It cannot be made.
-            UnsafeStoreError: Others own it or can write to it.
+            StoreUnavailableError: The folder cannot be made.
+            UnsafeStoreError: Others own the folder or can write to it.
         """
         with self._remote.asked():
             self._check()
@@ -80,7 +81,7 @@ class SharedFolderStore(BaseStore):
         with self._remote.asked():
             self._check()
             content = self._files.read(_path(self.folder, key))
-        return unpacked(key, content) if content else None  # an empty file is one that has just been created
+        return unpacked(key, content) if content else None  # an empty file is one that is just being created
 
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
@@ -147,7 +148,7 @@ class SharedFolderStore(BaseStore):
             )
 
     def compact(self) -> None:
-        """See `HasLeftovers`; a file is as large as its record."""
+        """Do nothing: no file takes more room than its record."""
 
     def claim(self, key: Key, /) -> Claim | None:
         """See `Store`."""
@@ -160,7 +161,7 @@ class SharedFolderStore(BaseStore):
         self._leases.close()
 
     def _check(self) -> None:
-        """Refuse a folder in which others could plant something."""
+        """Refuse a folder in which others could plant a pickle."""
         if self._is_safe:
             return
         for path in (os.path.dirname(self.folder), self.folder):
@@ -176,12 +177,12 @@ class SharedFolderStore(BaseStore):
 
 
 def scopes(root: str) -> list[str]:
-    """Return the `<index>/<step>` that there are below a folder, as their folders are called."""
+    """Return the `<index>/<step>` of every step below a folder, spelled as its folders are."""
     return scopes_below(root, "records")
 
 
 class _Cells:
-    """Leases as chains of files that are created once. A version is the number and text of the last one."""
+    """Leases as chains of files, each created once. The version of a lease is the number and text of its last file."""
 
     def __init__(self, folder: str, files: SharedFiles, remote: Remote) -> None:
         self._folder = folder
@@ -200,13 +201,13 @@ class _Cells:
         number, before = (-1, "") if version is None else version
         with self._remote.asked():
             if version is not None and self._text(self._link(key, number)) != before:
-                return None  # given back, and taken anew
+                return None  # it was given back and taken by somebody else
             is_made = self._files.create(self._link(key, number + 1), [text.encode()])
             return (number + 1, text) if is_made else None
 
     def remove_lease(self, key: Key, version: tuple[int, str], /) -> None:
         with self._remote.asked():
-            for number in range(version[0] + 1):  # the last one last: it holds
+            for number in range(version[0] + 1):  # in this order: until the last file goes, the lease holds
                 self._files.remove(self._link(key, number))
 
     def sign(self, holder: str, /) -> str | None:

@@ -1,4 +1,4 @@
-"""Some of a store's records, found faster than by a look at each."""
+"""Find some of a store's records faster than by looking at each."""
 
 from __future__ import annotations
 
@@ -9,60 +9,60 @@ from .._record import Key, RecordInfo
 
 
 class Sieve(NamedTuple):
-    """Which records are found: those of which at least one holds."""
+    """Finds the records to which at least one of its conditions applies."""
 
     saved_before: float
-    """They were saved before this Unix time."""
+    """The record was saved before this Unix time."""
     encodings: Sequence[str]
-    """Their encoding begins with one of these."""
+    """Its encoding begins with one of these."""
     details: bytes
-    """These bytes are somewhere in their details."""
+    """Its details contain these bytes."""
 
 
 class Stretch(NamedTuple):
-    """What some results come to that were saved one after the other; those that a sieve finds are not among them."""
+    """Totals of some results that were saved one after another, without those that a sieve finds."""
 
     first: int
     last: int
-    """Where it begins and ends: numbers that mean something to the store alone."""
+    """Where it begins and ends, as numbers that mean something to the store alone."""
     results: int
     size_bytes: int
     first_used_at: float
-    """When the one was saved or used that was not used for longest."""
+    """The last use, or the saving, of the least recently used result."""
     last_used_at: float
     first_saved_at: float
     last_saved_at: float
 
 
 class Sifting(Protocol):
-    """Finds some of a store's records, or what others come to."""
+    """Finds the records that a sieve lets through, and sums up or lists the others."""
 
     def sift(self, sieve: Sieve) -> Iterator[RecordInfo]:
-        """Yield what is known of the records that a sieve finds, in the order of saving."""
+        """Yield a description of each record that a sieve finds, in the order of saving."""
         ...
 
     def stretches(self, sieve: Sieve, uses: Mapping[Key, float]) -> Iterator[Stretch]:
-        """Yield what all the results come to that a sieve does not find.
+        """Yield stretches that together cover all results that a sieve does not find.
 
         Args:
-            sieve: Finds the others.
-            uses: When results were used last, of those of which it is known.
+            sieve: Finds the records to leave out.
+            uses: When results were last used, as far as that is known.
         """
         ...
 
     def unsifted(self, sieve: Sieve, stretch: Stretch) -> Iterator[RecordInfo]:
-        """Yield what is known of the results of a stretch."""
+        """Yield a description of each result in a stretch."""
         ...
 
     def size_bytes(self) -> int:
-        """Return what all payloads take."""
+        """Return the size of all payloads together."""
         ...
 
 
 @runtime_checkable
 class Sifts(Protocol):
-    """A store that finds some of its records faster than a listing gives them all."""
+    """A store that can find some of its records faster than by listing all."""
 
     def sifting(self) -> Sifting:
-        """Return what finds them."""
+        """Return an object that finds them."""
         ...

@@ -1,4 +1,4 @@
-"""Two stores, one behind the other: the near one is quick, the far one is shared. More are two, of which one is two."""
+"""A quick near store in front of a shared far store. Three or more are nested: the far store is such a pair itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _misses_nothing = ContextVar("_misses_nothing", default=False)
 
 @contextmanager
 def missing_nothing() -> Generator[None]:
-    """Surround what would be wrong with only a part of the records: a store that is away is an error meanwhile."""
+    """Treat a store that is away as an error, for a `with` block that would be wrong with only some of the records."""
     token = _misses_nothing.set(True)
     try:
         yield
@@ -31,10 +31,10 @@ def missing_nothing() -> Generator[None]:
 
 
 class TieredStore(BaseStore):
-    """Reads from the near store, else from the far one, and keeps a copy near; saves to both.
+    """Reads from the near store or else from the far one, keeping a copy near; saves to both.
 
-    While the far store is away, records are kept near with a mark, and are copied when it is back: by this
-    process, or by the next that uses the same near store.
+    While the far store is away, records are kept near with a mark, and copied when it is back: by this process, or by
+    the next one that uses the same near store.
     """
 
     is_remote = True
@@ -43,9 +43,9 @@ class TieredStore(BaseStore):
         """Put one store in front of another.
 
         Args:
-            near: Where records are looked for first.
-            far: Decides who was first, and who computes what.
-            in_background: Saves wait for the near store alone; the far one gets them soon.
+            near: The store that is asked first.
+            far: The store that decides who was first, and who computes what.
+            in_background: Saving waits for the near store alone; records are copied to the far one soon after.
         """
         self._near = near
         self._far = far
@@ -69,7 +69,7 @@ class TieredStore(BaseStore):
         return found | self._fetched(rest) if rest else found
 
     def _fetched(self, keys: Sequence[Key]) -> dict[Key, Record]:
-        """Return what the far store has of these, and keep it near."""
+        """Return those of these records that the far store has, and keep copies near."""
         try:
             self._backlog.look()
             found = self._far.get_many([key for key in keys if key not in self._backlog.deleted])
@@ -85,7 +85,7 @@ class TieredStore(BaseStore):
             self._asked_near(partial(self._near.put_many, replace=replace), records, otherwise=set[Key]())
 
     def _asked_near(self, ask: Callable[[A], R], about: A, *, otherwise: R) -> R:
-        """Return what the near store answers, or something else where it is away."""
+        """Return what the near store answers, or `otherwise` if it is away."""
         try:
             return ask(about)
         except StoreError as error:
@@ -93,9 +93,9 @@ class TieredStore(BaseStore):
             return otherwise
 
     def renewed(self, keys: Sequence[Key]) -> dict[Key, Record]:
-        """Return what the far store has of these in place of the copies near, and keep it near.
+        """Replace near copies that turned out useless with the far store's records, and return those.
 
-        A copy that is newer than what is far stays. One that is as new may differ: then it is damaged.
+        A near copy that is newer than the far record stays. One of the same age that differs is damaged.
         """
         before = self._near.get_many(keys)
         try:
@@ -162,7 +162,7 @@ class TieredStore(BaseStore):
         """See `Store`."""
         keys = list(keys)
         self._backlog.look()
-        with self._backlog.resting():  # or it would copy what it has read just before
+        with self._backlog.resting():  # else it might copy a record that it read just before the deletion
             deleted = self._asked_near(self._near.delete, keys, otherwise=0)
             try:
                 deleted = max(deleted, self._far.delete(keys))
@@ -201,7 +201,7 @@ class TieredStore(BaseStore):
             return found
 
     def claim(self, key: Key, /) -> Claim | None:
-        """See `Store`. While one of the two is away, the claim holds among those that share the other."""
+        """See `Store`. While one of the stores is away, the claim holds among those who share the other."""
         with ExitStack() as claims:
             for claimed, failed in ((self._near.claim, self._near_failed), (self._claim_far, self._far_failed)):
                 try:
@@ -217,7 +217,7 @@ class TieredStore(BaseStore):
     def _claim_far(self, key: Key) -> Claim | None:
         if not self._in_background:
             return self._far.claim(key)
-        # The record comes later than the call ends: nobody else is to run it meanwhile.
+        # The far store gets the record after the call has ended, and until then nobody else is to run the call.
         claim = self._backlog.taken_back(key)
         if claim is None:
             claim = self._far.claim(key)
@@ -227,7 +227,7 @@ class TieredStore(BaseStore):
         return UntilCopied(key, claim, self._backlog)
 
     def close(self) -> None:
-        """See `Store`. The far store gets what it has not got yet, if it answers."""
+        """See `Store`. If the far store answers, it first gets all that it lacks."""
         self._backlog.close()
         try:
             self._backlog.catch_up()

@@ -1,4 +1,4 @@
-"""URLs of stores: what of them may be shown, logged and pickled."""
+"""URLs of stores, and which parts of them may be shown, logged and pickled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SETTING = re.compile(
 )
 _PATTERNS = (_PASSWORD, _SETTING)
 
-_TIER_ENDS = re.compile(r",\s*(?=local\b|\w[\w+.-]*://)")  # a comma between hosts is none
+_TIER_ENDS = re.compile(r",\s*(?=local\b|\w[\w+.-]*://)")  # a comma between hosts ends no tier
 
 _known: dict[str, str] = {}
 
@@ -26,12 +26,12 @@ def shown(text: str) -> str:
 
 
 def tiers_in(text: str) -> list[str]:
-    """Return the stores that a text names, with commas between them."""
+    """Return the stores that a comma-separated text names."""
     return [each.strip() for each in _TIER_ENDS.split(text)]
 
 
 def secrets_in(url: str) -> set[str]:
-    """Return the passwords and the like of a URL, as they are written there and as they are meant."""
+    """Return the passwords and other secrets of a URL, as written there and percent-decoded."""
     from urllib.parse import unquote
 
     written = {found["secret"] for pattern in _PATTERNS for found in pattern.finditer(url)} - {HIDDEN}
@@ -39,9 +39,9 @@ def secrets_in(url: str) -> set[str]:
 
 
 def sendable(url: str) -> str:
-    """Return what of a URL may be pickled: all but its secrets, unless it goes straight to a process begun now.
+    """Return a URL as it may be pickled: without its secrets, unless it goes straight to a process being started.
 
-    `received` finds the secrets in the process that unpickles it, as far as it has them.
+    `received` puts the secrets back in the process that unpickles it, if that process knows them.
     """
     from multiprocessing.context import get_spawning_popen
 
@@ -49,10 +49,10 @@ def sendable(url: str) -> str:
 
 
 def received(url: str) -> str:
-    """Return a URL with the secrets that `sendable` left out: the first that this process knows of these.
+    """Return a URL with the secrets that `sendable` left out, as far as this process knows them.
 
-    A URL that was used in it before, or in the process that it was forked from; one in `SKIPSTONE_STORE`; none: the
-    client looks for a password where it always does.
+    They come from the same URL used earlier in this process or in the one that it was forked from, or else from
+    `SKIPSTONE_STORE`. Without either, the URL has no password, and the client looks for one in its usual places.
     """
     if HIDDEN not in url:
         _known[shown(url)] = url
@@ -62,5 +62,5 @@ def received(url: str) -> str:
 
 
 def known_urls() -> list[str]:
-    """Return the URLs with secrets that this process uses: for processes of its own, and nobody else."""
+    """Return the URLs with secrets that this process uses. They are for its own child processes, and nobody else."""
     return [url for without, url in _known.items() if without != url]

@@ -1,7 +1,7 @@
-"""Large payloads, each in a file of its own.
+"""Keep large payloads, each in its own file.
 
-A file is written under a name that no other has, and belongs to a record when a row names it. So a file is
-never overwritten, a reader's memory map stays whole, and a crash leaves at most a file that no row names.
+A file is written under a unique name, and belongs to a record once a row names it. So no file is ever overwritten, a
+reader's memory map stays whole, and a crash leaves at most a file that no row names.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .._record import Buffer, Key, Payload, size_of
 from ._folder import make_private, open_private, sync_folder
 from ._leftovers import Leftovers, remove_files
 
-_MAP_FROM_BYTES = 1 << 20  # below, reading is as fast, and takes no descriptor
+_MAP_FROM_BYTES = 1 << 20  # smaller files are read, which is as fast and keeps no descriptor open
 _MOST_MAPS = 0 if sys.version_info >= (3, 13) else 256
 _SUFFIX = ".value"
 _NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}-[0-9a-f]{8}\.value")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-_MOST_PARTS = 512  # of one writev; the limit is 1024
+_MOST_PARTS = 512  # in one writev; the limit is 1024
 _SECONDS_FOR_A_FOLDER = 256
 
 
@@ -32,7 +32,7 @@ class Values:
     """The value files of one store's folder."""
 
     def __init__(self, folder: str, *, sync: bool) -> None:
-        """Use `<folder>`, which need not exist; with `sync`, a written file survives a power loss."""
+        """Use a folder, which need not exist; with `sync`, a written file survives a power loss."""
         self._folder = folder
         self._sync = sync
         self._maps: WeakSet[mmap.mmap] = WeakSet()
@@ -41,7 +41,7 @@ class Values:
         """Write a payload, and return the new file's name, relative to the folder.
 
         Raises:
-            OSError: It could not be written; nothing is left of it.
+            OSError: The file could not be written, and none is left behind.
         """
         name = f"{_folder_of_now()}/{key.hex()[2:]}-{os.urandom(4).hex()}{_SUFFIX}"
         path = self._path(name)
@@ -69,7 +69,7 @@ class Values:
     def read(self, name: str, size_bytes: int) -> Buffer | None:
         """Return a file's content, writable, in memory or as a copy-on-write map.
 
-        None where the file is missing or has another size than was written.
+        Returns None if the file is missing or its size is not the one that was written.
         """
         if not _NAME.fullmatch(name):  # damaged, or planted to lead out of the folder
             return None
@@ -101,7 +101,7 @@ class Values:
     def remove_all_but(
         self, named: Callable[[], Container[str]], *, older_than_seconds: float, dry_run: bool
     ) -> Leftovers:
-        """Remove the files that have none of these names, which are asked for when a file is found."""
+        """Remove the files that are not named; `named` is called only once such a file is found."""
         return remove_files(
             self._folder,
             lambda name: _NAME.fullmatch(name) is not None and name not in named(),
@@ -110,7 +110,7 @@ class Values:
         )
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         with suppress(FileNotFoundError):
             if _NAME.fullmatch(name):
                 os.unlink(self._path(name))
@@ -120,10 +120,10 @@ class Values:
 
 
 def _folder_of_now() -> str:
-    """Return the name of the folder for what is written now: one of 256, which take turns.
+    """Return the name of the folder that files are written to now: one of 256, which take turns.
 
-    What is written at the same time is in one folder, whoever writes it. So few are made, each of which takes as long as a
-    dozen files, and none of them grows for ever.
+    Files written within the same few minutes share a folder, whoever writes them. So few folders are made (making one
+    takes as long as making a dozen files), and none grows for ever.
     """
     return f"{int(time.time()) // _SECONDS_FOR_A_FOLDER % 256:02x}"
 

@@ -1,1 +1,1 @@
-"""Stores that services keep: databases, and object storage."""
+"""Stores in services: databases and object storage."""

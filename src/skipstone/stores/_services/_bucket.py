@@ -1,4 +1,4 @@
-"""The objects of a bucket below a prefix, through obstore: in this process, and anew in a child after a fork."""
+"""The objects of a bucket below a prefix, through obstore, with a client of its own for each process."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from .._urls import HIDDEN, shown
 from ._obstore import library
 
 Version = dict[str, str]
-"""What a conditional write compares: an entity tag, a generation."""
+"""What a conditional write compares: an entity tag or a generation."""
 
 _IN_FLIGHT = 64
 _PIECE_BYTES = 8 << 20
 _PIECES_IN_FLIGHT = 4
 _MOST_PIECES = 9_000  # S3 takes 10,000
 _LISTED_AT_ONCE = 1_000
-_MARK = "mark"  # in the metadata of an object: which request wrote it
+_MARK = "mark"  # metadata of an object that says which request wrote it
 
 _STORES = {"s3": "S3Store", "gs": "GCSStore", "az": "AzureStore"}
 _CLIENT = {
     "allow_http": True,  # the scheme of the endpoint decides
     "connect_timeout": "5s",
-    "timeout": "60s",  # time for a piece on a slow line
-    # Where a connection is cut, the client may lose a request, and wait for its answer on none. This is less than
-    # the patience of `Remote`, and counts from the request's first byte to the answer's, then from byte to byte.
+    "timeout": "60s",  # long enough to send a piece on a slow line
+    # If a connection is cut, the client may lose a request and wait for its answer without any connection. This is
+    # less than the patience of `Remote`. It counts from the first byte of the request to the first byte of the
+    # answer, and then from byte to byte.
     "read_timeout": "4s",
 }
 _SMALL_BYTES = 64 << 10
-"""What is sent within the `read_timeout` on a slow line, too."""
+"""Content of this size is sent within the `read_timeout`, even on a slow line."""
 _RETRIES = {
     "max_retries": 10,
     "retry_timeout": timedelta(seconds=10),
@@ -70,7 +71,7 @@ class Bucket:
         self._client = _Client(url, folder)
 
     def read(self, name: str, start: int = 0, size_bytes: int | None = None) -> Found | None:
-        """Return an object, or as much of it as there is from `start` on; None where there is no such object."""
+        """Return an object, or as much of it as there is from `start` on; None if there is no such object."""
         options = {} if size_bytes is None else {"options": {"range": (start, start + size_bytes)}}
 
         def get(client: _Client) -> Found | None:
@@ -82,12 +83,12 @@ class Bucket:
             except client.errors.GenericError as error:
                 if "416 Range Not Satisfiable" not in str(error):
                     raise
-                return Found(memoryview(b""), {})  # it ends before `start`
+                return Found(memoryview(b""), {})  # the object ends before `start`
 
         return self._answer(get)
 
     def download(self, name: str, size_bytes: int) -> bytearray | None:
-        """Return a large object, read in pieces at once; None where there is none of this size."""
+        """Return a large object, several pieces of which are read at once; None if there is none of this size."""
         content = bytearray(size_bytes)
         view = memoryview(content)
 
@@ -104,7 +105,7 @@ class Bucket:
         return content if all(in_parallel(fetch, first_pieces)) else None
 
     def put(self, name: str, content: Sequence[Buffer], mode: str | Version) -> Version | None:
-        """Write an object: "overwrite", "create" or only in place of a version; None where that is refused."""
+        """Write an object: "overwrite", "create", or only in place of a version; return None if that is refused."""
         mark = os.urandom(8).hex()
         options = {"mode": mode, "attributes": {_MARK: mark}, "use_multipart": False}
 
@@ -118,13 +119,13 @@ class Bucket:
                 there = client.obstore.get(client.store, name, options={"head": True})
             except FileNotFoundError:
                 return None
-            # Where the answer to a request was lost, what refuses the next one is what the first one wrote.
+            # If the answer to a first request was lost, the repetition is refused because of what the first one wrote.
             return _version(there.meta) if there.attributes.get(_MARK) == mark else None
 
         return self._answer(put)
 
     def upload(self, name: str, payload: Payload) -> None:
-        """Write a large object in pieces; it is there as a whole or not at all."""
+        """Write a large object in pieces; it exists as a whole or not at all."""
         piece_bytes = max(_PIECE_BYTES, size_of(payload) // _MOST_PIECES)
         options = {"use_multipart": True, "chunk_size": piece_bytes, "max_concurrency": _PIECES_IN_FLIGHT}
 
@@ -134,7 +135,7 @@ class Bucket:
         self._answer(put)
 
     def has(self, name: str) -> bool:
-        """Tell whether there is an object of this name."""
+        """Tell whether an object of this name exists."""
 
         def head(client: _Client) -> bool:
             try:
@@ -146,12 +147,12 @@ class Bucket:
         return self._answer(head)
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove those of these objects that there are."""
+        """Remove those of these objects that exist."""
 
         def delete(client: _Client) -> None:
             try:
                 client.obstore.delete(client.patient_store if len(names) > 1 else client.store, names)
-            except FileNotFoundError:  # S3 does not mind; others stop at the first that is missing
+            except FileNotFoundError:  # S3 ignores missing objects; others stop at the first one
                 for name in names:
                     with suppress(FileNotFoundError):
                         client.obstore.delete(client.store, name)
@@ -160,7 +161,7 @@ class Bucket:
             self._answer(delete)
 
     def listed(self, folder: str) -> Iterator[list[str]]:
-        """Yield the names of the objects below a folder that are not empty, many at a time."""
+        """Yield the names of the objects below a folder that are not empty, in pages."""
         client = self._here()
         with client.remote.asked():
             pages = iter(client.obstore.list(client.store, folder, chunk_size=_LISTED_AT_ONCE))
@@ -172,7 +173,7 @@ class Bucket:
             yield [meta["path"] for meta in page if meta["size"]]
 
     def folders(self, folder: str) -> list[str]:
-        """Return the names of the folders in a folder: what some objects' names go on with, up to a slash."""
+        """Return the names of the folders in a folder: the next part, up to a slash, of the names of objects below."""
         client = self._here()
         with client.remote.asked():
             found = client.obstore.list_with_delimiter(client.store, folder)["common_prefixes"]
@@ -184,13 +185,13 @@ class Bucket:
 
     def _here(self) -> _Client:
         if self._client.process != os.getpid():
-            self._inherited.append(self._client)  # its connections are the parent's: it must not close them
+            self._inherited.append(self._client)  # kept: collecting it would close connections of the parent
             self._client = _Client(self._url, self._folder)
         return self._client
 
 
 class _Client:
-    """What a process has opened."""
+    """A process's connection to the service."""
 
     def __init__(self, url: str, folder: str) -> None:
         self.process = os.getpid()
@@ -203,13 +204,13 @@ class _Client:
             errors.PermissionDeniedError,
             errors.UnauthenticatedError,
             errors.InvalidPathError,
-            FileNotFoundError,  # no bucket
+            FileNotFoundError,  # there is no such bucket
         )
         self.remote = Remote(url, (errors.BaseError, OSError), refusals)
 
     @cached_property
     def patient_store(self) -> Any:
-        """For requests that take a service long, or long to send."""
+        """Has no `read_timeout`: for requests that take long to send or to answer."""
         return self._store(without="read_timeout")
 
     def _store(self, without: str = "") -> Any:
@@ -231,7 +232,7 @@ class _Client:
 
 
 def in_parallel(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-    """Return what a function says of each item, many of them at a time; it must not do the same itself."""
+    """Return a function's results for many items, computed in threads. The function must not call this itself."""
     items = list(items)
     if len(items) <= 1:
         return list(map(function, items))
@@ -240,7 +241,7 @@ def in_parallel(function: Callable[[_Item], _Result], items: Iterable[_Item]) ->
 
 @lru_cache(maxsize=1)
 def _threads(_process: int) -> Executor:
-    # Threads that wait in obstore take half of the processor time that its futures take in an event loop.
+    # Threads that wait in obstore take half the processor time that its futures take in an event loop.
     return ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="skipstone-objects")
 
 

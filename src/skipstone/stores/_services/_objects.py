@@ -1,12 +1,13 @@
-"""A store in object storage: S3, Google Cloud Storage, Azure. One object per record, and no locks.
+"""A store in object storage (S3, Google Cloud Storage, Azure): an object for each record, and no locks.
 
     records/<32 digits>              a record, named by its key: written once, by a conditional put
     values/<32 digits>/<16 digits>   a large payload, which the record names
     claims/<32 digits>               the lease of a key
     holders/<word>                   a sign of life
 
-Large payloads are uploaded in pieces, which cannot be done on condition that nobody else was first. So they get a name
-of their own, and count when a record names them. What lost, or was replaced, is removed.
+An upload in pieces, as large payloads need it, cannot be made conditional on being the first. So a large payload gets
+a name of its own, and counts once a record names it. The payload of a record that came too late, or was replaced, is
+removed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class ObjectStore(BaseStore):
         """Use a bucket. No request is made.
 
         Args:
-            url: `scheme://bucket/prefix`, with settings of the client behind a question mark, if any.
+            url: `scheme://bucket/prefix`; settings of the client may follow after a question mark.
             scope: `<index name>/<step>`, below the prefix.
 
         Raises:
@@ -48,7 +49,7 @@ class ObjectStore(BaseStore):
         self._leases = Leases(_Cells(self._bucket))
 
     def __reduce__(self) -> tuple[Callable[..., ObjectStore], tuple[str, str]]:
-        """Pickle the settings, without what is secret in the URL."""
+        """Pickle the settings, without the secrets of the URL."""
         return _reopened, (sendable(self._url), self._scope)
 
     def get(self, key: Key, /) -> Record | None:
@@ -66,7 +67,7 @@ class ObjectStore(BaseStore):
         return None if found is None else found.content
 
     def _whole(self, key: Key, content: memoryview | None) -> Record | None:
-        """Return the record that was read, with its payload."""
+        """Return the record that was read, together with its payload."""
         for _ in range(_ATTEMPTS):
             if content is None:
                 return None
@@ -76,8 +77,8 @@ class ObjectStore(BaseStore):
             payload = self._bucket.download(f"{_values(key)}/{head.value}", head.size_bytes)
             if payload is not None:
                 return head.record._replace(payload=payload)
-            content = self._content(key)  # it may have been replaced or removed meanwhile
-        return unpacked(key, b"")  # the value is lost: as if damaged
+            content = self._content(key)  # the record may have been replaced or removed meanwhile
+        return unpacked(key, b"")  # the payload is lost: treat the record as damaged
 
     def present(self, keys: Sequence[Key], /) -> set[Key]:
         """See `Store`."""
@@ -137,7 +138,7 @@ class ObjectStore(BaseStore):
 
 
 def scopes(url: str) -> list[str]:
-    """Return the `<index>/<step>` that have records at a place, as they are written there."""
+    """Return the `<index>/<step>` of every step with records at a place, spelled as there."""
     bucket = Bucket(url, "")
     steps = [f"{index}/{step}" for index in bucket.folders("") for step in bucket.folders(index)]
     are_there = in_parallel(lambda step: "records" in bucket.folders(step), steps)

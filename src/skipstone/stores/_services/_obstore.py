@@ -1,4 +1,4 @@
-"""obstore, the client of object storage, as a process can use it: also one that was forked from another."""
+"""Import obstore, the client of object storage, so that it also works in a forked process."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _COMPILED = "obstore._obstore"
 
 @cache
 def library(_process: int) -> Any:
-    """Return obstore for the process that asks.
+    """Return obstore for the calling process.
 
-    The threads of its runtime end at a fork: a child that asks them for something waits for ever, and its parent with
-    it. So a child uses a copy of the library, which has a runtime of its own.
+    The threads of its runtime do not survive a fork: a child that used them would wait for ever, and its parent with
+    it. So a child loads a copy of the library, which has a runtime of its own.
     """
     is_inherited = library.cache_info().currsize > 0
     if is_inherited:
@@ -27,7 +27,7 @@ def library(_process: int) -> Any:
 
 
 def _load_copy() -> None:
-    """Let the next import of obstore find a copy of what is compiled: two modules of one file would share all."""
+    """Make the next import of obstore use a copy of its compiled file: modules of the same file share their state."""
     import shutil
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec, spec_from_file_location

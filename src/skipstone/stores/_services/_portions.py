@@ -1,4 +1,4 @@
-"""Much at a time: keys, records and large payloads in portions that a request can hold."""
+"""Divide keys, records and large payloads into portions that fit into a request."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _T = TypeVar("_T")
 
 
 def portions(many: Iterable[_T]) -> Iterator[list[_T]]:
-    """Yield a few of many at a time."""
+    """Yield lists of at most `MOST_IN_REQUEST` items."""
     rest = iter(many)
     while portion := list(islice(rest, MOST_IN_REQUEST)):
         yield portion
 
 
 def batches(records: Iterable[Record], large_bytes: int) -> Iterator[list[Record]]:
-    """Yield a few records at a time, and each whose payload is larger than `large_bytes` alone."""
+    """Yield some records at a time; a record with a payload larger than `large_bytes` comes alone."""
     batch: list[Record] = []
     total = 0
     for record in records:
@@ -41,7 +41,7 @@ def batches(records: Iterable[Record], large_bytes: int) -> Iterator[list[Record
 
 
 def in_pieces(payload: Payload, piece_bytes: int) -> Iterator[Buffer]:
-    """Yield a payload in pieces of this size, the last one of what is left, copying one at a time."""
+    """Yield a payload in pieces of this size, the last one perhaps smaller, copying one piece at a time."""
     piece = bytearray()
     for part in payload:
         view = memoryview(part).cast("B")
@@ -57,5 +57,5 @@ def in_pieces(payload: Payload, piece_bytes: int) -> Iterator[Buffer]:
 
 
 def joined(parts: Sequence[Buffer]) -> Buffer:
-    """Return parts as one, without a copy where there is one."""
+    """Return parts as one buffer, without a copy if there is only one part."""
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -20,7 +20,7 @@ from ._postgres_locks import Locks
 from ._postgres_tables import prepare
 from ._together import Together, puts_together
 
-_PART_BYTES = 1 << 20  # larger payloads are in parts of this size: neither side holds them twice
+_PART_BYTES = 1 << 20  # larger payloads are in parts of this size, so that neither side holds them twice
 
 _GET_ONE = "SELECT key, head, payload FROM skipstone_records WHERE scope = %b AND key = %b"
 _GET = "SELECT key, head, payload FROM skipstone_records WHERE scope = %b AND key = ANY(%b)"
@@ -52,7 +52,7 @@ _SCAN = """
     SELECT sequence, key, head FROM skipstone_records
     WHERE scope = %b AND sequence > %b AND (%b::bytea IS NULL OR function = %b) ORDER BY sequence LIMIT %b
 """
-# From one to the next by the index: their records may be many.
+# Goes from one scope to the next by the index, since each may have many records.
 _SCOPES = """
     WITH RECURSIVE found(scope) AS (
         SELECT min(scope) FROM skipstone_records
@@ -72,10 +72,10 @@ class PostgresStore(BaseStore):
     is_remote = True
 
     def __init__(self, url: str, scope: str) -> None:
-        """Use a database; the tables are made when they are needed.
+        """Use a database; the tables are made when needed.
 
         Args:
-            url: As libpq takes it: `postgresql://user@host/database?setting=value`.
+            url: A URL for libpq: `postgresql://user@host/database?setting=value`.
             scope: `<index name>/<step>`.
         """
         super().__init__()
@@ -94,11 +94,11 @@ class PostgresStore(BaseStore):
         self._locks = Locks(scope, self._connections, self._remote)
 
     def __reduce__(self) -> tuple[Callable[..., PostgresStore], tuple[str, str]]:
-        """Pickle where it is."""
+        """Pickle the settings, without the secrets of the URL."""
         return _reopened, (sendable(self._url), self._scope)
 
     def _ask(self, work: Callable[[Connection, bool], _T], *, writes: bool = True) -> _T:
-        """Do something with a connection; again, where it is lost. What was asked before may have been done."""
+        """Do some work with a connection; do it again if the connection is lost, though it may have taken effect."""
 
         def ask(is_again: bool) -> _T:
             connection = self._connections.take()
@@ -107,7 +107,7 @@ class PostgresStore(BaseStore):
                     self._is_prepared = prepare(connection, writes=writes)
                 return work(connection, is_again)
             except psycopg.errors.UndefinedTable:
-                self._is_prepared = False  # somebody dropped it
+                self._is_prepared = False  # somebody dropped the table
                 raise
             finally:
                 self._connections.give_back(connection)
@@ -118,7 +118,7 @@ class PostgresStore(BaseStore):
         def read(connection: Connection, _: bool) -> list[tuple[Any, ...]]:
             try:
                 return connection.execute(query, parameters, binary=True).fetchall()
-            except psycopg.errors.UndefinedTable:  # nobody has saved anything yet, or somebody dropped it
+            except psycopg.errors.UndefinedTable:  # nothing has been saved yet, or somebody dropped the table
                 self._is_prepared = False
                 return []
 
@@ -129,7 +129,7 @@ class PostgresStore(BaseStore):
         return self._gets.ask(key)
 
     def _get_all(self, keys: Sequence[Key]) -> Sequence[Record | None]:
-        if len(keys) == 1:  # in half the time
+        if len(keys) == 1:  # takes half the time
             return [self._record(row) for row in self._rows(_GET_ONE, self._scope_bytes, keys[0])] or [None]
         return [*map(self.get_many(keys).get, keys)]
 
@@ -143,14 +143,14 @@ class PostgresStore(BaseStore):
         return self._large(key) if payload is None else read_head(key, head).record._replace(payload=payload)
 
     def _large(self, key: Key) -> Record | None:
-        """Return a record whose payload is in parts; it is read in one statement, so that it is all of one record."""
+        """Return a record whose payload is in parts, read in one statement so that all parts are of the same record."""
 
         def read(connection: Connection, _: bool) -> Record | None:
             head, content = b"", bytearray()
             at = 0
             rows = connection.cursor().stream(_GET_LARGE, (self._scope_bytes, key), binary=True)
             for head, payload, part in rows:
-                if payload is not None:  # it was replaced just now
+                if payload is not None:  # it has just been replaced by a smaller one
                     return self._record((key, head, payload))
                 if not at:
                     content = bytearray(read_head(key, head).size_bytes)
@@ -178,11 +178,12 @@ class PostgresStore(BaseStore):
             left = batch
             while left:
                 kept |= self._ask(partial(self._put, left, replace))
-                left = [record for record in left if replace and record.key not in kept]  # others were quicker
+                # Others may insert a record between our deletion and our insertion.
+                left = [record for record in left if replace and record.key not in kept]
         return kept
 
     def _put(self, records: Sequence[Record], replace: bool, connection: Connection, is_again: bool) -> set[Key]:
-        """Insert rows of a batch, in place of those that there are; one request where that is enough."""
+        """Insert a batch of records, replacing existing ones if asked to; in one request if possible."""
         keys = [record.key for record in records]
         functions = [_bytes_of(record.origin.function) for record in records]
         heads: list[Buffer] = []
@@ -220,7 +221,7 @@ class PostgresStore(BaseStore):
             return _delete(connection, self._scope_bytes, keys)
 
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
-        """See `Store`. No payload is read, here or by the server."""
+        """See `Store`. No payload is read, neither here nor by the server."""
         wanted = None if function is None else _bytes_of(function)
         after = 0
         while rows := self._rows(_SCAN, self._scope_bytes, after, wanted, wanted, MOST_IN_REQUEST):
@@ -246,7 +247,7 @@ class PostgresStore(BaseStore):
 
 
 def _delete(connection: Connection, scope: bytes, keys: Sequence[Key]) -> int:
-    """Remove records within a transaction; return how many there were."""
+    """Remove records, inside a transaction of the caller; return how many there were."""
     rows = connection.execute(_DELETE, (scope, keys), binary=True).fetchall()
     in_parts = [sequence for sequence, is_in_parts in rows if is_in_parts]
     if in_parts:
@@ -255,7 +256,7 @@ def _delete(connection: Connection, scope: bytes, keys: Sequence[Key]) -> int:
 
 
 def scopes(url: str) -> list[str]:
-    """Return the `<index>/<step>` that there are in a database."""
+    """Return the `<index>/<step>` of every step in a database."""
     store = PostgresStore(url, "")
     try:
         return [bytes(scope).decode() for (scope,) in store._rows(_SCOPES)]

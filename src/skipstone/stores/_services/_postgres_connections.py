@@ -1,9 +1,9 @@
-"""Connections to a PostgreSQL database: few, for all threads of a process, one of them its session.
+"""Connections to a PostgreSQL database: a few, shared by all threads of a process, one of them its session.
 
-What belongs to a session, such as locks, is done on that one connection, and nothing else ends it. Whoever needs no
-session gets it, too, while nobody else uses it: a process with one thread has one connection.
+Locks, which belong to a session, are taken on that one connection, which is kept open for them. While it is idle it
+also serves requests that need no session, so that a process with one thread has one connection.
 
-Not `psycopg_pool`: its threads do not survive a fork, and it knows of no session.
+This is not `psycopg_pool`, whose threads do not survive a fork, and which has no such session.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _SETTINGS: dict[str, Any] = {
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """One that does not wait for an answer for ever."""
+    """A connection that does not wait for an answer for ever."""
 
     def __del__(self, *_: object) -> None:
-        """Say nothing: where it was left open, it ends with the process that made it."""
+        """Do not warn about an open connection: it ends with the process that opened it."""
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **settings: Any) -> Any:
-        """Do what psycopg does to wait, for so long."""
-        return super().wait(_for_so_long(gen), *args, **settings)
+        """Wait as psycopg does, but not longer than `_ANSWER_SECONDS`."""
+        return super().wait(_with_deadline(gen), *args, **settings)
 
 
-def _for_so_long(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Go through the steps of a request. They are told now and then that nothing has come yet."""
+def _with_deadline(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Pass on the steps of a request until time is up. psycopg resumes it at intervals even without an answer."""
     end = time.monotonic() + _ANSWER_SECONDS
     try:
         awaited = next(steps)
@@ -62,7 +62,7 @@ def _for_so_long(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
 
 
 class Connections:
-    """Connections of one process to one database. They are opened when they are needed."""
+    """The connections of one process to one database, opened when needed."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -70,11 +70,11 @@ class Connections:
         begin_in_children(self)
 
     def begin(self) -> None:
-        """Begin as in a new process. What is inherited is closed without a word: a session ends with its own process."""
+        """Start without connections. Inherited ones are closed without a word to the server: they are the parent's."""
         for connection in self._open:
             with suppress(OSError, psycopg.Error):
                 os.close(connection.fileno())
-        # Reentrant: where a generator is dropped while the lock is held, what it leaves is tidied up then and there.
+        # Reentrant: if a generator is collected while this thread holds the lock, its cleanup runs right there.
         self._lock = threading.RLock()
         self._one_is_free = threading.Condition(self._lock)
         self._session_is_free = threading.Condition(self._lock)
@@ -85,13 +85,14 @@ class Connections:
         self._most = MOST_CONNECTIONS
 
     def take(self, *, session: bool = False) -> Connection:
-        """Take a connection, in autocommit mode, which is to be given back.
+        """Take a connection in autocommit mode, to be given back with `give_back`.
 
         Args:
-            session: The one that is the same each time, for as long as it lives. One asks for it at a time.
+            session: Take the session, which is the same connection each time for as long as it lives. Only one thread
+                may ask for it at a time.
 
         Raises:
-            psycopg.Error: None can be opened.
+            psycopg.Error: No connection can be opened.
         """
         while True:
             with self._lock:
@@ -105,7 +106,7 @@ class Connections:
                 return connection
 
     def _idle_one(self, *, session: bool) -> Connection | None:
-        """Wait for a connection that nobody uses; return None where another one may be opened."""
+        """Wait for an idle connection; return None if another one may be opened instead."""
         while session and self._session is not None:
             if self._session in self._idle:
                 self._idle.remove(self._session)
@@ -122,7 +123,7 @@ class Connections:
             self._one_is_free.wait()
 
     def _opened(self) -> Connection | None:
-        """Open a connection; return None where that is refused and there are others: these must do."""
+        """Open a connection; return None if that is refused but others are open, which must do then."""
         try:
             settings = make_conninfo("", **(_SETTINGS | conninfo_to_dict(self._url)))
             connection = Connection.connect(settings, autocommit=True)
@@ -140,12 +141,12 @@ class Connections:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        """Give a connection back; where it is in the middle of something, it is closed."""
+        """Give a connection back; it is closed if it is in the middle of something."""
         with self._lock:
             if connection.pgconn.transaction_status != TransactionStatus.IDLE:
                 self._drop(connection)
             elif connection is self._session:
-                self._idle.insert(0, connection)  # the last to be used for something else
+                self._idle.insert(0, connection)  # so that other requests take it last
             else:
                 self._idle.append(connection)
             self._session_is_free.notify()
@@ -158,7 +159,7 @@ class Connections:
         connection.close()
 
     def close(self, *, but_session: bool) -> None:
-        """Close those that nobody uses just now."""
+        """Close the idle connections."""
         with self._lock:
             kept = [each for each in self._idle if but_session and each is self._session]
             for connection in self._idle:
@@ -168,7 +169,7 @@ class Connections:
 
 
 def _is_readable(connection: Connection) -> bool:
-    """Tell whether something has come on an idle connection: that is its end."""
+    """Tell whether the server has sent something on an idle connection, which means that it has ended."""
     try:
         poll = select.poll()
         poll.register(connection.fileno(), select.POLLIN)

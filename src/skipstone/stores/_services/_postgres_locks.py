@@ -1,10 +1,11 @@
-"""Claims as advisory locks of PostgreSQL, held by a session: they end with its connection, however that ends.
+"""Claims as advisory locks of PostgreSQL. A session holds them, and they end with its connection, however that ends.
 
-All threads of a process use one session. Those who ask at the same time share a request, so that claims take no longer
-with many threads than with one. Threads and tasks claim among themselves first: a session gets a lock again that it has.
+All threads of a process use one session. Threads that ask at the same time share a request, so that claims take no
+longer with many threads than with one. Threads and tasks first claim among themselves, because PostgreSQL would grant
+a session a lock that it already has.
 
-When the connection is lost, so are the locks. The next session takes those again that are still held here, unless
-somebody else was quicker: that costs time and nothing else, because records are put create-only.
+When the connection is lost, so are the locks. The next session takes again those that this process still holds, unless
+somebody else was quicker. That costs time and nothing else, because records are put create-only.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _CHANGE = """
     FROM unnest(%b::bigint[], %b::boolean[]) AS change(number, takes)
 """
 _TAKE_AGAIN = "SELECT number FROM unnest(%b::bigint[]) AS held(number) WHERE pg_try_advisory_lock(number)"
-# The server is to notice soon when a machine that holds claims has vanished, and never to end a session that is idle.
+# The server shall soon notice that a machine with claims has vanished, and shall never end an idle session.
 _SETTINGS = """
     SELECT set_config(wanted.name, value, false)
     FROM (VALUES ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
@@ -40,7 +41,7 @@ _SETTINGS = """
 
 
 class _Change(NamedTuple):
-    """A lock that is to be taken or given back."""
+    """A lock to be taken or given back."""
 
     number: int
     takes: bool
@@ -57,7 +58,7 @@ class Locks:
         begin_in_children(self)
 
     def begin(self) -> None:
-        """Hold nothing: this is a new process."""
+        """Start without claims, as a new process does."""
         self._claims = ThreadClaims()
         self._held: set[int] = set()
         self._left: list[_Change] = []
@@ -70,14 +71,14 @@ class Locks:
         return bool(self._held)
 
     def claim(self, key: Key) -> Claim | None:
-        """Claim a key, or return None where somebody has it, in this process or another.
+        """Claim a key, or return None if somebody has it, in this process or another.
 
         Raises:
             StoreUnavailableError: The database does not answer.
         """
         word = blake2b(key, digest_size=8, key=blake2b(self._scope, digest_size=32).digest()).digest()
         number = int.from_bytes(word, "big", signed=True)
-        claim = self._claims.claim(word)  # not of the key: two keys of one number are one lock
+        claim = self._claims.claim(word)  # not of the key: two keys with one number share a lock
         if claim is None:
             return None
         process = os.getpid()
@@ -102,10 +103,10 @@ class Locks:
             return
         change = _Change(number, takes=False)
         try:
-            if self._at_work == threading.get_ident():  # a generator was dropped just now
+            if self._at_work == threading.get_ident():  # a finalizer runs during this thread's own request
                 self._left.append(change)
             elif number in self._held:
-                # Also while the database is said to be away: where this fails, the session ends, and the lock with it.
+                # Tried even while the database counts as away: if this fails, the session ends, and the lock with it.
                 self._changes.ask(change)
         except psycopg.Error as error:
             _log.debug("cannot give back a claim: %s", self._remote.without_secrets(str(error)))
@@ -113,7 +114,7 @@ class Locks:
             claim.__exit__()
 
     def _make(self, changes: list[_Change]) -> list[bool]:
-        """Make the changes of all who ask; they may be joined meanwhile by some of this very thread."""
+        """Make the changes of all who ask, and then those that finalizers left during this thread's request."""
         self._at_work = threading.get_ident()
         try:
             answers = self._request(changes)
@@ -126,7 +127,8 @@ class Locks:
 
     def _request(self, changes: list[_Change]) -> list[bool]:
         numbers, takes = zip(*changes, strict=True)
-        self._held -= {change.number for change in changes if not change.takes}  # or else with the session
+        # First: if the request fails, the session ends, and these locks with it.
+        self._held -= {change.number for change in changes if not change.takes}
         connection = self._connections.take(session=True)
         try:
             is_new = connection is not self._session
@@ -134,7 +136,7 @@ class Locks:
                 self._begin_session(connection)
             rows = connection.execute(_CHANGE, ([*numbers], [*takes]), binary=True).fetchall()
         except BaseException:
-            connection.close()  # nobody knows what it holds
+            connection.close()  # there is no telling what it holds
             raise
         finally:
             self._connections.give_back(connection)

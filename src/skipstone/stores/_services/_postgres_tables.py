@@ -1,10 +1,10 @@
 """The tables of skipstone in a PostgreSQL database, and their format.
 
-skipstone_records    a row per record; `sequence` is the order of saving. Without a payload, it is in parts
-skipstone_parts      parts of large payloads, with the `sequence` of their record
+skipstone_records    a row for each record; `sequence` is the order of saving; `payload` is NULL if it is in parts
+skipstone_parts      the parts of large payloads, with the `sequence` of their record
 skipstone_format     one row: the format of these tables
 
-What is text elsewhere is bytes here, in UTF-8: a database may have another encoding, and its text no zeros.
+Texts are stored as bytes, in UTF-8: a database may use another encoding, and its texts cannot contain zeros.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ _MIGRATIONS = (
     INSERT INTO skipstone_format VALUES (0);
     """,
 )
-"""Each leads to the next format, and only adds: an older skipstone that has the tables in use goes on."""
+"""Each leads to the next format, and may only add, so that an older skipstone that is using the tables can go on."""
 
 _MIGRATING = 0x736B6970_73746F6E  # an advisory lock
 _IS_THERE = "SELECT to_regclass('skipstone_format') IS NOT NULL"
 
 
 def prepare(connection: Connection, *, writes: bool) -> bool:
-    """Make the tables, or bring them to this format; those who come at the same time wait for one who does.
+    """Make the tables, or migrate them to this format. If several processes try at once, one does and the others wait.
 
     Args:
-        connection: In autocommit mode.
-        writes: Whether they are needed. For somebody who only reads, none are made.
+        connection: A connection in autocommit mode.
+        writes: Whether to make missing tables, which a reader does not need.
 
     Returns:
-        Whether they are there.
+        Whether the tables exist now.
 
     Raises:
-        StoreFormatError: They have a newer format.
-        psycopg.Error: It is not allowed, or fails: nothing has changed.
+        StoreFormatError: The tables have a newer format.
+        psycopg.Error: This is not allowed, or fails; nothing has changed.
     """
     found = _format(connection)
     if found == 0 and not writes:
         return False
     if found < FORMAT:
-        # A lock of the session, before the transaction begins: that is when a server learns what others have made.
+        # A lock of the session, taken before the transaction begins, so that the latter sees what others have made.
         connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATING,))
         try:
             with connection.transaction():

@@ -1,12 +1,12 @@
 """A store in Redis, which any number of machines share, and which may forget.
 
-skipstone:{<scope>}:record:<key>     a record: its bytes; where they are many, a hash with their parts
-skipstone:{<scope>}:part:<token>     such a hash while it is written
+skipstone:{<scope>}:record:<key>     a record: a string with its bytes, or, for a large one, a hash with their parts
+skipstone:{<scope>}:part:<token>     such a hash while it is being written
 skipstone:{<scope>}:claim:<key>      a lease
 skipstone:{<scope>}:holder:<word>    a sign of life
 
-A record is one value under one name: written, replaced, expired or evicted as a whole. So there is no list of records
-that could name some that are gone: listings go through the names that there are.
+A record is one value under one name, so that it is written, replaced, expired and evicted as a whole. There is no list
+of records, which might name some that are gone: a listing goes through the names in the database.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from ._portions import batches, in_pieces, joined, portions
 from ._redis_server import OTHER_TYPE, Server
 from ._together import Together, puts_together
 
-_PART_BYTES = 1 << 20  # larger payloads are in parts of this size: neither side holds them twice
-_UNFINISHED_SECONDS = 3600  # how long parts live that nobody has finished
-_SIGN_SECONDS = 86_400  # how long a sign of life stays that nobody renews
+_PART_BYTES = 1 << 20  # larger payloads are in parts of this size, so that neither side holds them twice
+_UNFINISHED_SECONDS = 3600  # after this time, Redis removes parts of an unfinished record
+_SIGN_SECONDS = 86_400  # after this time, Redis removes a sign of life that was not renewed
 _NAMES_PER_SCAN = 1000
 _GLOB = re.compile(r"[][*?^\\]")
 _CHANGES_WHILE_READ = 5
@@ -62,13 +62,13 @@ class RedisStore(BaseStore):
         """Use a server.
 
         Args:
-            url: As redis-py takes it: `redis://user@host:6379/0?setting=value`; `expires_seconds` is a setting, too:
+            url: A URL for redis-py: `redis://user@host:6379/0?setting=value`. The setting `expires_seconds` is ours:
                 how long a record is kept.
             scope: `<index name>/<step>`.
-            lease_seconds: How long a holder of claims gives no sign of life until another machine takes them over.
+            lease_seconds: How long a holder of claims may give no sign of life before others take its claims over.
 
         Raises:
-            ConfigError: `expires_seconds` is no number of seconds, or the URL is none that redis-py knows.
+            ConfigError: `expires_seconds` is not a number of seconds, or redis-py refuses the URL.
         """
         super().__init__()
         self._url = url
@@ -89,7 +89,7 @@ class RedisStore(BaseStore):
         self._leases = Leases(_Cells(self._server, self._prefix), lease_seconds)
 
     def __reduce__(self) -> tuple[Callable[..., RedisStore], tuple[str, str, float]]:
-        """Pickle where it is."""
+        """Pickle the settings, without the secrets of the URL."""
         return _reopened, (sendable(self._url), self._scope, self._lease_seconds)
 
     def _name(self, key: Key) -> str:
@@ -118,7 +118,7 @@ class RedisStore(BaseStore):
         return None
 
     def _large(self, key: Key, name: str) -> Record | None:
-        """Return a record that is in parts, or None where it was removed or replaced while it was read."""
+        """Return a record that is in parts, or None if it was removed or replaced while being read."""
         found = self._server.ask("HMGET", name, "head", "token")
         if found is OTHER_TYPE or None in found:
             return None
@@ -142,7 +142,7 @@ class RedisStore(BaseStore):
                 for key, content in zip(portion, contents, strict=True)
                 if content is not None
             )
-        # What is no string is not told by MGET.
+        # MGET returns nothing for hashes, the large records.
         for key in self.present([key for key in keys if key not in found]):
             record = self._get(key)
             if record is not None:
@@ -215,8 +215,8 @@ class RedisStore(BaseStore):
         return sum(self._server.ask("UNLINK", *map(self._name, portion)) for portion in portions(keys))
 
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
-        """See `Store`; in no order. It goes through all names of the database."""
-        seen: set[Key] = set()  # a name may come twice
+        """See `Store`, but in no order. It goes through all names in the database."""
+        seen: set[Key] = set()  # SCAN may return a name twice
         for names in _names_like(self._server, _GLOB.sub(r"\\\g<0>", self._prefix) + "record:*"):
             keys = [bytes.fromhex(name.rpartition(":")[2]) for name in names]
             new = [key for key in dict.fromkeys(keys) if key not in seen]
@@ -253,7 +253,7 @@ class RedisStore(BaseStore):
 
 
 def scopes(url: str) -> list[str]:
-    """Return the `<index>/<step>` that there are in a database."""
+    """Return the `<index>/<step>` of every step in a database."""
     store = RedisStore(url, "")
     try:
         names = _names_like(store._server, "skipstone:{*}:record:*")
@@ -263,7 +263,7 @@ def scopes(url: str) -> list[str]:
 
 
 def _names_like(server: Server, pattern: str) -> Iterator[list[str]]:
-    """Yield the names in a database that fit a pattern, some at a time."""
+    """Yield the names in a database that match a pattern, some at a time."""
     cursor = None
     while cursor != 0:
         cursor, names = server.ask("SCAN", cursor or 0, "MATCH", pattern, "COUNT", _NAMES_PER_SCAN)
@@ -271,7 +271,7 @@ def _names_like(server: Server, pattern: str) -> Iterator[list[str]]:
 
 
 class _Cells:
-    """Leases and signs of life as strings. A version is the text itself: there are no two alike."""
+    """Leases and signs of life as strings. The version of a lease is its text, since no two are alike."""
 
     def __init__(self, server: Server, prefix: str) -> None:
         self._server = server
@@ -319,7 +319,7 @@ def _field(token: str, number: int) -> str:
 
 
 def _without_expiry(url: str) -> tuple[str, int | None]:
-    """Return what redis-py knows of a URL, and how long records are kept."""
+    """Return a URL without our own setting, and how long records are kept."""
     parts = urlsplit(url)
     settings = parse_qsl(parts.query, keep_blank_values=True)
     given = [value for name, value in settings if name == _EXPIRY]

@@ -1,7 +1,7 @@
-"""Questions that threads ask at the same time, answered with one request.
+"""Answer questions that several threads ask at the same time with one request.
 
-Some requests may be under way at once; whoever comes meanwhile waits. Where one ends, one of those who wait makes a
-request for all of them. So a thread alone waits for nobody, and many threads need few connections.
+A limited number of requests may be under way; threads that come meanwhile wait. When a request ends, one of the waiting
+threads makes a request for all of them. So a thread alone never waits, and many threads need few connections.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AT_ONCE = 8
 
 
 class _Asked(Generic[_Q, _A]):
-    """A question that waits until it is answered, or its asker is to make the next request."""
+    """A waiting question. The wait ends when it is answered, or when its asker is to make the next request."""
 
     __slots__ = ("answers", "error", "leads", "question", "waits")
 
@@ -35,22 +35,22 @@ class _Asked(Generic[_Q, _A]):
 
 
 class Together(Generic[_Q, _A]):
-    """Answers single questions by asking many at once."""
+    """Answers single questions by sending many in one request."""
 
     def __init__(self, answer: Callable[[list[_Q]], Sequence[_A]], *, at_once: int = _AT_ONCE) -> None:
-        """Answer questions.
+        """Start without questions.
 
         Args:
-            answer: Makes a request: the answers to questions, in their order.
-            at_once: How many requests may be under way.
+            answer: Makes a request; returns the answers to the given questions, in their order.
+            at_once: How many requests may be under way at the same time.
         """
         self._answer = answer
         self._at_once = at_once
         begin_in_children(self)
 
     def begin(self) -> None:
-        """Begin as in a new process."""
-        # Reentrant: where a generator is dropped while it is held, what it leaves is tidied up then and there.
+        """Start without questions, as a new process does."""
+        # Reentrant: if a generator is collected while this thread holds the lock, its cleanup runs right there.
         self._lock = threading.RLock()
         self._waiting: list[_Asked[_Q, _A]] = []
         self._under_way = 0
@@ -59,7 +59,7 @@ class Together(Generic[_Q, _A]):
         """Return the answer to a question.
 
         Raises:
-            Exception: What the request raised that was made for it; those who shared it get the same.
+            Exception: What the request with this question raised; all who shared the request get the same.
         """
         mine: _Asked[_Q, _A] | None = None
         with self._lock:
@@ -75,10 +75,10 @@ class Together(Generic[_Q, _A]):
         return mine.answers[0]
 
     def _is_to_lead(self, mine: _Asked[_Q, _A]) -> bool:
-        """Wait until a question is answered, or its asker is to make a request."""
+        """Wait for the answer to a question; return True if its asker is to make a request instead."""
         try:
             mine.waits.acquire()
-        except BaseException:  # nobody waits for the answer any more
+        except BaseException:  # Ctrl-C: this thread no longer waits for the answer
             with self._lock:
                 if mine in self._waiting:
                     self._waiting.remove(mine)
@@ -88,7 +88,7 @@ class Together(Generic[_Q, _A]):
         return mine.leads
 
     def _request(self, question: _Q) -> _A:
-        """Make a request for a question and for those that wait; then it is the next one's turn."""
+        """Make a request for a question and all that wait; then let the next waiting thread make one."""
         others: list[_Asked[_Q, _A]] = []
         try:
             if self._waiting:
@@ -102,7 +102,7 @@ class Together(Generic[_Q, _A]):
             for each in others:
                 each.error = error
             raise
-        except BaseException:  # Ctrl-C is meant for this thread alone
+        except BaseException:  # Ctrl-C concerns this thread alone: the others wait on
             with self._lock:
                 self._waiting[:0] = others
                 others = []
@@ -124,7 +124,7 @@ class Together(Generic[_Q, _A]):
 
 
 def puts_together(put_many: Callable[[list[Record]], set[Key]]) -> Together[Record, bool]:
-    """Return what keeps records that threads put at the same time; of those of one key, the first."""
+    """Return a `Together` that saves records which threads put at the same time; of one key, only the first."""
 
     def put_all(records: list[Record]) -> list[bool]:
         first = {record.key: record for record in reversed(records)}
