@@ -27,7 +27,7 @@ _PLAIN = (str, bytes, int, float, bool, type(None))
 
 def details_of(call: Any) -> dict[str, Any]:
     """Return what is known of a call that is about to run, and is to stand in its record."""
-    about = told(arguments_of(call), most=_MOST_PARTS)
+    about = summarized(arguments_of(call), most=_MOST_PARTS)
     return {ARGUMENTS: about} if about else {}
 
 
@@ -66,8 +66,8 @@ def _by_name(
     return found
 
 
-def told(arguments: dict[str, object], *, most: int | None = None) -> dict[str, list[object]]:
-    """Return what a record is to tell of arguments.
+def summarized(arguments: dict[str, object], *, most: int | None = None) -> dict[str, list[object]]:
+    """Return the summaries of arguments that a record has.
 
     Args:
         arguments: By name. Those that are secret by their name are left out, and those of which there is nothing to tell

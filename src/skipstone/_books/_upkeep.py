@@ -103,10 +103,10 @@ class Upkeep:
         owned = self._look_into_generators(found)
         if max_bytes is not None and not has_room:
             if sifting is not None and dry_run:  # it counts, without a look at each result
-                would_go = number_that_would_go(sifting, sieve, found.kept, self._uses.told(runs), max_bytes)
+                would_go = number_that_would_go(sifting, sieve, found.kept, self._uses.read(runs), max_bytes)
             else:
                 keys = {result.key for result in found.kept}
-                uses = self._uses.told(runs) if dry_run else self._uses.tell(runs, keys)
+                uses = self._uses.read(runs) if dry_run else self._uses.tell(runs, keys)
                 evicted = least_used(found.kept, uses, sum(each.size_bytes for each in found.kept) - max_bytes)
         elif max_bytes is not None:
             self._uses.tell(runs)

@@ -41,10 +41,10 @@ class Uses:
         """
         claim = store.claim(_KEY)
         if claim is None:  # somebody else writes just now: it is told the next time
-            return self.told(store)
+            return self.read(store)
         with claim:
             keys, self._keys = self._keys, set()
-            uses = self.told(store) | dict.fromkeys(keys, time.time())
+            uses = self.read(store) | dict.fromkeys(keys, time.time())
             if known is not None:
                 uses = {key: at for key, at in uses.items() if key in known}
             payload = b"".join([_USE.pack(key, at) for key, at in uses.items()])
@@ -56,7 +56,7 @@ class Uses:
         return uses
 
     @staticmethod
-    def told(store: Store) -> dict[Key, float]:
+    def read(store: Store) -> dict[Key, float]:
         """Return of all keys when they were used last, as far as that was told.
 
         Raises:

@@ -1,1 +1,1 @@
-"""What happens to a call, alone, in a batch or as a generator."""
+"""What happens to a call: alone, in a batch, or of a generator function."""

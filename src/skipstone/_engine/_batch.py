@@ -1,6 +1,6 @@
-"""Calls that run together, in one run of their function or one after the other, yet with a record and a failure for each.
+"""Run several calls, in one run of their function or one after another, with a record or a failure for each.
 
-Plain functions and coroutine functions share this code: of plain ones it awaits nothing, see `_call.at_once`.
+Plain functions and coroutine functions share this code. For plain functions it awaits nothing; see `_call.at_once`.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ _GROUP_SECONDS = 0.005
 
 
 class Batching(NamedTuple):
-    """How calls are put together: their function takes lists, and returns a list of results."""
+    """How calls are combined into one run of their function, which takes lists and returns a list of results."""
 
     size: int
-    """The most items of a batch."""
+    """How many items a batch has at most."""
     splits: bool
-    """Where they raise together, each half is tried by itself, down to single calls."""
+    """If a batch raises, each half is tried by itself, and so on down to single calls."""
 
 
 async def run_batch(
     engine: Engine | NullEngine, calls: Sequence[Call], *, splits: bool, replace: bool = False
 ) -> list[Outcome]:
-    """Run calls together, but for those that were stored meanwhile or that somebody else computes.
+    """Run calls together, except those that were stored meanwhile or that somebody else is computing.
 
     Args:
         engine: Keeps the results.
-        calls: Of one function, that takes a list for each of their arguments, and returns a list of their results.
-            Of those with one key, the first one is run.
-        splits: Where they raise together, each half is tried by itself, down to single calls.
-        replace: Run them even if there are stored results, and replace those.
+        calls: Calls of one function, which takes a list for each argument and returns a list of results. If several
+            have the same key, the first one runs.
+        splits: If the calls raise together, try each half by itself, and so on down to single calls.
+        replace: Run calls even if they have stored results, and replace those.
 
     Raises:
-        BatchLengthError: There are more or fewer results than calls; none of these is kept.
+        BatchLengthError: There are more or fewer results than calls; no result is kept.
     """
     group = Group(engine, replace=replace)
     try:
@@ -56,7 +56,8 @@ async def run_batch(
             await _run_together(engine, group, missing, splits=splits)
     finally:
         await _beside(engine, calls, group.end)
-    for call in group.busy:  # only now, with no claim held: whoever computes one of them may wait for one of ours
+    # Only now, without holding claims: whoever computes one of these calls may be waiting for one of ours.
+    for call in group.busy:
         outcome = await outcome_of(engine, alone(call), replace=replace)
         if isinstance(outcome, Raised) and isinstance(outcome.error, BatchLengthError):
             raise outcome.error
@@ -65,9 +66,9 @@ async def run_batch(
 
 
 async def run_each(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_at_error: bool) -> list[Outcome]:
-    """Run calls of one function one after the other; with `stops_at_error`, none after one that raised.
+    """Run calls of one function one after another; with `stops_at_error`, none after one that raised.
 
-    Plain ones that are quick are put into groups.
+    Quick calls of a plain function are put into groups.
     """
     outcomes: list[Outcome] = []
     most = _LARGEST_GROUP if engine.takes_groups and not calls[0].function.is_async else 0
@@ -76,7 +77,7 @@ async def run_each(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_
         began = time.monotonic()
         done = _run_group(engine, some, stops_at_error=stops_at_error) if most and len(some) > 1 else {}
         for call in some:
-            # Of calls with one key, the first one is in the group: the second one gets an object of its own.
+            # If two calls have the same key, the group has the first; the second is a hit, with an object of its own.
             outcomes.append(done.pop(call.key) if call.key in done else await outcome_of(engine, call))
             if stops_at_error and isinstance(outcomes[-1], Raised):
                 return outcomes
@@ -87,7 +88,7 @@ async def run_each(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_
 
 
 def _run_group(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_at_error: bool) -> dict[Key, Outcome]:
-    """Run quick calls, and return the outcomes of those that have run, which may not be all."""
+    """Run quick calls as a group; return the outcomes of those that are over, which may not be all."""
     group = Group(engine)
     try:
         missing = group.claim(_first_of_each(calls))
@@ -104,14 +105,14 @@ def _run_group(engine: Engine | NullEngine, calls: Sequence[Call], *, stops_at_e
                 else:
                     group.finish(attempt, value)
                 if stops_at_error and group.has_failed:
-                    break  # also where its result cannot be kept, and that is an error
+                    break  # with on_save_error="raise", also if the result could not be kept
     finally:
         group.end()
     return group.outcomes
 
 
 def _first_of_each(calls: Sequence[Call]) -> list[Call]:
-    """Return calls without those whose key an earlier one has."""
+    """Return the first call of each key."""
     firsts: dict[Key, Call] = {}
     for call in calls:
         firsts.setdefault(call.key, call)
@@ -119,7 +120,7 @@ def _first_of_each(calls: Sequence[Call]) -> list[Call]:
 
 
 def alone(call: Call) -> Call:
-    """Return the same call, made with lists of one item, whose result is that item's."""
+    """Return a call that runs the function with lists of one item, and whose result is that of the item."""
 
     async def run_async(*_: object) -> object:
         return (await _results_of([call]))[0]
@@ -127,7 +128,7 @@ def alone(call: Call) -> Call:
     def run(*_: object) -> object:
         return at_once(run_async())
 
-    # The arguments stay, for its record to tell them.
+    # The arguments stay as they are: the record describes them.
     return call._replace(method=run_async if call.function.is_async else run)
 
 
@@ -182,5 +183,5 @@ async def _results_of(calls: Sequence[Call]) -> list[Any]:
 async def _beside(
     engine: Engine | NullEngine, calls: Sequence[Call], function: Callable[..., Any], *args: object
 ) -> Any:
-    """Ask the store: beside the event loop, if there is one and it may take long."""
+    """Call a function that asks the store: beside the event loop, if there is one and it may take long."""
     return await engine._beside(function, *args) if calls[0].function.is_async else function(*args)

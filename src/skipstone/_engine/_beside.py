@@ -1,4 +1,4 @@
-"""Functions that take too long for an event loop, run beside it."""
+"""Run functions that take too long for an event loop in threads beside it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 _REMOTE_THREADS = 64
-"""They wait for a service nearly all of the time."""
+"""Many, because they spend nearly all their time waiting for a service."""
 
 
 async def in_thread(function: Callable[..., Any], *args: object, is_remote: bool = False) -> Any:
-    """Run a function beside the event loop, or at once where it is none of asyncio's.
+    """Run a function in a thread beside the event loop, or right here if asyncio runs no loop.
 
     Args:
-        function: In a copy of the context, as `asyncio.to_thread` runs it.
-        *args: For it.
-        is_remote: It waits for a service, so that many such may run at once.
+        function: Runs in a copy of the context, as with `asyncio.to_thread`.
+        *args: Arguments for the function.
+        is_remote: Whether the function waits for a service, so that many may run at the same time.
     """
     import asyncio
 
@@ -35,7 +35,7 @@ async def in_thread(function: Callable[..., Any], *args: object, is_remote: bool
     try:
         return await asyncio.shield(done)
     except asyncio.CancelledError:
-        await asyncio.wait([done])  # a thread cannot be stopped, and what it takes has to be given back
+        await asyncio.wait([done])  # a thread cannot be stopped, and a claim that it takes must be given back
         raise
 
 

@@ -1,4 +1,4 @@
-"""One call: whose turn it is to run it, and that it is under way."""
+"""One call: waiting for its claim, and being under way."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_REMOTE_PAUSE_SECONDS = 0.5  # each try is a request
 
 
 def check_takes_id(function: KnownFunction) -> None:
-    """Refuse one id for a call whose items have ids of their own.
+    """Refuse a single id for a call of many items, each of which has its own id.
 
     Raises:
         TypeError: The function was decorated with `each`.
@@ -40,7 +40,7 @@ def check_takes_id(function: KnownFunction) -> None:
 
 
 class Call(NamedTuple):
-    """One call of a function whose results are kept."""
+    """A call of a function whose results are kept."""
 
     function: KnownFunction
     key: Key
@@ -49,8 +49,8 @@ class Call(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
-    def told(self, step: str) -> dict[str, object]:
-        """Return what log records have as attributes."""
+    def log_fields(self, step: str) -> dict[str, object]:
+        """Return the attributes of a log record about this call."""
         return {"step": step, "function": self.function.name, "call_id": shortened(self.id)}
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Call(NamedTuple):
 
 
 class Attempt:
-    """One run of a function. While it lasts, the same call in the same context is a call of itself."""
+    """One run of a call. While it is under way, the same call in the same context would be waiting for itself."""
 
     __slots__ = (
         "_details_of",
@@ -87,20 +87,20 @@ class Attempt:
         self.store = store
         self.failures_before = failures_before
         self.group: Group | None = None
-        """What it is saved together with."""
+        """The group that it is saved with, if any."""
         self.is_over = False
         self.duration_seconds = 0.0
         self.notes: dict[str, float] = {}
         """Numbers that the call adds to its own record."""
         self.together: Sequence[Attempt] = ()
-        """Those that are one run of a function, where there are several."""
+        """All attempts that share one run of a function, if it is more than this one."""
         self.details: dict[str, Any] = {}
-        """What else is known of the call, and is to stand in its record."""
+        """What else the record is to tell of the call."""
         self._details_of = details_of
 
     @property
     def packed_details(self) -> bytes:
-        """The details, as a record has them."""
+        """The details in the form that a record has them in."""
         details, expires = self.details, self.call.function.expires_seconds
         if self.notes:
             details = details | {NOTES: self.notes}
@@ -108,9 +108,9 @@ class Attempt:
             details = details | {EXPIRES: expires}
         return packed(details) if details else b""
 
-    def told(self, step: str) -> dict[str, object]:
-        """Return what log records have as attributes."""
-        return {**self.call.told(step), "duration_seconds": self.duration_seconds}
+    def log_fields(self, step: str) -> dict[str, object]:
+        """Return the attributes of a log record about this attempt."""
+        return {**self.call.log_fields(step), "duration_seconds": self.duration_seconds}
 
     def again(self) -> Attempt:
         """Return another attempt of the same call."""
@@ -119,7 +119,7 @@ class Attempt:
         return other
 
     def begin(self) -> None:
-        """Take down what is known of the call before it runs, which may change its arguments."""
+        """Note the details before the call runs, since it may change its arguments."""
         if self._details_of is not None:
             self.details, self._details_of = self._details_of(self.call), None
 
@@ -132,13 +132,13 @@ class Attempt:
 
     def __exit__(self, *_: object) -> None:
         self.duration_seconds = time.perf_counter() - self._started
-        self.is_over = True  # a task that was started meanwhile has inherited the context, and may live on
+        self.is_over = True  # tasks that the call started have inherited the context, and may outlive it
         _under_way.reset(self._token)
 
 
 @contextmanager
 def all_under_way(attempts: Sequence[Attempt]) -> Generator[None]:
-    """Attempts that are one run of a function: each takes its part of the time."""
+    """Surround one run of a function for several attempts; each is assigned an equal share of the time."""
     for attempt in attempts:
         attempt.together = attempts
         attempt.begin()
@@ -154,26 +154,29 @@ def all_under_way(attempts: Sequence[Attempt]) -> Generator[None]:
 
 
 NO_CLAIM: Claim = nullcontext()
-"""Where the store does not answer: without claims, the first `put` wins, which is right, if not once."""
+"""Used if the store does not answer. Without claims a call may run more than once, but the first `put` still wins."""
 _under_way: ContextVar[tuple[Attempt, ...]] = ContextVar("skipstone_attempts", default=())
 
 
 def under_way() -> Sequence[Attempt]:
-    """Return the innermost call that is under way in this context, or all that are one run with it; none elsewhere."""
+    """Return the innermost call under way in this context, with all that share its run; empty if there is none."""
     return next(
         (attempt.together or (attempt,) for attempt in reversed(_under_way.get()) if not attempt.is_over), ()
     )
 
 
 def save_what_waits() -> None:
-    """Save the results of calls that were over before those under way in this context began, and wait to be saved with them."""
+    """Save results that wait in the groups of the calls under way in this context."""
     for attempt in _under_way.get():
         if attempt.group is not None:
             attempt.group.save()
 
 
 class Turn:
-    """Waits for the claim of a call, and gives it back at the end of the `with` block. Who asks does the waiting: it sleeps, or awaits."""
+    """Gets the claim of a call, and gives it back at the end of the `with` block.
+
+    The caller does the actual waiting, by sleeping or by awaiting.
+    """
 
     def __init__(
         self,
@@ -189,7 +192,7 @@ class Turn:
         self._claim = claim
         self._waited = waited
         self._claims: dict[Key, Claim] = {}
-        """The one that is held, from before it is: where Ctrl-C comes between, it can be given back."""
+        """The claim, if any. It is here before it is taken, so that wherever Ctrl-C comes, it is given back."""
 
     def __enter__(self) -> Turn:
         return self
@@ -200,17 +203,19 @@ class Turn:
             claim.__exit__(None, None, None)
 
     def pauses(self) -> Iterator[float]:
-        """Yield seconds to wait before the next try, until the claim is held; first 0, where somebody else has it.
+        """Yield the seconds to wait before each further try, until the claim is held.
+
+        If the first try fails, the first value is 0: the caller should then look for a stored result.
 
         Raises:
-            ReentrantCallError: It is held by a call that this one is part of.
-            ClaimTimeoutError: It took longer than the timeout.
+            ReentrantCallError: The claim is held by a call that this one is part of.
+            ClaimTimeoutError: Waiting took longer than the timeout.
         """
         if self._try_to_claim():
             return
         for attempt in _under_way.get():
             if attempt.group is not None:
-                attempt.group.dissolve()  # somebody else may wait for what it holds
+                attempt.group.dissolve()  # whoever has our claim may be waiting for one that this group holds
         yield 0
         self._refuse_reentry()
         longest = _LONGEST_REMOTE_PAUSE_SECONDS if self._store.is_remote else _LONGEST_PAUSE_SECONDS
@@ -243,7 +248,7 @@ class Turn:
 
 
 def at_once(coroutine: Coroutine[Any, Any, R]) -> R:
-    """Run to its end what awaits nothing: the code that plain functions share with coroutine functions."""
+    """Run a coroutine that awaits nothing, as the code shared by plain and coroutine functions does for plain ones."""
     try:
         coroutine.send(None)
     except StopIteration as end:

@@ -1,7 +1,7 @@
 """An engine that looks for misuse: `check_calls` and `audit`.
 
-It looks no result up without the call: each one is asked for as if it were missing, so that the arguments are at hand
-when the result is found. That takes longer, and `Engine` need not know of it.
+It looks up no result without the call: every call is treated as if its result were missing, so that the arguments are
+at hand when a stored result is found. That takes longer, but keeps the checks out of `Engine`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from .._books._details import arguments_of, details_of, digest_of, told
+from .._books._details import arguments_of, details_of, digest_of, summarized
 from .._encoding._codec import DamagedPayloadError, UnreadableResultError
 from .._errors import (
     AuditWarning,
@@ -39,7 +39,7 @@ _READS = "reads"
 
 
 class CheckedEngine(Engine):
-    """Runs calls whose result is not stored, stores it, and warns of what will go wrong."""
+    """Runs calls without a stored result, stores their results, and warns about misuse."""
 
     takes_groups = False  # each call is compared by itself
 
@@ -49,21 +49,21 @@ class CheckedEngine(Engine):
         self.checks_all = config.check_calls
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
-        """Return MISS, so that `run` is asked, or the stored result where nothing is to be checked this time."""
+        """Return MISS, so that `run` is called, or the stored result if this call is not to be checked."""
         if self._is_sampled():
             return MISS
-        self._just_missed = None  # what is found by `run` is taken for sampled
+        self._just_missed = None  # look it up here: `run` would take a result that it finds for a sampled one
         return super().load(function, key, call_id)
 
     async def load_async(self, function: KnownFunction, key: Key, call_id: object) -> object:
-        """Do as `load` does."""
+        """See `load`."""
         if self._is_sampled():
             return MISS
         self._just_missed = None
         return await super().load_async(function, key, call_id)
 
     def done(self, function: KnownFunction, keys: Sequence[Key]) -> set[Key]:
-        """Return those keys that are stored, but for those that are to be checked."""
+        """Return those keys that are stored and are not to be checked."""
         if self.checks_all:
             return set()
         return {key for key in super().done(function, keys) if not self._is_sampled()}
@@ -80,7 +80,7 @@ class CheckedEngine(Engine):
         return value
 
     async def run_async(self, call: Call, *, replace: bool = False) -> object:
-        """Do as `run` does."""
+        """See `run`."""
         with _looking() as found:
             value = await super().run_async(call, replace=replace)
         if not replace and self._is_audited(call, found):
@@ -88,7 +88,7 @@ class CheckedEngine(Engine):
         return value
 
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
-        """Return what `Engine` does, and compare each call with the one that is stored under its id."""
+        """See `Engine`; also compare each call with the one whose result is stored under its id."""
         looked = super().look_again(*calls)
         stored = {
             call.key: call
@@ -108,7 +108,7 @@ class CheckedEngine(Engine):
         return looked
 
     def ran(self, attempt: Attempt, value: object) -> None:
-        """Count an attempt that returned, and look whether a hit will do what it did."""
+        """Count an attempt that returned, and check that a hit would have the same effect."""
         if self.checks_all:
             self._look_for_changes(attempt)
             self._look_at_round_trip(attempt.call, value)
@@ -117,13 +117,13 @@ class CheckedEngine(Engine):
     def _details_of(self, call: Call) -> dict[str, Any]:
         if not self.checks_all:
             return details_of(call)
-        return {ARGUMENTS: told(arguments_of(call)), _READS: _reads_of(call.function)}
+        return {ARGUMENTS: summarized(arguments_of(call)), _READS: _reads_of(call.function)}
 
     def _compare(self, call: Call, info: RecordInfo) -> None:
-        """Warn where a call differs from the one whose result it gets."""
+        """Warn if a call differs from the one whose result it gets."""
         function = call.function
         then = info.arguments
-        for name, (digest, text) in told(arguments_of(call)).items():
+        for name, (digest, text) in summarized(arguments_of(call)).items():
             if name in then and digest and then[name].digest and digest != then[name].digest:
                 shown = f" (it was {then[name].text} and is {text})" if text != then[name].text else ""
                 self._found_in(
@@ -134,7 +134,7 @@ class CheckedEngine(Engine):
                     "let the id mention what the result depends on; where that is nothing of this, filter this warning",
                 )
         if info.code != function.code:
-            return  # other variables may be read
+            return  # other code may read other variables
         now = _reads_of(function)
         for name, digest in map_in(info.details).get(_READS, {}).items():
             if name in now and now[name] != digest:
@@ -163,7 +163,7 @@ class CheckedEngine(Engine):
     def _look_at_round_trip(self, call: Call, value: object) -> None:
         try:
             payload, encoding = self._codec.encode(value, call.function)
-        except Exception:  # noqa: BLE001 - it cannot be kept, which is told when it is to be
+        except Exception:  # noqa: BLE001 - the result cannot be kept; saving it will report that
             return
         origin = self._origins.of(call.function, encoding)
         sealed = self._codec.seal(Record(call.key, b"", origin, 0.0, payload))
@@ -184,16 +184,16 @@ class CheckedEngine(Engine):
             )
 
     def _is_audited(self, call: Call, found: _Found) -> bool:
-        """Tell whether a result is to be compared: not one that somebody else made while it was waited for."""
+        """Tell whether to audit a result; not if somebody else made it while this call waited for it."""
         was_there = any(
             record.key == call.key and record.created_at_seconds <= found.since_seconds for record in found.records
         )
         return was_there and (not self.checks_all or random.random() < self._config.audit)  # noqa: S311 - a sample
 
     async def _audit(self, call: Call, value: object) -> None:
-        """Run a call again, and warn where its result is another one than is stored."""
+        """Run a call again, and warn if its result differs from the stored one."""
         try:
-            # An attempt takes its notes: they are neither the record's nor an outer call's.
+            # An attempt of its own takes the notes, which belong neither to the record nor to an outer call.
             with Attempt(call, self._store, 0):
                 returned = call.method(*call.args, **call.kwargs)
                 again = await returned if call.function.is_async else returned
@@ -217,7 +217,7 @@ class CheckedEngine(Engine):
 
 
 class _Found(NamedTuple):
-    """What was found while a call was asked for."""
+    """The records that were found while a call was looked up or run, and since when."""
 
     since_seconds: float
     records: list[Record]
@@ -228,7 +228,7 @@ _found: ContextVar[_Found | None] = ContextVar("skipstone_found", default=None)
 
 @contextmanager
 def _looking() -> Generator[_Found]:
-    """Take the records that are found meanwhile."""
+    """Collect the records that are found inside a `with` block."""
     found = _Found(time.time(), [])
     token = _found.set(found)
     try:
@@ -238,7 +238,7 @@ def _looking() -> Generator[_Found]:
 
 
 def _reads_of(function: KnownFunction) -> dict[str, bytes]:
-    """Return digests of the global variables that a function reads, of those that have one."""
+    """Return digests of the global variables that a function reads, as far as their values have one."""
     found = {read.name: digest_of(read.namespace.get(read.variable)) for read in function.described.reads}
     return {name: digest for name, digest in found.items() if digest is not None}
 

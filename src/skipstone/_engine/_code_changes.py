@@ -1,13 +1,13 @@
-"""Results that were made by other code than the present: told, run again or accepted.
+"""Decide about results that were made by other code than the present: warn, run again, or accept.
 
-What code a function had is kept as records: one for each fingerprint of each function, under a key of its own. It
-tells the parts of that code, so that one can say what changed, and which other code is as good.
+The code that a function had is kept in records: one for each fingerprint of each function, under a key of its own. It
+lists the parts of that code, so that a message can say what changed, and which other code counts as equal.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -24,20 +24,20 @@ from .._record import CODE, Key, Origin, Record, is_result, parts_of
 from ..stores import Store
 
 _KEY_BYTES = 16
-_LOOK_AGAIN_AFTER_SECONDS = 1.0  # somebody may accept the code meanwhile
-_MOST_COUNTED, _MOST_SECONDS = 100_000, 1.0  # one look at what is stored, for a message
-_MOST_TOLD = 3
-_MOST_KEPT = 16  # a function that is made anew for each call, around a value, has a code for each value
+_LOOK_AGAIN_AFTER_SECONDS = 1.0  # somebody may accept the code in the meantime
+_MOST_COUNTED, _MOST_SECONDS = 100_000, 1.0  # limits for counting stored results for a message
+_MOST_LISTED = 3
+_MOST_KEPT = 16  # a function that is made again for each call, around a value, has a code for each value
 
 
 class _Kept(NamedTuple):
-    """What is kept of the code of a function."""
+    """What is kept of a function's code at one fingerprint."""
 
     parts: dict[str, bytes]
     equals: frozenset[bytes] = frozenset()
-    """Fingerprints of code that is as good."""
+    """Fingerprints of code that counts as equal."""
     accepted: bytes = b""
-    """The fingerprint of the code for which this one was accepted last, or empty."""
+    """The fingerprint of the code that was current when results of this code were last accepted, or empty."""
 
 
 class _Warn(Protocol):
@@ -57,14 +57,14 @@ class CodeChanges:
         origins: Origins,
         warn: _Warn,
     ) -> None:
-        """Look at a store.
+        """Decide about the results in a store.
 
         Args:
-            store: Of the results.
-            codec: Signs, as those.
+            store: Holds the results.
+            codec: Signs the records here, as it does results.
             policy: The config's `on_code_change`.
-            origins: Of the records of this run.
-            warn: Warns once, with the message that it gets as a function.
+            origins: The origins of the records of this run.
+            warn: Warns once; it is given a function that makes the message.
         """
         self._store = store
         self._codec = codec
@@ -75,14 +75,14 @@ class CodeChanges:
         self._kept: dict[str, dict[KnownFunction, Origin]] = {}
 
     def policy_of(self, function: KnownFunction) -> str:
-        """Return what a result that was made by other code means: "warn", "rerun" or "ignore"."""
+        """Return what to do about a result that was made by other code: "warn", "rerun" or "ignore"."""
         return function.on_code_change or self._policy
 
     def accepts(self, origin: Origin, function: KnownFunction, call_id: object) -> bool:
         """Decide whether a result that was made by other code may be returned.
 
         Raises:
-            UnstableIdError: Another function of the same name made it just now, for the same id.
+            UnstableIdError: Another function of the same name made it in this run, for the same id.
         """
         if not is_comparable(origin.code, function.code):
             return True
@@ -99,16 +99,16 @@ class CodeChanges:
         return policy == "warn"
 
     def keep(self, origin: Origin, function: KnownFunction) -> None:
-        """Keep what code a function has, now that a result of it is stored."""
+        """Keep the code of a function, of which a result has just been stored."""
         kept = self._kept.setdefault(function.name, {})
         if function in kept or len(kept) >= _MOST_KEPT or not any(function.described.parts):
-            return  # also where nothing of it is the user's own
+            return  # no parts: none of its code is the user's own
         kept[function] = origin
-        with suppress(StoreError):  # the next process does it
+        with suppress(StoreError):  # then the next process keeps it
             self._store.put(self._record(function, function.code, _Kept(function.described.parts)))
 
     def accept(self, function: KnownFunction) -> int:
-        """Take the present code of a function for as good as all that made its stored results.
+        """Accept all stored results of a function as if its present code had made them.
 
         Returns:
             How many results were made by other code that was not accepted before.
@@ -152,8 +152,8 @@ class CodeChanges:
     def _read(self, function: KnownFunction, code: bytes) -> _Kept:
         record = self._store.get(_key(function, code))
         opened = None if record is None else self._codec.opened(record)
-        told = {} if opened is None else map_in(b"".join(parts_of(opened.payload)))
-        return _Kept(told.get("parts", {}), frozenset(told.get("equals", ())), told.get("accepted", b""))
+        kept = {} if opened is None else map_in(b"".join(parts_of(opened.payload)))
+        return _Kept(kept.get("parts", {}), frozenset(kept.get("equals", ())), kept.get("accepted", b""))
 
     def _record(self, function: KnownFunction, code: bytes, kept: _Kept) -> Record:
         payload = packed({"parts": kept.parts, "equals": sorted(kept.equals), "accepted": kept.accepted})
@@ -161,13 +161,13 @@ class CodeChanges:
         return self._codec.seal(Record(_key(function, code), b"", origin, 0.0, payload, "", time.time()))
 
     def _refuse_namesake(self, origin: Origin, function: KnownFunction, call_id: object) -> None:
-        """Two functions with one name and the same ids would get each other's results."""
+        """Raise an error if another function of the same name made a result for the same id."""
         namesakes = self._kept.get(function.name, {})
         for other, kept in namesakes.items():
             if (
                 (origin.run, origin.process) == (kept.run, kept.process)
                 and other.version == function.version
-                and (other.code == origin.code or len(namesakes) >= _MOST_KEPT)  # one of those that were not kept
+                and (other.code == origin.code or len(namesakes) >= _MOST_KEPT)  # if full, not all are here
                 and other.is_beside(function)
             ):
                 message = (
@@ -195,7 +195,7 @@ class CodeChanges:
         )
 
     def _counted(self, function: KnownFunction) -> str:
-        """Say how many results were made by other code, as far as that is soon known."""
+        """Say how many results were made by other code, as far as can be counted quickly."""
         if self._store.is_remote:
             return ""
         results = others = 0
@@ -214,13 +214,13 @@ class CodeChanges:
 
 
 def differences(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:
-    """Say what differs between the parts of two codes of a function, in the order in which it is found."""
+    """Say how two versions of a function's code differ, given their parts; in the order of the newer parts."""
     from .._functions._code import PACKAGE, VALUE
 
     if not before:
         return []
     edited: list[str] = []
-    name = next(filter(None, after), "")  # the function is found first
+    name = next(filter(None, after), "")  # the first part is the function itself
     for part, digest in after.items():
         definition, _, variable = part.partition(VALUE)
         if before.get(part) == digest or definition not in before or (variable and part not in before):
@@ -237,9 +237,8 @@ def differences(before: dict[str, bytes], after: dict[str, bytes]) -> list[str]:
 
 
 def _listed(changes: list[str]) -> str:
-    told: Iterable[str] = changes[:_MOST_TOLD]
-    more = len(changes) - _MOST_TOLD
-    return ", ".join(told) + (f", and {more} more changes" if more > 0 else "")
+    more = len(changes) - _MOST_LISTED
+    return ", ".join(changes[:_MOST_LISTED]) + (f", and {more} more changes" if more > 0 else "")
 
 
 def _key(function: KnownFunction, code: bytes) -> Key:

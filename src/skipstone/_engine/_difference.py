@@ -1,4 +1,4 @@
-"""Where two results differ."""
+"""Find out where two results differ."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _NOTHING: Any = object()
 
 
 def difference(before: object, after: object, path: str = "result", levels: int = _MOST_LEVELS) -> str | None:
-    """Say where two values differ, e.g. `result['pages'] was a tuple and is a list`; None where they are not seen to.
+    """Say where two values differ, such as `result['pages'] was a tuple and is a list`; None if no difference is found.
 
-    Values are equal if their content is. Those that have neither a canonical form nor an equality of their own are
-    compared part by part, as far as there are parts.
+    Values are equal if their content is. Values with neither a canonical form nor an `__eq__` of their own are
+    compared part by part, as far as they have parts.
     """
     if before is after:
         return None
@@ -52,7 +52,7 @@ def _difference_in_parts(before: object, after: object, path: str, levels: int) 
 
 
 def _parts(before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield name, before and after of what two values of one type are made of."""
+    """Yield the parts of two values of one type: the name of each, and the part before and after."""
     if isinstance(before, dict):
         for key in {**before, **after}:
             yield f"[{shortened(repr(key))}]", before.get(key, _NOTHING), after.get(key, _NOTHING)
@@ -67,7 +67,7 @@ def _parts(before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _is_unequal(before: Any, after: Any) -> bool:
-    """Tell whether two values without parts say themselves that they differ."""
+    """Tell whether two values without parts compare as unequal."""
     equality: object = type(before).__eq__
     if equality is object.__eq__ or getattr(before, "__dict__", None):
         return False

@@ -1,6 +1,6 @@
-"""What happens to a call: hit, miss, claim, failure and save. The only place that knows.
+"""What happens to a call: hit, miss, claim, failure and save. No other module knows these rules.
 
-Sync and async calls differ in who sleeps and who awaits, and in nothing else.
+Sync and async calls differ in one thing only: the former sleep where the latter await.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from ._telemetry import traced_for, untraced, with_span
 
 
 class Engine:
-    """Runs calls whose result is not stored, and stores it."""
+    """Runs calls without a stored result, and stores their results."""
 
-    checks_all = False  # whether nothing is to be looked up without the call
+    checks_all = False  # whether results must not be looked up without the call
     takes_groups = True  # whether calls may be looked up and saved together
     _details_of = staticmethod(details_of)
 
@@ -93,12 +93,15 @@ class Engine:
 
     @property
     def contents(self) -> Contents:
-        """What is stored, to be listed and removed: first of all, what is over is saved, or it would come after its removal."""
+        """What is stored, to be listed and removed, after results that wait in groups have been saved.
+
+        Otherwise a result could be saved after it should have been removed.
+        """
         save_what_waits()
         return self._contents
 
     def load(self, function: KnownFunction, key: Key, call_id: object) -> object:
-        """Return a fresh copy of the stored result, or MISS: then `run` looks again."""
+        """Return a fresh copy of the stored result, or MISS; `run` looks again with the claim held."""
         at_hand = self._at_hand()
         if at_hand is not None and (row := at_hand.rows.get(key)) is not None:
             value = self._hits.at_hand(row, at_hand.origins, function, call_id)
@@ -114,7 +117,7 @@ class Engine:
 
     def _get(self, function: KnownFunction, key: Key) -> Record | None:
         if function is self._just_missed:
-            return None  # the next call is likely to be missing, too: one look, with the claim held, will do
+            return None  # after a miss, the next call is likely to miss, too: the look with the claim held will do
         try:
             record = self._store.get(key)
         except StoreError as error:
@@ -148,7 +151,7 @@ class Engine:
         return self.accepts(record.origin, record.created_at_seconds, function, call_id)
 
     def done(self, function: KnownFunction, keys: Sequence[Key]) -> set[Key]:
-        """Return those of these keys whose stored results would be returned, as far as one can tell unread."""
+        """Return those of these keys whose stored results would be returned, as far as can be told unread."""
         try:
             if not self._hits.chooses(function):
                 return self._store.present(keys)
@@ -159,20 +162,20 @@ class Engine:
         return {key for key, info in infos.items() if self._accepts_unread(info, function)}
 
     def _accepts_unread(self, info: RecordInfo, function: KnownFunction) -> bool:
-        # Only a message about other code tells the id.
+        # The id is needed only for a message about other code.
         call_id = "" if info.code == function.code else self._codec.shown(info).call_id
         return self.accepts(info.origin, info.created_at_seconds, function, call_id)
 
     def load_many(
         self, function: KnownFunction, keys: Sequence[Key], ids: Sequence[object], *, are_hits: bool
     ) -> tuple[list[object], int]:
-        """Return fresh copies of stored results, or MISS where there is none, and how many bytes they take.
+        """Return fresh copies of stored results, with MISS for each that is missing, and their size in bytes.
 
         Args:
-            function: They are results of.
-            keys: Of the calls.
-            ids: Of the same calls, for messages.
-            are_hits: They are counted; else they ran just now, elsewhere.
+            function: The function that was called.
+            keys: The keys of the calls.
+            ids: The ids of the same calls, for messages.
+            are_hits: Whether to count them as hits; if not, the calls have just run in another process.
         """
         at_hand = self._at_hand()
         if at_hand is not None and are_hits:
@@ -186,7 +189,7 @@ class Engine:
         return self._hits.results([*map(records.get, keys)], function, ids, are_hits=are_hits), size_bytes
 
     def fetch(self, keys: Sequence[Key]) -> dict[Key, Record]:
-        """Return those records of these keys that there are."""
+        """Return the records of those of these keys that have one."""
         try:
             return self._store.get_many(keys)
         except StoreError as error:
@@ -194,20 +197,20 @@ class Engine:
             return {}
 
     def turn(self, call: Call) -> Turn:
-        """Return what waits for the claim of a call."""
+        """Return an object that waits for the claim of a call."""
         return Turn(call, self._store, self._config.wait_timeout, self.claim, self.counters.waited)
 
     def run(self, call: Call, *, replace: bool = False) -> object:
-        """Run a call that has no stored result, once among all who ask, and store it.
+        """Run a call without a stored result, once among all who ask, and store its result.
 
         Args:
-            call: Whoever else computes it is waited for, and its result returned.
-            replace: Run it even if there is a stored result, and replace that one.
+            call: If somebody else is computing it, wait for that and return the result.
+            replace: Run it even if there is a stored result, and replace that result.
         """
         with self.turn(call) as turn:
             for pause_seconds in turn.pauses():
                 if pause_seconds == 0 and not replace:
-                    self._just_missed = None  # so that the store is asked, now that the claim is not held
+                    self._just_missed = None  # so that the store is asked, although the claim is not held
                     value = self.load(call.function, call.key, call.id)
                     if value is not MISS:
                         return value
@@ -220,7 +223,7 @@ class Engine:
             try:
                 with self.running(attempt):
                     value = call.method(*call.args, **call.kwargs)
-            except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
+            except Exception as error:  # not Ctrl-C, cancellation or exit, which say nothing about the call
                 self.failed(attempt, error)
                 raise
             return self.succeeded(attempt, value, replace)
@@ -256,16 +259,16 @@ class Engine:
             await self._beside(turn.__exit__)
 
     async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
-        """Ask the store, in a thread if it may take long."""
+        """Call a function that asks the store, in a thread if the store may take long."""
         return await in_thread(function, *args, is_remote=True) if self._store.is_remote else function(*args)
 
     def look_again(self, *calls: Call) -> list[tuple[Record | None, Attempt]]:
-        """Return, of each call, what somebody stored before we had the claim, and the attempt to run it."""
+        """Return for each call the record that was stored before we had the claim, if any, and an attempt to run it."""
         self.runs.call_begins()
         keys = [call.key for call in calls]
         failures = list(map(failure_key, keys))
         found = self._found(keys, failures, calls)
-        if not found:  # the way of nearly all calls that run
+        if not found:  # as for nearly all calls that run
             return [(None, Attempt(call, self._store, 0, self._details_of)) for call in calls]
         if not found.keys().isdisjoint(keys):
             self._just_missed = None
@@ -278,7 +281,7 @@ class Engine:
         ]
 
     def _found(self, keys: list[Key], failures: list[Key], calls: Sequence[Call]) -> dict[Key, Record]:
-        """Return what is stored of calls and their failures, renewed where it is past."""
+        """Return the records of calls and their failures; useless ones are replaced by copies from elsewhere, if any."""
         try:
             there = self._store.present(keys + failures)
             if not there:
@@ -294,7 +297,7 @@ class Engine:
         return record is not None and (self._hits.is_past(record, function) or not self._codec.is_intact(record))
 
     def claim(self, calls: Sequence[Call], claims: dict[Key, Claim]) -> None:
-        """Claim calls without waiting, and add the claims of those that nobody else computes, in use, to `claims`."""
+        """Claim the calls that nobody else is computing, without waiting; add the claims, entered, to `claims`."""
         keys = [call.key for call in calls]
         if self._claim_many is not None:
             try:
@@ -315,11 +318,11 @@ class Engine:
             each.__enter__()
 
     def running(self, attempt: Attempt) -> AbstractContextManager[object]:
-        """Return what surrounds the run of a call: its attempt, and a span, if there are any."""
+        """Return the context in which a call runs: its attempt, and a span if tracing is on."""
         return attempt if self.traced is untraced else with_span(self.traced, attempt)
 
     def succeeded(self, attempt: Attempt, value: object, replace: bool) -> object:
-        """Count and store the result of an attempt that is over; return it, or what somebody else stored first."""
+        """Count an attempt that returned, and store its result; return it, or the one that somebody stored first."""
         self.ran(attempt, value)
         with self.traced("save", attempt.call):
             record = self.record_of(attempt, value)
@@ -329,7 +332,7 @@ class Engine:
         """Count an attempt that returned."""
         self.counters.miss(attempt.duration_seconds, attempt.notes)
         if _log.is_debugging():
-            _log.debug("ran: %s", attempt.call, event="ran", **attempt.told(self.counters.step))
+            _log.debug("ran: %s", attempt.call, event="ran", **attempt.log_fields(self.counters.step))
 
     def clean(self, max_bytes: float | None, *, compact: bool = False, dry_run: bool = False) -> Cleanup:
         """Remove what is of no use; see `Upkeep`."""
@@ -338,7 +341,7 @@ class Engine:
         return upkeep.clean(self._config.expires_seconds, most, compact=compact, dry_run=dry_run)
 
     def close(self) -> None:
-        """Keep to `max_bytes`, tell the end of the run, and close the store."""
+        """Evict what exceeds `max_bytes`, record the end of the run, and close the store."""
         if self.uses is not None:
             try:
                 if self.counters.stats().bytes_saved:

@@ -1,4 +1,4 @@
-"""Calls that raised: counted, noted in the store, and found there again."""
+"""Count failures, note them in the store, and find them there again."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Failures:
         record: Callable[[Attempt, Key, str, Payload], Record],
         store_failed: Callable[[StoreError], None],
     ) -> None:
-        """Keep failures.
+        """Note failures in a store.
 
         Args:
-            store: Of the results, too.
-            codec: Seals their records.
+            store: Holds failures and results alike.
+            codec: Seals the records of failures.
             counters: Count failures.
-            runs: The present one is told in a failure that cannot be kept.
+            runs: Has the id of the present run, for a failure that could not be kept.
             fetch: Returns records from the store, as far as it can be read.
             record: Returns the record of an attempt.
-            store_failed: Tells that the store does not work.
+            store_failed: Is told of an error of the store.
         """
         self._store = store
         self._codec = codec
@@ -50,7 +50,7 @@ class Failures:
         self._store_failed = store_failed
 
     def failed(self, attempt: Attempt, error: Exception) -> None:
-        """Count and note the failure of an attempt that is over."""
+        """Count and note that an attempt, which is over, raised."""
         self._counters.failure(attempt.duration_seconds, attempt.notes)
         self.note(attempt, error)
         _log.debug(
@@ -58,11 +58,11 @@ class Failures:
             type(error).__name__,
             attempt.call,
             event="raised",
-            **attempt.told(self._counters.step),
+            **attempt.log_fields(self._counters.step),
         )
 
     def note(self, attempt: Attempt, error: Exception) -> None:
-        """Note the failure of an attempt that is over."""
+        """Note in the store that an attempt, which is over, raised."""
         payload = failure_payload(error, attempt.failures_before + 1)
         key = failure_key(attempt.call.key)
         record = self._record(attempt, key, self._codec.sealed(FAILURE), payload)
@@ -72,12 +72,12 @@ class Failures:
             self._store_failed(store_error)
 
     def failure(self, call: Call, error: Exception) -> Failure:
-        """Return the failure of a call that raised just now."""
+        """Return the failure of a call that has just raised."""
         noted = self.failures_of({call.key: call.id}).get(call.key)
         return noted or failure_now(call.function, call.id, error, self._runs.id)
 
     def failures_of(self, ids: Mapping[Key, object]) -> dict[Key, Failure]:
-        """Return the failures that are noted of these calls, given their ids by key."""
+        """Return the noted failures of these calls, whose ids are given by key."""
         by_failure_key = {failure_key(key): key for key in ids}
         return {
             key: failure_of(info_of(record._replace(call_id=shortened(ids[key]))), record)
@@ -87,6 +87,6 @@ class Failures:
         }
 
     def attempts_in(self, record: Record | None) -> int:
-        """Return how often a call failed, from the record of its failure; 0 where there is none."""
+        """Return how often a call failed according to the record of its failure; 0 if there is none."""
         opened = None if record is None else self._codec.opened(record)
         return 0 if opened is None else attempts_of(opened)

@@ -1,7 +1,8 @@
-"""Calls of one function that are claimed, looked up and saved together, yet each with a record and a failure of its own.
+"""Claim, look up and save calls of one function together, with a record or a failure for each.
 
-Saving many together takes a fraction of the time that one by one takes. What is to be saved waits for that, and so do those
-who want a call that is claimed and has not begun. So a group ends early where a call of it is slow, or has to wait itself.
+Saving many results together takes a fraction of the time of saving them one by one. But finished results wait to be
+saved, and others may wait for calls that are claimed and have not begun. So a group ends early if one of its calls is
+slow or has to wait itself.
 """
 
 from __future__ import annotations
@@ -20,32 +21,32 @@ from ._call import Attempt, Call
 from ._hits import MISS
 from ._outcomes import Outcome, Raised, Returned
 
-_MOMENT_SECONDS = 0.01  # a group that is watched at two looks, which are so far apart, has taken too long
-_IDLE_LOOKS = 100  # a map has a group after the other: the watcher is not to be started for each
+_MOMENT_SECONDS = 0.01  # the time between two looks of the watcher; a group that it sees twice has taken too long
+_IDLE_LOOKS = 100  # the watcher's patience: a map has one group after another, and should not start it for each
 _LARGE_BYTES = 64 << 10  # so large a result gains nothing from being saved together with others
 _MOST_BYTES = 1 << 20
 
 
 _Finished: TypeAlias = tuple[Attempt, object, Record]
-"""An attempt that returned, its result, and the record of it."""
+"""An attempt that returned, its result, and its record."""
 
 
 class Group:
     """The claims of some calls, and those of their results that are not saved yet."""
 
     def __init__(self, engine: Any, *, replace: bool = False) -> None:
-        """Begin with no call.
+        """Begin without calls.
 
         Args:
             engine: Keeps the results.
-            replace: Calls run even if there are stored results, and replace those.
+            replace: Run calls even if they have stored results, and replace those.
         """
         self.outcomes: dict[Key, Outcome] = {}
-        """Of the calls that are over; of those that returned, when they are saved."""
+        """The outcomes of calls that are over; for a call that returned, once its result is saved."""
         self.has_failed = False
-        """Whether one of them raised."""
+        """Whether a call has raised."""
         self.busy: list[Call] = []
-        """Those that somebody else computes."""
+        """The calls that somebody else is computing."""
         self._engine = engine
         self._replace = replace
         self._claims: dict[Key, Claim] = {}
@@ -53,13 +54,13 @@ class Group:
         self._finished: list[_Finished] = []
         self._size_bytes = 0
         self._written: list[tuple[list[_Finished], set[Key]]] = []
-        """What was to be saved, and the keys of what is stored now."""
+        """Batches that were written, each with the keys of those records that are stored now."""
         self.is_dissolved = False
-        # Reentrant: where a generator is dropped while it is held, that may lead here.
+        # Reentrant: garbage collection may end a generator while this thread holds the lock, which may lead here.
         self._lock = threading.RLock()
 
     def claim(self, calls: Sequence[Call]) -> list[Attempt]:
-        """Claim calls, each of another key; return those that are to be run, but for what others compute or have stored."""
+        """Claim calls with different keys; return attempts for those that others neither compute nor have stored."""
         claims = self._claims
         self._engine.claim(calls, claims)
         if len(claims) < len(calls):
@@ -71,7 +72,7 @@ class Group:
             try:
                 is_new = record is None or self._replace
                 value = MISS if is_new else self._engine.hit(record, call.function, call.id)
-            except Exception as error:  # noqa: BLE001 - it was made by another function of this name
+            except Exception as error:  # noqa: BLE001 - the result is that of another function of this name
                 self._failed(call, error)
                 continue
             if value is MISS:
@@ -81,7 +82,7 @@ class Group:
         return missing
 
     def begin(self, attempt: Attempt) -> bool:
-        """Tell whether a call may begin: its claim is held as long as the group is not dissolved."""
+        """Mark a call as running; return False if the group was dissolved, and the call's claim is gone."""
         with self._lock:
             if self.is_dissolved:
                 return False
@@ -90,7 +91,7 @@ class Group:
         return True
 
     def finish(self, attempt: Attempt, value: object) -> None:
-        """A call returned: its result is to be saved."""
+        """Take the result of a call that returned, to be saved."""
         call = attempt.call
         try:
             self._engine.ran(attempt, value)
@@ -103,7 +104,7 @@ class Group:
             return
         size_bytes = size_of(record.payload)
         if type(record.payload) is not bytes and size_bytes < _LARGE_BYTES:
-            # Its parts may be what the function returned, which whoever has it may change before it is saved.
+            # The parts may share memory with the result, which the caller may change before it is saved.
             record = record._replace(payload=b"".join(parts_of(record.payload)))
         with self._lock:
             self._finished.append((attempt, value, record))
@@ -112,7 +113,7 @@ class Group:
             self.save()
 
     def fail(self, attempt: Attempt, error: Exception) -> None:
-        """A call raised."""
+        """Take the error of a call that raised."""
         self._engine.failed(attempt, error)
         self._failed(attempt.call, error)
 
@@ -121,9 +122,9 @@ class Group:
         self.outcomes[call.key] = Raised(self._engine.failure(call, error), error)
 
     def save(self) -> None:
-        """Save what has finished, and give its claims back.
+        """Save the results of finished calls, and give their claims back.
 
-        May be called by any thread, at any time.
+        May be called by any thread at any time.
         """
         with self._lock:
             waiting = [*chain.from_iterable(finished for finished, _ in self._written), *self._finished]
@@ -149,16 +150,16 @@ class Group:
             self.outcomes[record.key] = Returned(value)
 
     def end(self) -> None:
-        """Save what has finished, and give all claims back."""
+        """Save the results of finished calls, and give all claims back."""
         try:
             self.save()
         finally:
             self._give_back(list(self._claims))
 
     def dissolve(self) -> None:
-        """Save what has finished, and keep no claim but that of the call that runs; others do not begin any more.
+        """Save the results of finished calls, keep no claim except the running call's, and let no other call begin.
 
-        May be called by any thread, at any time.
+        May be called by any thread at any time.
         """
         with self._lock:
             if not self.is_dissolved:
@@ -167,11 +168,11 @@ class Group:
                 self._give_back([key for key in self._claims if key != self._running])
 
     def _write(self) -> None:
-        """Write what has finished to the store; what comes of it is for those to tell who run the group."""
+        """Write the results of finished calls to the store; `save` turns them into outcomes later."""
         finished, self._finished, self._size_bytes = self._finished, [], 0
         stored: set[Key] = set()
         try:
-            if finished and not self._replace:  # then each is tried by itself
+            if finished and not self._replace:  # replacements are saved one by one
                 stored = self._engine.keep_new(finished)
         finally:
             self._written.append((finished, stored))
@@ -184,8 +185,8 @@ class Group:
                     claim.__exit__(None, None, None)
 
     def after_fork(self) -> None:
-        """Leave claims and results to the process that has them."""
-        self._lock = threading.RLock()  # a thread that is not here may hold the other
+        """Leave claims and unsaved results to the parent, in a child after a fork."""
+        self._lock = threading.RLock()  # the old one may be held by a thread that the child lacks
         self.outcomes |= {record.key: Returned(value) for _, value, record in self._finished}
         self._finished, self._written, self._claims = [], [], {}
         self.is_dissolved = True
@@ -195,22 +196,23 @@ class Group:
 
 _watched: set[Group] = set()
 _watcher: threading.Thread | None = None
-"""The last one that was begun; any other one ends at its next look."""
+"""The thread that was started last; any other ends at its next look."""
 
 
 @contextmanager
 def watched(group: Group) -> Generator[None]:
-    """Dissolve a group whose calls take longer than a moment or two."""
+    """Dissolve a group if the `with` block takes longer than a moment or two."""
     global _watcher  # noqa: PLW0603 - one for all groups
     try:
         _watched.add(group)
-        # Without a lock: garbage is collected at any time, also in a thread that begins, and what ends then may have groups, too.
+        # Without a lock: garbage is collected at any time, even in a thread that is starting, and a finalizer may use
+        # groups, too. At worst, two watchers are started, of which one ends at its next look.
         watcher = _watcher
         if watcher is None or not watcher.is_alive():
             _watcher = watcher = threading.Thread(target=_watch, name="skipstone-groups", daemon=True)
             try:
                 watcher.start()
-            except RuntimeError:  # the interpreter is about to exit, or has no such threads
+            except RuntimeError:  # the interpreter is about to exit, or does not allow daemon threads
                 group.dissolve()
         yield
     finally:
@@ -227,7 +229,7 @@ def _watch() -> None:
         now = {group for group in _watched.copy() if not group.is_dissolved}
         idle_looks = 0 if now else idle_looks + 1
         if idle_looks == _IDLE_LOOKS:
-            _watcher = None  # from now on, another one is begun; who came before that is seen now
+            _watcher = None  # from here on, a new group starts another watcher; any earlier one is seen just below
             if _watched:
                 _watcher, idle_looks = watcher, 0
         for group in now & seen:
@@ -236,7 +238,7 @@ def _watch() -> None:
 
 
 def _after_fork() -> None:
-    """Begin anew in a child, which may have been made by a call of a group."""
+    """Reset the groups in a child, which may have been forked by a call in a group."""
     for group in _watched:
         group.after_fork()
     _watched.clear()

@@ -1,4 +1,4 @@
-"""What a stored result is worth: whether it may be returned, and that it was a hit."""
+"""Decide whether a stored result may be returned, load it, and count the hit."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .._record import Buffer, Origin, Record
 from ..stores._base import Row
 from ._code_changes import CodeChanges
 
-_MOST_WAYS = 1000
+_MOST_FAST_PATHS = 1000
 
 MISS: Final = object()
-"""No stored result. Not None: that is a result like any other."""
+"""Stands for "no stored result", since None is a result like any other."""
 
 UNLESS_COPIED: Final = "an intact copy replaces it, if another store has one; else "
-"""Said of a damaged record: whether another store has a copy is asked later, by whoever has the claim."""
+"""For messages about damaged records: whoever has the claim asks later whether another store has a copy."""
 
 
-class _Way:
-    """How results of one origin are loaded for one function."""
+class _FastPath:
+    """The quick way to load the results of one origin for one function, if there is one."""
 
     __slots__ = ("function", "loads", "origin", "result_type", "salt")
 
@@ -42,7 +42,7 @@ class _Way:
         self.result_type = None if reader is None else function.result_type
 
     def result(self, payload: Buffer, checksum: bytes) -> object:
-        """Return a result, where its origin leaves no question and it is whole; else MISS, and `hit` tells why."""
+        """Return a result, or MISS if its origin has no fast path or it is damaged; `hit` then decides and warns."""
         if self.loads is None or xxh3_64_digest(payload, self.salt) != checksum:
             return MISS
         try:
@@ -51,8 +51,8 @@ class _Way:
             return MISS
 
 
-class _Ways(dict[int, _Way]):
-    """Ways by the numbers of origins, as one mapping of them has them."""
+class _FastPaths(dict[int, _FastPath]):
+    """Fast paths by number of origin, where `origins` says what the numbers mean."""
 
     __slots__ = ("origins",)
 
@@ -61,7 +61,7 @@ class _Ways(dict[int, _Way]):
 
 
 class Hits:
-    """Turns records into results, where they may be returned, and counts them."""
+    """Turns records into results if they may be returned, and counts hits."""
 
     def __init__(
         self,
@@ -73,15 +73,15 @@ class Hits:
         *,
         uses: Uses | None,
     ) -> None:
-        """Decide about records.
+        """Start with nothing known of any origin.
 
         Args:
-            codec: Makes results of them.
-            code: Decides about those that were made by other code.
+            codec: Decodes records.
+            code: Decides about results that were made by other code.
             counters: Count hits.
-            warn: Tells each thing once.
-            expires_seconds: The config's.
-            uses: Is told what was used, if it is there.
+            warn: Warns about each thing once.
+            expires_seconds: The config's `expires_seconds`.
+            uses: Notes which results were used, if not None.
         """
         self._codec = codec
         self._code = code
@@ -89,23 +89,22 @@ class Hits:
         self._warn = warn
         self._expires_seconds = expires_seconds
         self._uses = uses
-        self._ways = _Ways({})
+        self._fast_paths = _FastPaths({})
         self._decode = codec.decode if uses is None else self._decode_used
 
     def at_hand(self, row: Row, origins: Mapping[int, Origin], function: KnownFunction, call_id: object) -> object:
-        """Return the result in a record that is at hand, where its origin leaves no question; else MISS.
+        """Return the result in a row at hand, or MISS if there is anything else to ask, which `hit` then does.
 
-        Then `hit` finds out what there is to it, and tells. This is the way of nearly every hit, so what cannot differ
-        between the records of an origin is looked at once.
+        Nearly every hit comes this way, so whatever all records of an origin have in common is checked only once.
         """
         _, checksum, origin, duration_seconds, payload, _ = row
-        ways = self._ways
-        if ways.origins is not origins:
-            ways = self._ways = _Ways(origins)
-        way = ways.get(origin)
-        if way is None or way.function is not function:
-            way = self._way_of(origin, ways, function)
-        value = way.result(payload, checksum)
+        paths = self._fast_paths
+        if paths.origins is not origins:
+            paths = self._fast_paths = _FastPaths(origins)
+        path = paths.get(origin)
+        if path is None or path.function is not function:
+            path = self._fast_path_to(origin, paths, function)
+        value = path.result(payload, checksum)
         if value is not MISS:
             self._counters.hit(duration_seconds, len(payload))
             if _log.is_debugging():
@@ -115,14 +114,14 @@ class Hits:
     def all_at_hand(
         self, rows: Sequence[Row], origins: Mapping[int, Origin], function: KnownFunction, ids: Sequence[object]
     ) -> list[object] | None:
-        """Return the results in records that are at hand, or None where `at_hand` would not return one of them."""
-        ways = _Ways(origins)
+        """Return the results in rows at hand, or None if `at_hand` would return MISS for any of them."""
+        paths = _FastPaths(origins)
         values: list[object] = []
-        way = number = None
+        path = number = None
         for _, checksum, origin, _, payload, _ in rows:
-            if way is None or origin != number:
-                number, way = origin, ways.get(origin) or self._way_of(origin, ways, function)
-            value = way.result(payload, checksum)
+            if path is None or origin != number:
+                number, path = origin, paths.get(origin) or self._fast_path_to(origin, paths, function)
+            value = path.result(payload, checksum)
             if value is MISS:
                 return None
             values.append(value)
@@ -132,22 +131,22 @@ class Hits:
                 self._log(function, call_id)
         return values
 
-    def _way_of(self, number: int, ways: _Ways, function: KnownFunction) -> _Way:
-        origin = ways.origins.get(number)
-        if origin is None:  # not read yet
-            return _Way(None, function, None)
-        if len(ways) >= _MOST_WAYS:
-            ways.clear()
-        way = ways[number] = _Way(origin, function, self._reader_of(origin, function))
-        return way
+    def _fast_path_to(self, number: int, paths: _FastPaths, function: KnownFunction) -> _FastPath:
+        origin = paths.origins.get(number)
+        if origin is None:  # it has not been read yet
+            return _FastPath(None, function, None)
+        if len(paths) >= _MOST_FAST_PATHS:
+            paths.clear()
+        path = paths[number] = _FastPath(origin, function, self._reader_of(origin, function))
+        return path
 
     def _reader_of(self, origin: Origin, function: KnownFunction) -> Reader | None:
-        """Return how results of an origin are read, or None where there is more to be asked of each record."""
-        asks = origin.code != function.code or self._expires_after(function) is not None or self._uses is not None
-        return None if asks else self._codec.plain_reader(origin.encoding)
+        """Return how results of an origin are read, or None if each record must be looked at by itself."""
+        is_plain = origin.code == function.code and self._expires_after(function) is None and self._uses is None
+        return self._codec.plain_reader(origin.encoding) if is_plain else None
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
-        """Return the result that a record holds, or MISS where it cannot or may not be returned."""
+        """Return the result in a record, or MISS if it cannot or may not be returned."""
         value = self._result_in(record, function, call_id, self._counters.notes_saved)
         if value is not MISS:
             self._counters.hit(record.duration_seconds, len(record.payload))
@@ -163,24 +162,24 @@ class Hits:
         *,
         are_hits: bool,
     ) -> list[object]:
-        """Return the results that records hold, or MISS where there is none, or it cannot or may not be returned.
+        """Return the results in records, with MISS for each that is missing or cannot or may not be returned.
 
         Args:
-            records: Of calls of one function.
-            function: That one.
-            ids: Of the calls, for messages.
-            are_hits: They are counted; else they ran just now, elsewhere.
+            records: The records of calls of one function.
+            function: That function.
+            ids: The ids of the calls, for messages.
+            are_hits: Whether to count them as hits; if not, the calls have just run in another process.
         """
         tell = self._counters.notes_saved if are_hits else None
         values: list[object] = []
-        way = None
+        path = None
         for record, call_id in zip(records, ids, strict=True):
             if record is None:
                 values.append(MISS)
                 continue
-            if way is None or way.origin is not record.origin:
-                way = _Way(record.origin, function, self._reader_of(record.origin, function))
-            value = way.result(cast("Buffer", record.payload), record.checksum)
+            if path is None or path.origin is not record.origin:
+                path = _FastPath(record.origin, function, self._reader_of(record.origin, function))
+            value = path.result(cast("Buffer", record.payload), record.checksum)
             values.append(self._result_in(record, function, call_id, tell) if value is MISS else value)
         if are_hits:
             found = zip(records, ids, values, strict=True)
@@ -233,13 +232,13 @@ class Hits:
         return self._code.policy_of(function) == "rerun" or self._expires_after(function) is not None
 
     def accepts(self, origin: Origin, created_at_seconds: float, function: KnownFunction, call_id: object) -> bool:
-        """Decide whether a result may be returned: it is not too old, and was made by the same code, or that is all right."""
+        """Tell whether a result may be returned: it is not too old, and its code is the present one or acceptable."""
         if self._has_expired(created_at_seconds, function):
             return False
         return origin.code == function.code or self._code.accepts(origin, function, call_id)
 
     def is_past(self, record: Record, function: KnownFunction) -> bool:
-        """Tell whether a record is too old, or made by other code and to be run again for that. Nobody is warned."""
+        """Tell, without a warning, whether a result is too old or is to be made again since the code has changed."""
         if self._has_expired(record.created_at_seconds, function):
             return True
         codes = record.origin.code, function.code

@@ -1,7 +1,7 @@
-"""Numbers that a call adds to its own record: what it cost.
+"""Notes: numbers that a call adds to its own record, such as what it cost.
 
-They stand behind the payload, where a hit finds them, and in the details of the record, where a listing does. Where there
-are none, nothing is spent on them.
+They are kept after the payload, where a hit finds them, and in the record's details, where a listing does. A call
+without notes pays nothing for them.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ Number: TypeAlias = "int | float"
 
 
 class _Noting:
-    """Keeps others out while something is noted."""
+    """Has the lock that is held while numbers are noted."""
 
     def __init__(self) -> None:
         begin_in_children(self)
 
     def begin(self) -> None:
-        self.lock = (
-            threading.RLock()
-        )  # reentrant: garbage is collected at any time, and what ends then may note something
+        # Reentrant: garbage collection may end a generator at any time, here too, which may then note something.
+        self.lock = threading.RLock()
 
 
 _noting = _Noting()
@@ -36,17 +35,17 @@ _noting = _Noting()
 def note(**numbers: Number | Sequence[Number]) -> None:
     """Add numbers to the record of the call that is under way: `note(tokens=1234, usd=0.02)`.
 
-    Notes of one name add up, within a call as over calls. They belong to the innermost call; `Stats` tells what calls that
-    ran have spent, and what hits have saved. Threads that a call starts do not know of it, unless they are run in a
-    `contextvars.copy_context()` of its; tasks do.
+    Notes of the same name add up, within a call and across calls. They belong to the innermost call. `Stats` has what
+    calls that ran have spent, and what hits have saved. Tasks that a call starts can note for it; threads that it
+    starts can do so only if they run in a `contextvars.copy_context()` made in the call.
 
     Args:
-        **numbers: By name. Where a function runs many items together, a number is divided among them; a list has one
-            for each, in their order.
+        **numbers: Numbers by name. If a function runs many items together, a number is divided among them; a list
+            gives one number for each item, in their order.
 
     Raises:
-        TypeError: Something is no number.
-        ValueError: A number is not finite, or a list has another length than there are items.
+        TypeError: A value is not a number.
+        ValueError: A number is not finite, or a list does not have a number for each item.
     """
     attempts = under_way()
     if not attempts:
@@ -62,7 +61,9 @@ def note(**numbers: Number | Sequence[Number]) -> None:
         for position, attempt in enumerate(attempts):
             for name, each in shares.items():
                 attempt.notes.setdefault(name, 0)
-                attempt.notes[name] += each[position]  # nothing is collected amid this
+                attempt.notes[name] += each[
+                    position
+                ]  # atomic: no garbage is collected between reading and writing
 
 
 def _shares(name: str, value: Any, count: int) -> Sequence[Number]:

@@ -27,7 +27,7 @@ class NullEngine:
     checks_all = takes_groups = False
 
     def __init__(self) -> None:
-        """Count calls, and that is all."""
+        """Count calls, and do nothing else."""
         self.counters = Counters()
         self.runs = Runs(self.counters)
         self.contents = Contents(MemoryStore(), Codec(PickleSerializer()))
@@ -57,7 +57,7 @@ class NullEngine:
     traced = staticmethod(untraced)
 
     def running(self, attempt: Attempt) -> Attempt:
-        """Return what surrounds the run of a call: its attempt."""
+        """Return the context in which a call runs: its attempt."""
         return attempt
 
     async def _beside(self, function: Callable[..., Any], *args: object) -> Any:
@@ -68,7 +68,7 @@ class NullEngine:
         claims.update((call.key, nullcontext()) for call in calls)
 
     def look_again(self, *calls: Call) -> list[tuple[None, Attempt]]:
-        """Return, of each call, the attempt to run it."""
+        """Return for each call an attempt to run it."""
         return [(None, Attempt(call, None, 0)) for call in calls]
 
     def ran(self, attempt: Attempt, _value: object) -> None:
@@ -76,7 +76,7 @@ class NullEngine:
         self.counters.miss(attempt.duration_seconds, attempt.notes)
 
     def record_of(self, _attempt: Attempt, _value: object) -> None:
-        """Return None: nothing is kept."""
+        """Return None, since nothing is kept."""
 
     def failed(self, attempt: Attempt, _error: Exception) -> None:
         """Count it."""
@@ -113,7 +113,7 @@ class NullEngine:
         return [MISS] * len(keys), 0
 
     def failure(self, call: Call, error: Exception) -> Failure:
-        """Return the failure of a call that raised just now."""
+        """Return the failure of a call that has just raised."""
         return failure_now(call.function, call.id, error, "")
 
     def failures_of(self, _ids: Mapping[Key, object]) -> dict[Key, Failure]:
@@ -125,5 +125,5 @@ class NullEngine:
         return Cleanup(0, 0, 0, 0, 0)
 
     def close(self) -> None:
-        """Tell the end of the run."""
+        """Record the end of the run."""
         self.runs.close()

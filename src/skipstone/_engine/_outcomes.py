@@ -1,4 +1,4 @@
-"""What comes of a call of a map."""
+"""The outcomes that a call in a map can have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Stored(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """The result is here: the call ran in this process, or its result could not be kept."""
+    """The result is at hand: the call ran in this process, or its result could not be kept."""
 
     value: object
 
@@ -33,7 +33,7 @@ Outcome: TypeAlias = Stored | Returned | Raised
 
 
 async def outcome_of(engine: Engine | NullEngine, call: Call, *, replace: bool = False) -> Outcome:
-    """Run a call that has no stored result, and tell what came of it."""
+    """Run a call without a stored result, and return its outcome."""
     try:
         if call.function.is_async:
             return Returned(await engine.run_async(call, replace=replace))

@@ -1,4 +1,4 @@
-"""Results of calls that ran: made records, and kept in the store, or else it is told what is wrong."""
+"""Make records of results and keep them in the store, or say why they cannot be kept."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from ._code_changes import CodeChanges
 from ._hits import MISS
 
 LARGE_BYTES = 64 << 10
-"""So large a result takes longer to load or save than a thread to start."""
+"""A result of this size takes longer to load or save than a thread takes to start."""
 
 CALL_ID_CHARACTERS = 200
-"""How much of an id stands in a record."""
+"""How much of an id a record has."""
 
 
 class Saving:
@@ -47,15 +47,15 @@ class Saving:
         """Keep results in a store.
 
         Args:
-            store: Keeps them.
-            codec: Makes bytes of them, and seals their records.
+            store: Keeps the records.
+            codec: Encodes results, and seals their records.
             config: Says what happens to a result that cannot be kept, and to one that is replaced.
             counters: Count bytes that were saved, and results that could not be kept.
-            code: Keeps what code made them.
-            origins: Of the records of this run.
-            hit: Returns the result of a record that somebody else stored first.
-            warn: Tells each thing once.
-            store_failed: Tells that the store does not work.
+            code: Keeps the code that made the results.
+            origins: The origins of the records of this run.
+            hit: Returns the result in a record that somebody else stored first.
+            warn: Warns about each thing once.
+            store_failed: Is told of an error of the store.
         """
         self._store = store
         self._codec = codec
@@ -67,13 +67,13 @@ class Saving:
         self._warn = warn
         self._store_failed = store_failed
         self.is_quick_for: KnownFunction | None = None
-        """The function whose last result was saved in less time than it takes to start a thread."""
+        """The function whose last result was saved faster than a thread could be started for it."""
 
     def record_of(self, attempt: Attempt, value: object) -> Record | None:
-        """Return the record of a result, or None where it cannot be serialized, which is told.
+        """Return the record of a result; if it cannot be serialized, warn and return None.
 
         Raises:
-            SaveError: With `on_save_error="raise"`.
+            SaveError: It cannot be serialized, and `on_save_error` is "raise".
         """
         call = attempt.call
         try:
@@ -85,13 +85,13 @@ class Saving:
         return self.record(attempt, call.key, encoding, payload)
 
     def keep_new(self, finished: Sequence[tuple[Attempt, object, Record]]) -> set[Key]:
-        """Store results of one function with one request, and return the keys of those that are stored now.
+        """Store results of one function with one request; return the keys of those that are stored now.
 
-        Others were there before, or could not be stored: `keep` tries each of those by itself, and tells what is wrong.
+        The others were stored before or could not be stored. The caller gives each of them to `keep`, which warns.
         """
         try:
             stored = self._store.put_many([record for _, _, record in finished])
-        except Exception:  # noqa: BLE001 - whatever it is, `keep` meets it, too
+        except Exception:  # noqa: BLE001 - `keep` meets the same error and handles it
             return set()
         if stored:
             attempt, _, record = finished[0]
@@ -105,7 +105,7 @@ class Saving:
         return stored
 
     def keep(self, attempt: Attempt, value: object, record: Record, *, replace: bool = False) -> object:
-        """Store a result; return it, or the one that somebody else stored first."""
+        """Store a result; return it, or else the one that somebody stored first."""
         call = attempt.call
         try:
             if replace:
@@ -122,7 +122,8 @@ class Saving:
                     self.not_saved(call, value, reason, RefusedResultError(refusal))
                     return value
                 self._keep_history(call.key)
-                self._store.put(record, replace=True)  # damaged, or made by code that is to be rerun
+                # Theirs is damaged, too old, or made by code whose calls are to be rerun.
+                self._store.put(record, replace=True)
         except StoreError as error:
             self.not_saved(call, value, str(error), error)
         else:
@@ -136,7 +137,7 @@ class Saving:
         return value
 
     def _remove_failures(self, attempts: Sequence[Attempt]) -> None:
-        """Remove the failures of calls whose results are stored now; those are stored whether that works or not."""
+        """Remove the failures of calls whose results are stored now. An error here does not concern the results."""
         if attempts:
             try:
                 self._store.delete([failure_key(attempt.call.key) for attempt in attempts])
@@ -148,10 +149,10 @@ class Saving:
             keep_in_history(self._store, self._codec, key)
 
     def not_saved(self, call: Call, value: object, reason: str, error: Exception) -> None:
-        """Count and tell that a result cannot be kept.
+        """Count a result that cannot be kept, and warn about it.
 
         Raises:
-            SaveError: With `on_save_error="raise"`.
+            SaveError: `on_save_error` is "raise".
         """
         self._counters.not_saved()
         message = f"cannot keep the result of {call}: {reason}"
@@ -162,10 +163,10 @@ class Saving:
         self._warn(SaveWarning, f"{message}. The result was returned", once=call.function.name)
 
     def record(self, attempt: Attempt, key: Key, encoding: str, payload: Buffer | Payload) -> Record:
-        """Return the record of an attempt, or of a part of what it made."""
+        """Return a record for an attempt: of its result, or of one item of it."""
         function = attempt.call.function
         origin = self._origins.of(function, encoding)
         details = b"" if encoding.startswith(ITEM) else attempt.packed_details
         call_id = shortened(attempt.call.id, CALL_ID_CHARACTERS)
         facts = (key, b"", origin, attempt.duration_seconds, payload, call_id, time.time(), details)
-        return self._codec.seal(tuple.__new__(Record, facts))  # half the time of Record(...)
+        return self._codec.seal(tuple.__new__(Record, facts))  # takes half the time of Record(...)

@@ -1,4 +1,4 @@
-"""The course of a generator's run: its items are kept as they come, and its end when it is there."""
+"""The run of a generator function: each item is saved as it comes, and the call's record when it is exhausted."""
 
 from __future__ import annotations
 
@@ -34,17 +34,22 @@ from ._hits import UNLESS_COPIED
 
 
 class Do(Enum):
-    PAUSE = auto()  # sleep so many seconds
+    PAUSE = auto()  # sleep for so many seconds
     WORK = auto()  # call a function of ours that may take long
-    STEP = auto()  # let the generator go on
-    GIVE = auto()  # hand an item out, and return what is sent
+    STEP = auto()  # resume the generator
+    GIVE = auto()  # hand out an item, and return what the consumer sends
 
 
-class Left(BaseException):
-    """The consumer has closed or dropped the iterator. `GeneratorExit` would not let a course close the generator."""
+class Abandoned(BaseException):
+    """The consumer has closed or dropped the iterator.
+
+    This is not `GeneratorExit`, after which a course could not yield the effect that closes the generator.
+    """
 
 
-Effect: TypeAlias = "tuple[Do, Any, object]"  # what is to be done: a function and its argument
+Effect: TypeAlias = (
+    "tuple[Do, Any, object]"  # what to do, and its argument; or a function and the function's argument
+)
 Course: TypeAlias = Generator[Effect, Any, Any]
 
 
@@ -54,7 +59,7 @@ class Stored(NamedTuple):
 
 
 def usable(engine: Engine, call: Call, record: Record | None, refused: bytes) -> Stored | None:
-    """Return what the record of an exhausted call holds, or None where it may not or cannot be used."""
+    """Return what the record of an exhausted generator says, or None if it may not or cannot be used."""
     function = call.function
     if record is None or (not engine.accepts(record.origin, record.created_at_seconds, function, call.id)):
         return None
@@ -73,7 +78,7 @@ def usable(engine: Engine, call: Call, record: Record | None, refused: bytes) ->
 
 
 class _Steps(Attempt):
-    """The run of a generator: under way while it computes an item, not while the consumer has it."""
+    """An attempt that is under way only while the generator computes an item, not while the consumer has one."""
 
     def __enter__(self) -> Attempt:
         self.is_over = False
@@ -81,13 +86,13 @@ class _Steps(Attempt):
 
     def __exit__(self, *error: object) -> None:
         before = self.duration_seconds
-        with suppress(ValueError):  # dropped by an event loop that ends, in another context
+        with suppress(ValueError):  # an event loop that ends closes its generators in another context
             super().__exit__(*error)
         self.duration_seconds += before
 
 
 class Run:
-    """One run of a generator function, of which nothing is kept."""
+    """A run of a generator function, without keeping anything."""
 
     def __init__(
         self,
@@ -106,26 +111,26 @@ class Run:
 
     @contextmanager
     def given(self) -> Generator[None]:
-        """The consumer has an item."""
+        """Surround the time in which the consumer has an item."""
         yield
 
     def finish(self, _value: object) -> None:
-        """Keep what the generator returned, and that it is exhausted."""
+        """Note that the generator is exhausted, and keep what it returned."""
         self.counters.miss(self.attempt.duration_seconds, self.attempt.notes)
-        _log.debug("ran: %s", self.call, event="ran", **self.attempt.told(self.counters.step))
+        _log.debug("ran: %s", self.call, event="ran", **self.attempt.log_fields(self.counters.step))
 
     def fail(self, error: Exception) -> None:
-        """Note that it raised."""
+        """Note that the generator raised."""
         self.counters.failure(self.attempt.duration_seconds, self.attempt.notes)
-        told = self.attempt.told(self.counters.step)
-        _log.debug("raised %s: %s", type(error).__name__, self.call, event="raised", **told)
+        fields = self.attempt.log_fields(self.counters.step)
+        _log.debug("raised %s: %s", type(error).__name__, self.call, event="raised", **fields)
 
     def drop(self) -> None:
-        """Remove what was kept: it was not exhausted."""
+        """Remove what was kept, since the generator was not exhausted."""
 
 
 class KeptRun(Run):
-    """One run of a generator function. Its items are kept as they come."""
+    """A run of a generator function whose items are kept as they come."""
 
     def __init__(
         self,
@@ -185,7 +190,7 @@ class KeptRun(Run):
             self._remove()
 
     def _is_elsewhere(self) -> bool:
-        """Tell whether this run is not kept any more, or is the copy that a fork made of its parent's."""
+        """Tell whether this run is no longer kept, or is a fork's copy of a run in its parent."""
         return self._is_lost or os.getpid() != self._process
 
     def _add(self, value: object, part: Part, what: str) -> None:
@@ -199,7 +204,8 @@ class KeptRun(Run):
             return
         key = item_key(self.call.key, self._token, self._count)
         record = engine._saving.record(self.attempt, key, ITEM + encoding, payload)
-        self._is_saving = True  # in a thread, and where the task is cancelled meanwhile, the next run tidies up
+        # Still True when a task is cancelled while a thread is in here: `drop` then leaves cleaning up to the next run.
+        self._is_saving = True
         try:
             self._begin()
             self._store.put(record)
@@ -214,7 +220,7 @@ class KeptRun(Run):
         engine.counters.saved(size_bytes)
 
     def _begin(self) -> None:
-        """Before anything is kept, remove what a run that was killed left, and say where this one's items are."""
+        """Before the first item is kept, remove what a killed run left, and note where the items of this run are."""
         if self._is_begun:
             return
         key = head_key(self.call.key)
@@ -231,7 +237,7 @@ class KeptRun(Run):
         record = engine._saving.record(self.attempt, call.key, ITEMS, items.payload())
         if not self._store.put(record, replace=self._replace):
             if usable(engine, call, self._store.get(call.key), self._refused) is not None:
-                self._remove()  # somebody else was first
+                self._remove()  # somebody else finished first
                 return
             self._store.put(record, replace=True)
         engine.code.keep(record.origin, call.function)
@@ -254,7 +260,7 @@ class KeptRun(Run):
 
 
 def exhaust(run: Run, skipped: int) -> Course:
-    """Run a generator function to its end; the first items are not handed out."""
+    """Run a generator function to its end, without handing out the first `skipped` items."""
     call = run.call
     is_async = call.function.is_async_generator
     ended: type[Exception] = StopAsyncIteration if is_async else StopIteration
@@ -275,7 +281,7 @@ def exhaust(run: Run, skipped: int) -> Course:
             except ended as end:
                 value = getattr(end, "value", None)
                 break
-            except Exception as error:  # not Ctrl-C, cancellation or exit: they say nothing of the call
+            except Exception as error:  # not Ctrl-C, cancellation or exit, which say nothing about the call
                 run.fail(error)
                 raise
             is_suspended, step, argument = True, None, None
@@ -286,14 +292,14 @@ def exhaust(run: Run, skipped: int) -> Course:
             with run.given():
                 try:
                     argument = yield Do.GIVE, value, None
-                except (Left, GeneratorExit):
+                except (Abandoned, GeneratorExit):
                     raise
-                except BaseException as error:  # noqa: BLE001 - thrown by the consumer, for the generator
+                except BaseException as error:  # noqa: BLE001 - the consumer throws this into the generator
                     step, argument = generator.athrow if is_async else generator.throw, error
         yield Do.WORK, run.finish, value
     except BaseException as error:
         try:
-            # Not where this course itself was dropped: nobody would act on what it yields.
+            # On GeneratorExit this course itself is being closed, and nobody would act on an effect that it yields.
             if is_suspended and not isinstance(error, GeneratorExit):
                 yield Do.STEP, _closing(generator, is_async=is_async), None
         finally:
@@ -307,25 +313,26 @@ def _closing(generator: Any, *, is_async: bool) -> Callable[[object], Any]:
     return lambda _: close()
 
 
-# Who has an item of a call that is under way, and would wait for oneself if it asked for that call.
 _Asker: TypeAlias = tuple[int, object]
-# With the iterator that has the item: one that was dropped may be closed a little later by the event loop.
+"""A process, and a task or thread in it."""
+# Who has an item of a call under way, and so would wait for itself if it asked for that call. Also a reference to the
+# iterator that handed the item out: if it was dropped, the event loop may close it only a little later.
 _holders: dict[tuple[int, Key], tuple[_Asker, Callable[[], object]]] = {}
 
 
 def _asker(call: Call) -> _Asker:
-    """Return who asks: a task where it awaits, else a thread. A child after fork is somebody else."""
+    """Return who is asking: a task, for an async generator, or else a thread; a child after a fork is somebody else."""
     task = None
     if call.function.is_async_generator:
         from asyncio import current_task
 
-        with suppress(RuntimeError):  # an event loop that is none of asyncio's
+        with suppress(RuntimeError):  # the event loop is not asyncio's
             task = current_task()
     return os.getpid(), ref(task or threading.current_thread())
 
 
 def _is_held(iterator: Callable[[], object]) -> bool:
-    """Tell whether anybody has an iterator still: one in a cycle that nobody knows ends when that is collected."""
+    """Tell whether anybody still has an iterator. One in a garbage cycle is collected first, which closes it."""
     if iterator() is not None:
         import gc
 
@@ -344,7 +351,7 @@ def refuse_to_wait_for_oneself(engine: Engine, call: Call) -> None:
 
 
 def _intact_items(engine: Engine, record: Record | None) -> Items | None:
-    """Return what a record holds, used or not: its items are to be removed when it is replaced."""
+    """Return the items that a record names, if it is intact, so that they can be removed when it is replaced."""
     if record is None or record.origin.encoding != ITEMS or not engine._codec.is_intact(record):
         return None
     return items_of(record)

@@ -1,16 +1,16 @@
 """What happens to a call of a generator function: it is saved item by item, and a hit replays it.
 
-Sync and async generators share one course of events, a generator of effects; two drivers act on them and hand the
-items out. They differ in who sleeps and who awaits, and in nothing else.
+Sync and async generators share one course of events: a generator that yields effects, such as "sleep" or "hand out an
+item". Two drivers carry out the effects, and differ only in that one sleeps and the other awaits.
 
 - Nothing is looked up before the first item is asked for. From then on the claim is held until the generator is
-  exhausted, raises, or is closed or dropped; the others wait.
-- An item is saved before it is handed out; the call is done when the generator is exhausted, and so is its record.
-- One that raises or is left early stores nothing: the next run starts anew.
-- A hit reads item after item, without the claim, and counts when it begins. `send` and `throw` reach a generator
-  that runs; a replay ignores what is sent, and ends with what is thrown.
-- Where an item cannot be read, and no other store has a copy, the generator function runs, and the items that were
-  handed out already are skipped.
+  exhausted, raises, or is closed or dropped; others wait.
+- An item is saved before it is handed out. The call is done, and gets its record, when the generator is exhausted.
+- A generator that raises or is abandoned stores nothing; the next run starts from the beginning.
+- A hit reads one item after another, without the claim, and is counted when it begins. `send` and `throw` reach a
+  running generator; a replay ignores what is sent, and ends with what is thrown.
+- If an item cannot be read, and no other store has a copy, the generator function runs, and the items that were
+  already handed out are skipped.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from ._engine import Engine
 from ._hits import MISS, UNLESS_COPIED
 from ._null_engine import NullEngine
 from ._saving import LARGE_BYTES
-from ._stream_runs import Course, Do, KeptRun, Left, Run, exhaust, refuse_to_wait_for_oneself, usable
+from ._stream_runs import Abandoned, Course, Do, KeptRun, Run, exhaust, refuse_to_wait_for_oneself, usable
 
 
 def stream(engine: Engine | NullEngine, call: Call, *, replace: bool = False) -> Any:
     """Return the generator, or async generator, that replays a call or runs it."""
-    handed_out: list[Any] = []  # a weak reference to what is returned: the course asks whether it was dropped
+    handed_out: list[
+        Any
+    ] = []  # will have a weak reference to the iterator: the course asks whether it was dropped
     if isinstance(engine, NullEngine):
         course = exhaust(Run(engine.counters, call), 0)
     else:
@@ -65,13 +67,13 @@ def _driven(course: Course) -> Generator[Any, Any, Any]:
                 else:
                     answer = what(argument)
             except GeneratorExit:
-                error = Left()
+                error = Abandoned()
             except BaseException as raised:  # noqa: BLE001 - the course decides
                 error = raised
-    except Left:
+    except Abandoned:
         raise GeneratorExit from None
     finally:
-        error = None  # its traceback has this frame
+        error = None  # break the cycle: its traceback refers to this frame
 
 
 async def _driven_async(course: Course) -> AsyncGenerator[Any, Any]:
@@ -96,10 +98,10 @@ async def _driven_async(course: Course) -> AsyncGenerator[Any, Any]:
                 else:
                     answer = await what(argument)
             except GeneratorExit:
-                error = Left()
+                error = Abandoned()
             except BaseException as raised:  # noqa: BLE001 - the course decides
                 error = raised
-    except Left:
+    except Abandoned:
         raise GeneratorExit from None
     finally:
         error = None
@@ -123,7 +125,7 @@ def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace
                     return (yield from exhaust(run, given))
         if given == 0:
             engine.replays(call, stored.items, stored.duration_seconds)
-            _log.debug("hit: %s", call, event="hit", **call.told(engine.counters.step))
+            _log.debug("hit: %s", call, event="hit", **call.log_fields(engine.counters.step))
         reader = _Reader(engine, call, stored.items)
         while given < stored.items.number:
             value = yield from reader.read(given)
@@ -135,13 +137,13 @@ def _replay_or_run(engine: Engine, call: Call, handed_out: list[Any], *, replace
             value = yield from reader.returned()
             if value is not MISS:
                 return value
-        if reader.is_refused:  # what is stored is not to be replaced
+        if reader.is_refused:  # what is stored must not be replaced
             return (yield from exhaust(Run(engine.counters, call), given))
         refused, stored = stored.items.token, None
 
 
 def _wait(engine: Engine, call: Call, turn: Turn, refused: bytes, *, replace: bool) -> Course:
-    """Wait for the claim; return a stored result if there is one while somebody else has it."""
+    """Wait for the claim; return the stored result if there is one although somebody else has the claim."""
     for seconds in turn.pauses():
         if seconds == 0:
             refuse_to_wait_for_oneself(engine, call)
@@ -155,7 +157,7 @@ def _wait(engine: Engine, call: Call, turn: Turn, refused: bytes, *, replace: bo
 
 
 class _Reader:
-    """Reads items one by one. A store that reads ahead does so within its own bounds."""
+    """Reads the items of a stored result one by one."""
 
     def __init__(self, engine: Engine, call: Call, items: Items) -> None:
         self._engine = engine
@@ -165,7 +167,7 @@ class _Reader:
         self.is_refused = False
 
     def read(self, number: int) -> Course:
-        """Return one item, or MISS."""
+        """Return an item, or MISS."""
         engine = self._engine
         try:
             record = engine._store.get(item_key(self._call.key, self._items.token, number))
@@ -197,7 +199,7 @@ class _Reader:
         return MISS
 
     def _copy_of(self, record: Record) -> Record | None:
-        """Return what another store has of an item. It takes no claim: under its key there is never anything else."""
+        """Return another store's copy of an item. No claim is needed, since nothing else ever has this key."""
         try:
             return renewed(self._engine._store, [record.key]).get(record.key)
         except StoreError as error:

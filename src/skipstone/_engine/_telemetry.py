@@ -1,6 +1,6 @@
 """Spans and metrics for OpenTelemetry, in programs that use it; in others, nothing is imported and nothing is done.
 
-Hits are not measured one by one: metrics are what has been counted when somebody asks. Calls that run have spans.
+Hits are not measured one by one: metrics report the counters when they are asked for. Calls that run have spans.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Observation
 
 Traced: TypeAlias = Callable[..., AbstractContextManager[object]]
-"""Returns what surrounds a part of a call: its name, the call, and how many run together with it."""
+"""Returns a context for a part of a call, given the part's name, the call, and how many calls run together."""
 
 _STEP = "skipstone.step"
 _METRICS = (
@@ -48,26 +48,26 @@ _NOTHING = nullcontext()
 
 
 def untraced(_part: str, _call: Call, _together: int = 1) -> AbstractContextManager[object]:
-    """Return what does nothing."""
+    """Return a context that does nothing."""
     return _NOTHING
 
 
 @contextmanager
 def with_span(traced: Traced, attempt: Attempt) -> Generator[None]:
-    """Surround the run of a call by its span, too."""
+    """Surround the run of a call by a span as well as by its attempt."""
     with traced("run", attempt.call), attempt:
         yield
 
 
 def traced_for(engine: object, counters: Counters) -> Traced:
-    """Measure what an engine counts, if this program uses OpenTelemetry; return what surrounds parts of its calls."""
-    if "opentelemetry" not in sys.modules:  # nobody has set a provider
+    """Report an engine's counters if this program uses OpenTelemetry; return the context for parts of its calls."""
+    if "opentelemetry" not in sys.modules:  # nobody can have set a provider
         return untraced
     try:
         from opentelemetry.trace import StatusCode, get_tracer
 
         watched = _watched()
-    except ImportError:  # another part of it
+    except ImportError:  # only other parts of OpenTelemetry are installed
         return untraced
     watched.add(engine, counters)
     tracer = get_tracer("skipstone")
@@ -86,7 +86,9 @@ def traced_for(engine: object, counters: Counters) -> Traced:
             try:
                 yield
             except Exception as error:
-                with suppress(Exception):  # an error whose text raises another one must not be replaced by that
+                with suppress(
+                    Exception
+                ):  # an error whose text cannot be made must not be replaced by another error
                     span.set_status(StatusCode.ERROR, type(error).__name__)
                     span.record_exception(error)
                 raise
@@ -95,7 +97,7 @@ def traced_for(engine: object, counters: Counters) -> Traced:
 
 
 class _Watched:
-    """The counters of this process, by step: of engines that there are, and sums of those that there were."""
+    """The counters of this process by step: those of living engines, and sums for engines that have ended."""
 
     def __init__(self) -> None:
         self._counters: dict[int, Counters] = {}
@@ -104,17 +106,17 @@ class _Watched:
         begin_in_children(self)
 
     def begin(self) -> None:
-        # Reentrant: garbage is collected at any time, and what ends then may open a checkpoint.
+        # Reentrant: garbage collection may end a generator at any time, which may then open a checkpoint.
         self._lock = threading.RLock()
 
     def add(self, engine: object, counters: Counters) -> None:
         self._sum_up()
         self._counters[id(counters)] = counters
-        # Garbage is collected at any time, by a thread that has the lock, too: so all that is done then is atomic.
+        # The finalizer only appends, which is atomic: it may run at any time, even in a thread that holds the lock.
         weakref.finalize(engine, self._ended.append, id(counters))
 
     def _sum_up(self) -> None:
-        """Keep of engines that have ended nothing but their sums."""
+        """Replace the counters of engines that have ended by sums."""
         with self._lock:
             while self._ended:
                 ended = self._counters.pop(self._ended.popleft())
