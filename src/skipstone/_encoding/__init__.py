@@ -1,1 +1,1 @@
-"""Results to bytes and back."""
+"""Turn results into bytes and back."""

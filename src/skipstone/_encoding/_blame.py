@@ -1,4 +1,4 @@
-"""Which part of a result cannot be serialized."""
+"""Find the part of a result that cannot be serialized."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_PARTS, _MOST_LEVELS = 1000, 20
 
 
 def blame(value: object, error: Exception, serializer: Serializer) -> str:
-    """Say which part of a value a serializer refuses, e.g. `result.client is a socket`, and why."""
+    """Say which part of a result a serializer refuses, such as `result.client`, and why."""
     path = "result"
     for _ in range(_MOST_LEVELS):
         for name, part in islice(_parts(value), _MOST_PARTS):

@@ -1,8 +1,8 @@
-"""Results to records and back: serializer, compression, encryption and checksum, composed."""
+"""Turn results into records and back: serializer, compression, encryption and checksum together."""
 
 from __future__ import annotations
 
-from _operator import _compare_digest as compare_digest  # what hmac has, without its imports
+from _operator import _compare_digest as compare_digest  # `hmac.compare_digest`, without what hmac imports
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -20,7 +20,7 @@ from ._trailer import NOTED, Notes, with_notes, without_notes
 _SIGNATURE_BYTES = 32
 _SIGNED = "it is signed, and the config has no signing_key"
 _ZSTD, _AES = "+zstd", "+aes"
-_NEVER_ENCRYPTED = (ITEMS, HEAD)  # random numbers, and how many items there are
+_NEVER_ENCRYPTED = (ITEMS, HEAD)  # they hold only a random token and the number of items
 _COMPRESSED_FROM_BYTES = 128  # shorter payloads do not become smaller
 
 
@@ -29,15 +29,15 @@ class DamagedPayloadError(SkipstoneError):
 
 
 class UnreadableResultError(SkipstoneError):
-    """A payload is intact, but its serializer does not make a result of it."""
+    """A payload is intact, but its serializer cannot make a result of it."""
 
 
 class RefusedResultError(UnreadableResultError):
-    """A record is whole, but not for this config: its key or its serializer is not. It must not be replaced."""
+    """A record is whole, but this config lacks the key for it or does not trust it. It must not be replaced."""
 
 
 Encoded: TypeAlias = "tuple[Buffer | Payload, str]"
-"""A result on its way into a record: its payload and encoding. Where that says that it is encrypted, `Codec.seal` will do it."""
+"""The payload and encoding of a result. If the encoding says that it is encrypted, `Codec.seal` has yet to do that."""
 
 
 class Typed(Protocol):
@@ -54,7 +54,7 @@ class Reader(NamedTuple):
 
     loads: Callable[[Buffer, Any], Any]
     unwrap: Callable[[Record], tuple[Buffer, Notes]] | None
-    """Decrypts, takes off what the call noted, and decompresses; None where there is nothing to do."""
+    """Decrypts the payload, takes off the notes, and decompresses; None if there is nothing to do."""
     salt: int
     """Seeds the checksum: `xxh3_64_digest(payload, salt)`."""
 
@@ -71,17 +71,18 @@ class Codec:
         *,
         trusts_pickles: bool = True,
     ) -> None:
-        """Encode with this serializer, and "zstd" or no compression; sign and encrypt with the first keys, accept all.
+        """Choose how results are encoded, and which records are accepted.
 
         Args:
-            serializer: Encodes, and decodes what it has encoded; what other serializers have, they decode.
+            serializer: Encodes results. Each record is decoded by the serializer that encoded it.
             compression: "zstd" or None.
-            signing_keys: None: records have a checksum instead.
-            encryption_keys: None: records are not encrypted.
-            trusts_pickles: Decode pickles that nobody vouches for, although the serializer makes none.
+            signing_keys: The first one signs, and the signatures of all are accepted. Without keys, records have a
+                checksum instead.
+            encryption_keys: The first one encrypts, and all can decrypt. Without keys, records are not encrypted.
+            trusts_pickles: Decode pickles that no key vouches for, even if `serializer` makes none.
 
         Raises:
-            MissingExtraError: The compression's or the encryption's library is not installed.
+            MissingExtraError: The library for the compression or the encryption is not installed.
         """
         self.serializer = serializer
         self._compress = _zstd_compressor() if compression else None
@@ -92,7 +93,7 @@ class Codec:
         self._readers: dict[str, Reader] = {}
 
     def encode(self, value: object, function: Typed, notes: Notes | None = None) -> Encoded:
-        """Serialize a result, and the numbers that its call noted.
+        """Serialize a result, and the notes of its call.
 
         Raises:
             Exception: Whatever the serializer raises.
@@ -106,11 +107,11 @@ class Codec:
         return parts[0] if len(parts) == 1 else parts, self.sealed(encoding) if self._encryption else encoding
 
     def sealed(self, encoding: str) -> str:
-        """Return what an encoding is called when it is encrypted, if it is."""
+        """Return the name of an encoding, with the mark of encryption if this codec encrypts."""
         return encoding + _AES if self._encryption else encoding
 
     def seal(self, record: Record) -> Record:
-        """Return a record encrypted if its encoding says so; and with its checksum, or its signature if there is a key."""
+        """Return a record encrypted, if its encoding says so, and with a signature or, without keys, a checksum."""
         if self._encryption is not None:
             call_id = self._encryption.encrypted_text(record.call_id, record.key)
             details = self._encryption.encrypted_bytes(record.details, record.key) if record.details else b""
@@ -119,11 +120,11 @@ class Codec:
                 payload = self._encryption.encrypted(parts_of(record.payload), record.key, _facts(record))
                 record = record._replace(payload=payload)
         checksum = _signature(record, self._keys[0]) if self._keys else _checksum(record)
-        # What `_replace` does, in a fifth of the time: this is the way of every save.
+        # Does what `_replace` does in a fifth of the time, because every save comes here.
         return tuple.__new__(Record, (record.key, checksum, *record[2:]))
 
     def opened(self, record: Record) -> Record | None:
-        """Return a record with its payload decrypted, or None where it is damaged or may not be read."""
+        """Return a record with its payload decrypted, or None if it is damaged or may not be read."""
         try:
             if not self.is_intact(record) or self._should_be_encrypted(record.origin.encoding):
                 return None
@@ -133,7 +134,7 @@ class Codec:
             return None
 
     def objection(self, record: Record) -> str:
-        """Return why a record from elsewhere is not taken, or an empty text: with keys, it must bear them."""
+        """Return why a record from elsewhere is refused, or an empty text. If the config has keys, it must fit them."""
         if self._keys and not self.is_intact(record):
             return "it does not bear the signature of a signing_key of the config"
         if damage := damage_of(record):
@@ -147,12 +148,12 @@ class Codec:
         return ""
 
     def _should_be_encrypted(self, encoding: str) -> bool:
-        # What is signed is nobody else's: it may have been saved before there was an encryption key.
+        # A signature shows that a record is ours: it may be unencrypted because the encryption key is newer.
         wanted = self._encryption is not None and not self._keys and encoding not in _NEVER_ENCRYPTED
         return wanted and not encoding.endswith(_AES)
 
     def refusal(self, record: Record) -> str:
-        """Return why a record that is whole may not be read with this config, or an empty text."""
+        """Return why this config may not read a record that is whole, or an empty text."""
         encoding = record.origin.encoding
         try:
             if not self._keys and _is_signed(record):
@@ -169,11 +170,11 @@ class Codec:
 
     @property
     def encrypts(self) -> bool:
-        """Whether what is known of a record may have to be decrypted."""
+        """Whether call ids and details may have to be decrypted."""
         return self._encryption is not None
 
     def shown(self, info: RecordInfo) -> RecordInfo:
-        """Return what is known of a record with call id and details decrypted, as far as there is the key."""
+        """Return the description of a record with its call id and details decrypted, if the key is known."""
         if self._encryption is None:
             return info
         return info._replace(
@@ -182,23 +183,23 @@ class Codec:
         )
 
     def is_intact(self, record: Record) -> bool:
-        """Tell whether a record is what was saved, and signed if there is a signing key."""
+        """Tell whether a record is as it was saved, and signed if there is a signing key."""
         if not self._keys:
             return _checksum(record) == record.checksum
         return any(compare_digest(_signature(record, key), record.checksum) for key in self._keys)
 
     def decode(self, record: Record, function: Typed, tell: Callable[[Notes], object] | None = None) -> object:
-        """Return the result that a record holds: a fresh object.
+        """Return the result in a record, as a fresh object.
 
         Args:
-            record: Its payload in one part.
-            function: That it belongs to.
-            tell: Called with the numbers that the call noted, if it did.
+            record: A record with its payload in one part.
+            function: The function that made it.
+            tell: Called with the notes of the call, if it has any.
 
         Raises:
             DamagedPayloadError: The checksum does not fit.
-            RefusedResultError: It fits, but the config has no key for it, or does not trust it.
-            UnreadableResultError: It fits, but the serializer failed.
+            RefusedResultError: The checksum fits, but the config has no key for the record, or does not trust it.
+            UnreadableResultError: The checksum fits, but the serializer failed.
         """
         encoding = record.origin.encoding
         try:
@@ -228,7 +229,7 @@ class Codec:
         return value
 
     def plain_reader(self, encoding: str) -> Reader | None:
-        """Return how payloads are read that a checksum alone guards, and that nothing wraps; None for all others."""
+        """Return how payloads of an encoding are read, or None if they are signed or must be unwrapped."""
         try:
             reader = self._reader(encoding)
         except UnreadableResultError:
@@ -327,7 +328,7 @@ def _signature(record: Record, key: bytes) -> bytes:
 
 
 def _facts(record: Record) -> bytes:
-    """Return all that a hit depends on but the payload."""
+    """Return everything that a hit depends on except the payload."""
     origin = record.origin
     return canonical(
         (record.key, origin.function, origin.version, origin.encoding, origin.code, record.duration_seconds)
@@ -344,7 +345,7 @@ def _joined(payload: Payload) -> Buffer:
 
 
 def _zstd_compressor() -> Callable[[Buffer], Buffer]:
-    # A compressor is not safe to share among threads, and costs little beside the compression.
+    # A new compressor each time: threads must not share one, and making it costs little beside compressing.
     zstandard = _zstandard()
     return lambda data: zstandard.ZstdCompressor(level=3).compress(data)
 

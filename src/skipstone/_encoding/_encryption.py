@@ -7,10 +7,10 @@ An encrypted payload is
                 the ciphertext, as long as the plaintext
     16 bytes    the tag, which covers the ciphertext and all that a hit depends on
 
-A record's key is HKDF-Expand(HKDF-Extract(salt, encryption key), purpose and record's key), see RFC 5869 with SHA-256. One
-key with random nonces may encrypt 2**32 times at most (NIST SP 800-38D, section 8.3), which a billion records would come
-near to; here, that bound holds for the saves of one call. A mode that bears repeated nonces, AES-GCM-SIV, would not need
-that, but reads everything twice and is missing from older OpenSSL.
+The key that encrypts a record is HKDF-Expand(HKDF-Extract(salt, encryption key), purpose and record's key), see RFC
+5869, with SHA-256. With random nonces, one key may encrypt at most 2**32 times (NIST SP 800-38D, section 8.3), a bound
+that a billion records would come near. Here the bound applies to the saves of a single call. AES-GCM-SIV, a mode that
+tolerates repeated nonces, would not need this, but it reads everything twice and is missing from older OpenSSL.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .._errors import MissingExtraError
 from .._record import Buffer, Key, Payload
 
 MARK_OF_TEXTS = "encrypted:"
-"""What an encrypted call id begins with; Base64 of the same form as a payload's follows."""
+"""The beginning of an encrypted call id; Base64 of the same form as an encrypted payload follows."""
 
 _SALT = b"skipstone encryption"
 _ID_BYTES, _NONCE_BYTES, _TAG_BYTES = 4, 12, 16
@@ -31,15 +31,15 @@ _MOST_AT_ONCE_BYTES = 1 << 30  # the library takes less than 2 GiB
 
 
 class NotOurKeyError(Exception):
-    """It is encrypted with none of these keys."""
+    """The content is encrypted with none of these keys."""
 
 
 class ForgedError(Exception):
-    """It is not what was encrypted, or not for this record."""
+    """The content is not what was encrypted, or belongs to another record."""
 
 
 class _Library(NamedTuple):
-    """What is used of `cryptography`, which takes long to import."""
+    """The parts of `cryptography` that are used. It takes long to import, so it is imported only when needed."""
 
     cipher: Callable[..., Any]
     aes: Callable[[bytes], Any]
@@ -51,7 +51,7 @@ class Encryption:
     """Encrypts with the first of several keys, and decrypts with any."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        """Use these keys: each a secret with the strength of a random one, such as `secrets.token_hex(32)`.
+        """Use these keys, each a secret as strong as a random one, such as `secrets.token_hex(32)`.
 
         Raises:
             MissingExtraError: `cryptography` is not installed.
@@ -69,10 +69,10 @@ class Encryption:
         """Return a payload encrypted, in parts.
 
         Args:
-            payload: Is not joined.
-            key: Of the record.
-            facts: What else must be the same when it is decrypted.
-            purpose: What it is of the record.
+            payload: The parts, which are not joined.
+            key: The record's key.
+            facts: Other content that must be the same for decryption, but is not encrypted.
+            purpose: Which content of the record this is.
         """
         nonce = os.urandom(_NONCE_BYTES)
         encryptor = self._cipher(self._own_id, key, purpose, nonce).encryptor()
@@ -83,11 +83,11 @@ class Encryption:
         return [*parts, encryptor.tag]
 
     def decrypted(self, payload: Buffer, key: Key, facts: bytes, purpose: bytes = b"payload") -> bytes:
-        """Return what `encrypted` got.
+        """Undo `encrypted`.
 
         Raises:
-            NotOurKeyError: It was encrypted with another key.
-            ForgedError: It was changed, or belongs to another record.
+            NotOurKeyError: The payload was encrypted with another key.
+            ForgedError: The payload was changed, or belongs to another record.
         """
         view = memoryview(payload)
         if len(view) < _ID_BYTES + _NONCE_BYTES + _TAG_BYTES:
@@ -109,25 +109,25 @@ class Encryption:
         return self._library.cipher(self._library.aes(secret), self._library.gcm(*nonce_and_tag))
 
     def encrypted_bytes(self, content: bytes, key: Key) -> bytes:
-        """Return bytes that say nothing to those without the key."""
+        """Return bytes encrypted."""
         return b"".join(self.encrypted([content], key, b"", b"details"))
 
     def decrypted_bytes(self, content: bytes, key: Key) -> bytes:
-        """Return the bytes that `encrypted_bytes` got, or the same where they are of another making."""
+        """Undo `encrypted_bytes`; return bytes that it did not make, or not with our keys, as they are."""
         try:
             return self.decrypted(content, key, b"", b"details")
         except (NotOurKeyError, ForgedError):
             return content
 
     def encrypted_text(self, text: str, key: Key) -> str:
-        """Return a text that says nothing to those without the key."""
+        """Return a text encrypted, as a text."""
         from base64 import b64encode
 
         parts = self.encrypted([text.encode()], key, b"", b"call id")
         return MARK_OF_TEXTS + b64encode(b"".join(parts)).decode()
 
     def decrypted_text(self, text: str, key: Key) -> str:
-        """Return the text that `encrypted_text` got, or the same where it is of another making."""
+        """Undo `encrypted_text`; return a text that it did not make, or not with our keys, as it is."""
         from base64 import b64decode
 
         if not text.startswith(MARK_OF_TEXTS):

@@ -1,4 +1,4 @@
-"""Results to bytes and back."""
+"""Serializers: pickle, MessagePack and JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Serializer(Protocol):
             result_type: The function's return annotation, or `typing.Any`.
 
         Raises:
-            Exception: Of any kind, where the value cannot be serialized so that `loads` gives it back.
+            Exception: Of any kind, if the value cannot be serialized so that `loads` returns the same.
         """
         ...
 
@@ -31,22 +31,22 @@ class Serializer(Protocol):
         """Return a fresh result.
 
         Args:
-            payload: The parts of `dumps`, joined.
+            payload: The parts that `dumps` returned, joined.
             result_type: The function's return annotation, or `typing.Any`.
 
         Raises:
-            Exception: Of any kind, where that is not possible; the call then runs again.
+            Exception: Of any kind, if the result cannot be loaded; the call then runs again.
         """
         ...
 
 
 class PickleSerializer:
-    """Any picklable result. Loading runs code that the pickle names: only for stores that you trust.
+    """Serializes any picklable result. Loading runs code that the pickle names, so use it only for stores you trust.
 
-    Large bytes and texts are written without a copy. So are large arrays, which travel outside the pickle
-    (protocol 5, PEP 574), aligned to 64 bytes, and are loaded in place from a copy-on-write memory map. The payload
-    is then: the length of the pickle and of each buffer as unsigned 64-bit little-endian integers after their
-    count, the pickle, the buffers, each padded to a multiple of 64 bytes.
+    Large bytes and texts are written without a copy. So are large arrays, which travel outside the pickle (protocol 5,
+    PEP 574), aligned to 64 bytes, and are loaded in place from a copy-on-write memory map. A payload with such buffers
+    is, each part padded to a multiple of 64 bytes: a header (the magic, the number of blocks, and their lengths, as
+    unsigned 64-bit little-endian integers), the pickle, and the buffers.
     """
 
     name = "pickle"
@@ -80,16 +80,16 @@ class PickleSerializer:
 
 
 class _Parts(list[Buffer]):
-    """What a pickler writes, uncopied."""
+    """Collects what a pickler writes, without copying it."""
 
     write = list.append
 
 
 class _Pickler:
-    """Pickles into what looks like a file: then bytes and texts of some size are handed on as they are."""
+    """A pickler that writes into a list. When pickle writes to a file, it passes large bytes and texts on uncopied."""
 
     idle: ClassVar[list[_Pickler]] = []
-    """Used before, and by nobody now: to make one takes longer than a small pickle does."""
+    """Picklers for reuse: making one takes longer than making a small pickle."""
 
     def __init__(self) -> None:
         self.parts = _Parts()
@@ -98,14 +98,14 @@ class _Pickler:
 
 
 def _pickled(value: object) -> tuple[list[Buffer], list[pickle.PickleBuffer]]:
-    """Return the parts of a pickle, and the buffers outside of it."""
+    """Return the parts of a pickle, and the buffers outside it."""
     try:
         own = _Pickler.idle.pop()
     except IndexError:
         own = _Pickler()
     own.pickler.dump(value)
     parts, outside = own.parts[:], own.outside[:]
-    if len(parts) == 1 and len(parts[0]) <= _SMALL_BYTES:  # what it remembers of a large value would slow it down
+    if len(parts) == 1 and len(parts[0]) <= _SMALL_BYTES:  # after a large value, its memo table would slow it down
         parts[0] = _unframed(parts[0])
         own.pickler.clear_memo()
         own.parts.clear()
@@ -115,7 +115,7 @@ def _pickled(value: object) -> tuple[list[Buffer], list[pickle.PickleBuffer]]:
 
 
 def _unframed(pickled: Buffer) -> Buffer:
-    """Leave out the frame of a small pickle (PEP 3154), which is for those who read from a file: 9 bytes."""
+    """Leave out the frame (PEP 3154) of a small pickle, 9 bytes that only help those who read from a file."""
     return b"".join((pickled[:2], pickled[11:])) if pickled[2] == _FRAME else pickled
 
 
@@ -134,7 +134,7 @@ def _padding(length: int) -> bytes:
 
 
 class _MsgspecSerializer:
-    """A result of plain data or of an annotated type, in a format that runs no code when it is loaded."""
+    """Serializes plain data and values of an annotated type, in a format that runs no code when loaded."""
 
     name: str
 
@@ -179,7 +179,7 @@ class JsonSerializer(_MsgspecSerializer):
 
 
 def _same(value: Any, decoded: Any) -> bool:
-    """Tell whether a value came back as it was, in its type and in those of its parts."""
+    """Tell whether a value came back the same, with the same types throughout."""
     if isinstance(value, int) and type(decoded) is float:  # annotated as float
         return not isinstance(value, bool) and value == decoded
     if type(value) is not type(decoded):
@@ -190,7 +190,7 @@ def _same(value: Any, decoded: Any) -> bool:
         return _same(list(value), list(decoded)) and _same(list(value.values()), list(decoded.values()))
     if type(value) in (str, bytes, int, bool):
         return bool(value == decoded)
-    # Equality is too strict for NaN, and not strict enough for times of one instant in two zones.
+    # `==` is too strict for NaN, and too lax for times, which are equal in two zones at the same instant.
     has_repr = cast("object", type(value).__repr__) is not object.__repr__
     return repr(value) == repr(decoded) or (not has_repr and bool(value == decoded))
 
@@ -204,5 +204,5 @@ SERIALIZERS = tuple(_BUILT_IN)
 
 
 def serializer_named(name: str) -> Serializer | None:
-    """Return one of the built-in serializers, or None where there is none of that name."""
+    """Return the built-in serializer of this name, or None if there is none."""
     return _BUILT_IN.get(name)

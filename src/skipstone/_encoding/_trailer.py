@@ -1,4 +1,4 @@
-"""The numbers that a call noted, behind its payload: what a hit saved is known without another look."""
+"""Keep a call's notes after its payload, so that a hit finds them without another look-up."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .._record import Buffer, Payload
 Notes: TypeAlias = "Mapping[str, float]"
 
 NOTED = "+notes"
-"""What the encoding of a payload with numbers behind it ends with."""
+"""The end of the encoding of a payload with notes."""
 
 _LENGTH_BYTES = 4
 
 
 def with_notes(payload: Payload, notes: Notes) -> Payload:
-    """Return a payload with numbers behind it: as JSON, and how long that is."""
+    """Return a payload followed by notes: JSON, and then its length."""
     import json
 
     text = json.dumps(notes).encode()
@@ -24,10 +24,10 @@ def with_notes(payload: Payload, notes: Notes) -> Payload:
 
 
 def without_notes(payload: Buffer) -> tuple[Buffer, Notes]:
-    """Take the numbers off a payload.
+    """Return a payload without its notes, and the notes.
 
     Raises:
-        ValueError: There are none.
+        ValueError: It has none.
     """
     import json
 

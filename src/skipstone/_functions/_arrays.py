@@ -1,6 +1,6 @@
-"""Arrays, tensors and data frames as plain values that hold all that tells two of them apart.
+"""Represent arrays, tensors and data frames by plain values that differ whenever two of them do.
 
-None of their libraries is imported: whoever has such a value has imported it.
+Libraries are imported only inside functions: a process that has such a value has imported its library already.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ _TEXT_TYPES = ("object", "str", "string", "string[python]", "string[pyarrow]")
 
 
 def _array(value: Any) -> object:
-    """An array by type, shape and content in C order, however it lies in memory."""
+    """An array by its type, its shape, and its content in C order, whatever its layout in memory."""
     import numpy as np
 
     array = np.asarray(value).view(np.ndarray)
     dtype = array.dtype
-    if dtype.names:  # field by field: between them there may be anything
+    if dtype.names:  # field by field, since the padding between them may hold anything
         return ("fields", array.shape, [(name, _array(array[name])) for name in dtype.names])
     if dtype.hasobject or dtype.kind == "T":
         return (str(dtype), array.shape, array.ravel().tolist())
     if dtype.kind in "fc" and dtype.itemsize not in (2, 4, 8, 16 if dtype.kind == "c" else 8):
-        return (dtype.str, array.shape, [repr(item) for item in array.ravel()])  # padded: bytes that mean nothing
+        return (dtype.str, array.shape, [repr(item) for item in array.ravel()])  # such floats have padding bytes
     flat = np.ascontiguousarray(array).reshape(-1)
     return (dtype.str, array.shape, flat.view("u1").data if flat.nbytes else memoryview(b""))
 
@@ -54,7 +54,7 @@ def _tensor(value: Any) -> object:
         )
         raise UnstableIdError(message)
     flat = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    if flat.stride(0) != 1:  # of one number, which counts as contiguous all the same
+    if flat.stride(0) != 1:  # a tensor of one number counts as contiguous whatever its stride
         flat = flat.clone(memory_format=torch.contiguous_format)
     return (str(value.dtype), tuple(value.shape), memoryview(flat.view(torch.uint8).numpy()))
 
@@ -74,11 +74,11 @@ def _pandas_frame(value: Any) -> object:
 
 
 def _pandas_column(column: Any) -> object:
-    """A column by its values: numbers as an array, all else one by one, whatever holds them."""
+    """A column by its values, however they are stored: numbers as an array, all others one by one."""
     dtype = column.dtype
     if getattr(dtype, "kind", "") in "biufcmM" and hasattr(dtype, "str") and not hasattr(dtype, "tz"):
         return _array(column.to_numpy())
-    # "Missing" is None, NaN, NA or NaT, by version and type.
+    # A missing value is None, NaN, NA or NaT, depending on version and type.
     values = [None if _is_missing(item) else item for item in column.tolist()]
     if hasattr(dtype, "categories"):
         return ("category", dtype.ordered, _pandas_column(dtype.categories), values)
@@ -86,7 +86,9 @@ def _pandas_column(column: Any) -> object:
 
 
 def _pandas_timedelta(value: Any) -> object:
-    return str(value.to_timedelta64()), value.isoformat()  # to the nanosecond, and beyond the range of one
+    return str(
+        value.to_timedelta64()
+    ), value.isoformat()  # exact to the nanosecond; and for values beyond its range
 
 
 def _is_missing(item: object) -> bool:
@@ -95,9 +97,9 @@ def _is_missing(item: object) -> bool:
 
 def _polars_series(value: Any) -> object:
     kind = str(value.dtype)
-    by_number = "Categorical" in kind or "Enum" in kind  # whose numbers mean nothing elsewhere
-    # The physical values of times are exact; Python's have microseconds at most.
-    return (value.name, kind, (value if by_number else value.to_physical()).to_list())
+    is_coded = "Categorical" in kind or "Enum" in kind  # their physical numbers mean nothing elsewhere
+    # The physical values of times are exact, while Python's are cut to microseconds.
+    return (value.name, kind, (value if is_coded else value.to_physical()).to_list())
 
 
 def _polars_frame(value: Any) -> object:
@@ -121,4 +123,4 @@ STAND_INS: dict[str, Callable[[Any], object]] = {
     "polars.series.series.Series": _polars_series,
     "torch.Tensor": _tensor,
 }
-"""By name of the class: what a value of it is represented by."""
+"""Functions that represent a value, by the name of its class."""

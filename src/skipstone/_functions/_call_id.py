@@ -1,4 +1,4 @@
-"""An id expression, compiled once: a function of the same parameters that returns the call id."""
+"""Compile an id expression, once, to a function of the same parameters that returns the call id."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ SAFE_BUILTINS = frozenset(
         "False",
     ]
 )
-"""Builtins that an id expression may use: those whose answer depends on their arguments alone.
+"""Builtins that an id expression may use: those whose result depends on their arguments alone.
 
-`id` and `hash` are not among them: they differ from process to process.
+This excludes `id` and `hash`, whose results differ from process to process.
 """
 
 _ID_FUNCTION = "__id_function__"
@@ -67,19 +67,19 @@ def compile_id(
     each: str | None = None,
     ignore: Collection[str] = (),
 ) -> Callable[..., object]:
-    """Return a function of the same parameters as `function` that returns the call id.
+    """Return a function with the same parameters as `function` that returns the call id.
 
     Args:
         function: The function whose calls are identified.
-        id: An expression over its parameters, a callable of the same parameters, or None: then the id is
-            a dictionary of all arguments by name.
-        item: The number of a parameter that stands for an item: an expression may use a name of its own for it.
-        each: The name of such a parameter; then an expression must mention the item.
-        ignore: Parameters that are left out where the id is a dictionary of all arguments.
+        id: An expression over its parameters, a callable with the same parameters, or None for a dictionary of all
+            arguments by name.
+        item: The number of a parameter that stands for an item, for which an expression may use another name.
+        each: The name of such a parameter; an expression must then mention the item.
+        ignore: Parameters to leave out of a dictionary of all arguments.
 
     Raises:
         IdExpressionError: The expression has a syntax error, mentions no parameter, or names something that is neither
-            a parameter nor a safe builtin, or the callable has other parameters, or there is no parameter `each`.
+            a parameter nor a safe builtin; the callable has other parameters; or there is no parameter `each`.
     """
     if id is not None and not isinstance(id, str) and not callable(id):
         message = f"the id of {_signature(_innermost(function))} is {id!r}: give an expression such as 'doc.id', or a callable"
@@ -106,7 +106,7 @@ def compile_id(
 
 
 def position_of(function: Callable[..., Any], parameter: str) -> int | None:
-    """Return the position of a function's parameter, or None where it is given by keyword only."""
+    """Return the position of a function's parameter, or None if it is keyword-only."""
     code = _innermost(function).__code__
     names = code.co_varnames[: code.co_argcount]
     return names.index(parameter) if parameter in names else None
@@ -177,7 +177,7 @@ def _compiled(
 
     parameters = _parameters(function)
     try:
-        # In parentheses, so that it may have line breaks.
+        # In parentheses, so that the expression may have line breaks.
         body = parsed(f"({expression}\n)", mode="eval").body
         bound = [name for number, name in enumerate(parameters) if number != item]
         free_names = _free_names(f"lambda {', '.join(bound)}: ({expression}\n)")
@@ -204,23 +204,23 @@ def _compiled(
         raise fail(wrong)
 
     which = "" if names else f" {expression!r}"
-    source = f"<id{which} of {qualified_name(function)}>"  # a traceback shows it, where an argument does not fit
+    source = f"<id{which} of {qualified_name(function)}>"  # shown in a traceback if an argument does not fit
     lambda_ = ast.Expression(ast.Lambda(args=_arguments(function.__code__, parameters), body=body))
     allowed = {name: getattr(builtins, name) for name in SAFE_BUILTINS}
-    # The expression stands in the source code, beside the function: it is no more dangerous than that.
+    # The expression is part of the source code, as the function is, so evaluating it is no more dangerous.
     code = compile(ast.fix_missing_locations(lambda_), source, "eval")
     compiled = eval(code, {"__builtins__": allowed, **names})  # noqa: S307
     compiled.__defaults__ = function.__defaults__
     compiled.__kwdefaults__ = function.__kwdefaults__
     compiled.__module__, compiled.__name__ = function.__module__, function.__name__
     compiled.__qualname__ = function.__qualname__
-    compiled.mentions = None if names else mentioned.intersection(parameters)  # a callable keeps it to itself
+    compiled.mentions = None if names else mentioned.intersection(parameters)  # unknown for a callable
     result: Callable[..., object] = compiled
     return result
 
 
 def _problem_of(free_names: Iterable[str], known: Container[str | None]) -> str | None:
-    """Return what is wrong with a name that an expression uses, if one is neither known nor a safe builtin."""
+    """Return what is wrong with the first name that is neither known nor a safe builtin, if there is one."""
     for name in free_names:
         if name in SAFE_BUILTINS or name in known:
             continue
@@ -231,7 +231,7 @@ def _problem_of(free_names: Iterable[str], known: Container[str | None]) -> str 
 
 
 def _name_of_item(free_names: Collection[str], parameter: str) -> str | None:
-    """Return the name that stands for the item: the parameter's, or else the only one that is no builtin."""
+    """Return the name that stands for the item: the parameter's, or else the only one that is not a builtin."""
     if parameter in free_names:
         return parameter
     unknown = {name for name in free_names if not hasattr(builtins, name)}
@@ -239,7 +239,7 @@ def _name_of_item(free_names: Collection[str], parameter: str) -> str | None:
 
 
 def _renamed(body: Any, name: str, parameter: str) -> None:
-    """Put the parameter in the place of a name."""
+    """Replace a name by the parameter's."""
     import ast
 
     for node in ast.walk(body):
@@ -248,7 +248,7 @@ def _renamed(body: Any, name: str, parameter: str) -> None:
 
 
 def _free_names(source: str) -> list[str]:
-    """Return the names that an expression uses and does not bind, as the compiler sees it."""
+    """Return the names that an expression uses and does not bind, according to the compiler."""
     from symtable import symtable
 
     def below(table: Any) -> list[str]:
@@ -261,7 +261,7 @@ def _free_names(source: str) -> list[str]:
 
 
 def _arguments(code: types.CodeType, names: tuple[str, ...]) -> Any:
-    """Rebuild a parameter list. Defaults are only marked: their values are copied from the function."""
+    """Return the parameter list of `code` as a syntax tree, without defaults, which the caller copies."""
     import ast
 
     args = [ast.arg(name) for name in names]

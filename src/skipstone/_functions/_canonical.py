@@ -1,13 +1,13 @@
-"""A value's canonical bytes: equal for equal values in every process, different for different ones.
+"""The canonical bytes of a value: equal for equal values in every process, and different for different ones.
 
-Every value is written as a tag for its type, a length or count, and its content, so that no two values have
-the same bytes: `1`, `"1"`, `1.0`, `True`, `b"1"` and `("1",)` all differ. "Equal" means of one type and not to
-be told apart: `0.0` and `-0.0` differ, and so do `Decimal("1.0")` and `Decimal("1.00")`, for a function may
-tell them apart; all NaNs are one. Dictionaries and sets are equal in whatever order they were filled.
-Texts are compared by code points, unchanged: NFC and NFD spellings differ.
+A value is written as a tag for its type, a length or count, and its content, so that no two values have the same
+bytes: `1`, `"1"`, `1.0`, `True`, `b"1"` and `("1",)` all differ. Two values are equal if they have the same type and a
+function could not tell them apart: `0.0` and `-0.0` differ, and so do `Decimal("1.0")` and `Decimal("1.00")`, but all
+NaNs are equal. Dictionaries and sets are equal whatever the order in which they were filled. Texts are compared by
+code points, unchanged, so NFC and NFD spellings differ.
 
-Large buffers (arrays) are represented by their 128-bit XXH3 digest, which is made at memory speed. It guards
-against accident, not against somebody who constructs colliding arrays on purpose.
+Large buffers (arrays) are represented by their 128-bit XXH3 digest, which is computed at memory speed. It guards
+against accidents, not against somebody who constructs colliding arrays on purpose.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NAN = b"f" + _double(float("nan"))
 _SHORT = 64
 _str_heads, _int_heads = ([_head(tag, length) for length in range(_SHORT)] for tag in (b"s", b"d"))
 _DIGEST_FROM_BYTES = 4096
-_BUFFERS = ("numpy.", "torch.")  # digested as a whole, at memory speed
+_BUFFERS = ("numpy.", "torch.")  # values of these libraries are digested as a whole, at memory speed
 
 _Writer: TypeAlias = Callable[[Any, "_Budget | None"], bytes]
 T = TypeVar("T")
@@ -43,11 +43,11 @@ without_form: set[type] = set()
 
 
 class TooLargeError(Exception):
-    """A value has more parts than were to be looked at."""
+    """A value has more parts than may be looked at."""
 
 
 class _Budget:
-    """So many parts may be looked at."""
+    """Limits how many parts of a value are looked at."""
 
     def __init__(self, most: int) -> None:
         self._left = most
@@ -63,11 +63,11 @@ def canonical(value: object, /, *, most: int | None = None) -> bytes:
 
     Args:
         value: Anything.
-        most: How many parts of it are looked at; None: all.
+        most: How many parts may be looked at; None for any number.
 
     Raises:
         UnstableIdError: The value, or something in it, has no canonical form; the message says what to do.
-        TooLargeError: It has more than `most` parts.
+        TooLargeError: The value has more than `most` parts.
     """
     try:
         return _written(value, None if most is None else _Budget(most))
@@ -88,7 +88,7 @@ def _text(tag: bytes, text: str) -> bytes:
     return _framed(tag, text.encode("utf-8", "surrogatepass"))
 
 
-# Without calls of others: most of what ids consist of is texts and numbers.
+# These two call none of the others, for speed: most ids consist of texts and numbers.
 def _str(text: str, _: object) -> bytes:
     try:
         content = text.encode()
@@ -105,7 +105,7 @@ def _int(number: int, _: object) -> bytes:
 
 
 def _float(number: float, _: object) -> bytes:
-    return _NAN if number != number else b"f" + _double(number)  # noqa: PLR0124 - NaN is what differs from itself
+    return _NAN if number != number else b"f" + _double(number)  # noqa: PLR0124 - only NaN differs from itself
 
 
 def _bytes(tag: bytes, content: bytes | bytearray, _: object) -> bytes:
@@ -113,7 +113,7 @@ def _bytes(tag: bytes, content: bytes | bytearray, _: object) -> bytes:
 
 
 def _buffer(view: memoryview, budget: _Budget | None) -> bytes:
-    if view.format != "B" or view.ndim != 1:  # the same bytes mean something else
+    if view.format != "B" or view.ndim != 1:  # its bytes mean something else than plain bytes do
         return _head(b"m", view.nbytes) + _ordered((view.format, view.shape, memoryview(view.tobytes())), budget)
     if not view.contiguous:
         view = memoryview(view.tobytes())
@@ -127,13 +127,13 @@ def _joined(tag: bytes, items: Sequence[bytes]) -> bytes:
 
 
 def _sequence_writer(tag: bytes) -> _Writer:
-    """Return what writes lists and their like: a function of its own for each, which is called faster than a partial."""
+    """Return a writer of sequences with this tag; a function of its own, which is called faster than a partial."""
 
     def write(items: Sequence[Any], budget: _Budget | None) -> bytes:
         if budget is not None:
             budget.take(len(items))
         parts, writers = [_head(tag, len(items))], _writers
-        for item in items:  # a comprehension takes half as long again for few items, up to Python 3.11
+        for item in items:  # up to Python 3.11, a comprehension takes half as long again for a few items
             parts.append(writers[type(item)](item, budget))  # noqa: PERF401
         return b"".join(parts)
 
@@ -161,7 +161,7 @@ def _dict(value: Mapping[Any, Any], budget: _Budget | None) -> bytes:
 
 
 def _attributes_writer(tag: bytes, *names: str) -> _Writer:
-    """Return what writes objects as some of their attributes."""
+    """Return a writer of objects as some of their attributes."""
     write = _sequence_writer(tag)
     return lambda value, budget: write([getattr(value, name) for name in names], budget)
 
@@ -176,17 +176,17 @@ def _fields(cls: type, names: Sequence[str], value: object, budget: _Budget | No
 
 
 def register_id(cls: type[T], id_of: Callable[[T], object], /) -> None:
-    """Say what identifies the objects of a class that is not yours, where they are part of an id.
+    """Say what identifies the objects of a class that is not yours, if they are part of an id.
 
-    It is what a method `__skipstone_id__` of the class would return, and holds for its subclasses, too. Register it
-    where the class is imported, so that every process does.
+    This takes the place of a method `__skipstone_id__` of the class, and applies to its subclasses, too. Register it
+    where the class is imported, so that every process does so.
 
     Args:
         cls: The class.
-        id_of: Given such an object, returns what can be an id, such as its name.
+        id_of: Given an object of the class, returns a value that can be an id, such as the object's name.
 
     Raises:
-        TypeError: That is no class, or nothing that can be called.
+        TypeError: `cls` is not a class, or `id_of` is not callable.
     """
     if not isinstance(cls, type) or not callable(id_of):
         message = (
@@ -196,7 +196,7 @@ def register_id(cls: type[T], id_of: Callable[[T], object], /) -> None:
     _registered[cls] = id_of
     without_form.clear()
     for made in [made for made in _writers if issubclass(made, cls)]:
-        del _writers[made]  # it was made without this
+        del _writers[made]  # it was made before this registration
 
 
 def _declared(cls: type, id_of: Callable[[Any], object], value: object, budget: _Budget | None) -> bytes:
@@ -209,7 +209,7 @@ def _enum(cls: type, value: Any, budget: _Budget | None) -> bytes:
 
 
 def _subclass(cls: type, write_base: _Writer, value: object, budget: _Budget | None) -> bytes:
-    """Write a subclass of a built-in container or scalar: its name, its content and its attributes."""
+    """Write an object of a subclass of a built-in type: the name of its class, its content, and its attributes."""
     attributes = getattr(value, "__dict__", None)
     return _text(b"u", qualified_name(cls)) + write_base(value, budget) + _written(attributes, budget)
 
@@ -218,26 +218,26 @@ def _named(thing: object, _: object) -> bytes:
     name = qualified_name(thing)
     bound = getattr(thing, "__self__", None)
     if "<" in name or not (bound is None or isinstance(bound, (type, types.ModuleType))):
-        # <lambda> and <locals>: many can have this name; a bound method: its object has a content, too
+        # Many functions can share a name with <lambda> or <locals>; and a bound method depends on its object as well.
         message = f"the function or class {name} has no name of its own, so it cannot be part of an id"
         raise UnstableIdError(message)
     return _text(b"q", name)
 
 
 def _stand_in(name: str, value: object, budget: _Budget | None) -> bytes:
-    if budget is not None:  # what stands in is made as a whole
+    if budget is not None:  # counted first, since the stand-in is made in one go
         count = math.prod(getattr(value, "shape", ()))
         budget.take(count >> 10 if name.startswith(_BUFFERS) else count)
     return _text(b"a", _library(name)) + _written(STAND_INS[name](value), budget)
 
 
 def _library(name: str) -> str:
-    """Return the library's and the class's name: where in the library the class is defined changes."""
+    """Return the names of the library and the class, without the module, which differs from version to version."""
     return f"{name.partition('.')[0]}.{name.rpartition('.')[2]}"
 
 
 class _Writers(dict[type, _Writer]):
-    """Writers by type, made when a type is first met."""
+    """Writers by type, each made when its type is first met."""
 
     def __missing__(self, cls: type) -> _Writer:
         try:
@@ -272,7 +272,7 @@ _writers = _Writers(
     }
 )
 
-# By name, so that nothing is imported merely to know its types.
+# By name, so that no library is imported merely to have its types.
 _by_name: dict[str, _Writer] = {
     "builtins.type": _named,
     "datetime.datetime": partial(_plain, b"D", lambda value: f"{value.isoformat()}/{value.fold}/{value.tzinfo!r}"),
@@ -296,9 +296,9 @@ _by_name: dict[str, _Writer] = {
     **{name: partial(_stand_in, name) for name in STAND_INS},
 }
 
-_by_name["numpy.memmap"] = _by_name["numpy.ndarray"]  # where an array lies does not count
+_by_name["numpy.memmap"] = _by_name["numpy.ndarray"]  # where an array is kept does not matter
 
-# Their subclasses differ in nothing that the writer does not write.
+# The writers of these classes write everything that tells their subclasses apart.
 _families = {
     "builtins.type",
     "numpy.generic",
@@ -335,7 +335,7 @@ def _writer_for(cls: type) -> _Writer:
 
 
 def _field_names(cls: type) -> Sequence[str] | None:
-    """Return the names of the fields that make two objects of a class equal, if it declares them."""
+    """Return the names of the fields by which a class compares its objects, if it declares them."""
     fields = getattr(cls, "__dataclass_fields__", None)
     if fields is not None:
         return [name for name, field in fields.items() if field.compare and field._field_type.name == "_FIELD"]

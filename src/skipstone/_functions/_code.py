@@ -1,9 +1,9 @@
-"""The code that a function runs: its syntax tree, and those of what it refers to.
+"""The code that a function runs: its own syntax tree, and those of the definitions that it refers to.
 
-Its fingerprint is the digest of one text. Each definition that is found, the function itself first, is
-written down as what counts of its tree, followed by what the free names in it stand for: a value, the
-name of something foreign, or the number of another definition, which is written down in its turn.
-Nothing of the user's runs on the way: names are looked up in the dictionaries of modules and classes.
+A function's fingerprint is the digest of one text. For each definition that is found, beginning with the function
+itself, the text has the relevant parts of its syntax tree, and what each free name in it stands for: a value, the name
+of something foreign, or the number of another definition, which is then written down in the same way. None of the
+user's code runs on the way: names are looked up in the dictionaries of modules and classes.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _METHODS = {FunctionType, staticmethod, classmethod, property, cached_property}
 _CODE = {*_METHODS, MethodType, BuiltinFunctionType, partial, re.Pattern}
 _CONTAINERS = {list, tuple, dict, set, frozenset}
 _WRAPPED = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel", "args", "keywords")
-_NESTING = 50  # containers in containers that are looked into
+_NESTING = 50  # how deeply nested containers are looked into
 _MISSING = object()
 _STANDARD_LIBRARY = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
-_SCHEME = b"\x01"  # to be counted up when the same code gets another digest: then nobody's code has changed
+_SCHEME = b"\x01"  # increase it when the same code comes to have another digest, so that no code counts as changed
 _PART_BYTES = 6
 _TELLS_DOCSTRINGS = sys.version_info >= (3, 14)
 _IS_FUNCTION, _HAS_DOCSTRING = 0x1, 0x4000000  # in the flags of code
 _NUMBER = re.compile(r"#(\d+)")
 
 VALUE = ": "
-"""In the name of a part: between a definition and a name in it, of whose value the part is."""
+"""Separates, in the name of a part that is a value, the definition from the name in it that has the value."""
 PACKAGE = "package "
-"""What the name of a part begins with that is a version of a package."""
+"""The beginning of the name of a part that is the version of a package."""
 
 
 class Read(NamedTuple):
-    """A global variable that a function reads, and whose value is no part of its code."""
+    """A global variable that a function reads, and whose value does not count as code."""
 
     name: str
-    """With its module: `app.MODEL`."""
+    """The name with the module, such as `app.MODEL`."""
     namespace: Mapping[str, Any]
     variable: str
 
@@ -55,46 +55,46 @@ class Code(NamedTuple):
     """The code that a function runs."""
 
     fingerprint: bytes
-    """8 bytes that change when the code does; the first one says how they are made."""
+    """8 bytes that change when the code does; the first byte says how they were made."""
     parts: dict[str, bytes]
-    """A digest of each definition by its name, and of what each name in it stands for; versions as they are."""
+    """Digests of each definition, by its name, and of what each name in it stands for; versions of packages as text."""
     reads: tuple[Read, ...] = ()
 
 
 def code_of(function: Callable[..., object], packages: Mapping[str, str] | None = None) -> Code:
     """Return the code that a function runs, the same in every process and Python version.
 
-    Comments, docstrings, formatting and the annotations of functions do not count, nor does code outside the
-    user's project, except by name.
+    Comments, docstrings, formatting and the annotations of functions do not count. Of code outside the user's project,
+    only the names count.
 
     Args:
         function: Anything that can be called.
-        packages: Versions by name, of those that count.
+        packages: The packages whose versions count as code: versions by name.
     """
     return _Walk().code(function, packages or {})
 
 
 class _Walk:
-    """One fingerprint in the making: the definitions found so far, numbered in the order of discovery."""
+    """The making of one fingerprint, with the definitions found so far, numbered in the order of discovery."""
 
     def __init__(self) -> None:
-        self._numbers: dict[int, int] = {}
-        self._found: list[Any] = []  # functions and classes; kept alive, so that an id stays theirs
-        self._inside: set[int] = set()
+        self._numbers: dict[int, int] = {}  # by id() of a function or class
+        self._found: list[Any] = []  # functions and classes; kept alive, so that no other object gets their id()
+        self._inside: set[int] = set()  # id() of the containers that are being described
         self._reads: dict[str, Read] = {}
         self._filled: set[tuple[int, str]] = set()
 
     def code(self, function: object, packages: Mapping[str, str]) -> Code:
         lines = [self._describe(function)]
         written = {"": [lines[0]]}
-        for thing in self._found:  # grows meanwhile
+        for thing in self._found:  # grows during the loop
             name = _full_name(thing)
             for chain, line in self._write(thing):
                 lines.append(line)
                 written.setdefault(name + VALUE + chain if chain else name, []).append(line)
         lines += [f"{PACKAGE}{name} {version}" for name, version in sorted(packages.items())]
         parts: dict[str, bytes] = {}
-        # Numbers change where something is found before: here, names stand for them.
+        # A number changes if another definition comes to be found before it, so parts have names in place of numbers.
         names = {str(number): _full_name(thing) for number, thing in enumerate(self._found)}
         for name, texts in written.items():
             text = _NUMBER.sub(lambda match: names.get(match[1], match[0]), "\n".join(texts))
@@ -104,7 +104,7 @@ class _Walk:
         return Code(_SCHEME + _digest("\n".join(lines), 7), parts, tuple(reads))
 
     def _write(self, thing: Any) -> Iterator[tuple[str, str]]:
-        """Write down one definition, and what the free names in it stand for, each after its name."""
+        """Yield a definition as text under an empty name, and then each free name in it with what it stands for."""
         place = _Place(thing)
         for definition in place.definitions:
             text, chains = read(definition)
@@ -115,12 +115,12 @@ class _Walk:
             for node in ast.walk(definition):
                 self._filled.update((id(place.namespace), name) for name in assigned_elsewhere(node))
         if not place.definitions:
-            items = [*_dictionary(thing).items()]  # of a class, its methods, constants and annotations
+            items = [*_dictionary(thing).items()]  # for a class: its methods, constants and annotations
             kept = {name: v for name, v in items if name[:2] != "__" or type(v) is FunctionType or "annot" in name}
             yield "", f"{thing.__qualname__} {self._describe(getattr(thing, '__code__', kept))}"
 
     def _refer(self, chain: Chain, place: _Place) -> str:
-        """Say what a dotted name stands for, as seen from one definition."""
+        """Return as text what a dotted name in one definition stands for."""
         name, *rest = chain
         source, value, namespace = place.source, place.owner, place.namespace
         if name in place.cells:
@@ -133,14 +133,14 @@ class _Walk:
                 namespace, name = _dictionary(value), rest.pop(0)
                 source, value = source_of(namespace.get("__file__"), namespace), namespace.get(name, _MISSING)
             if value is _MISSING:
-                return ""  # a builtin, or nothing
+                return ""  # a builtin, or undefined
             self._note_read(namespace, name, value)
             if name in source.variables and not (_kind(value) in _METHODS or issubclass(_kind(value), type)):
                 return "variable"
         if rest and issubclass(_kind(value), type) and _is_own(_namespace(value)):
             attribute = _attribute(value, rest[0], above=name == SUPER)
             if attribute is _MISSING and name in (SELF, SUPER):
-                return ""  # it belongs to the instance
+                return ""  # an attribute of the instance
             if type(attribute) in {*_SIMPLE, *_METHODS, *_CONTAINERS}:
                 value = attribute
         return self._describe(value)
@@ -152,12 +152,12 @@ class _Walk:
             self._reads[name] = Read(name, namespace, variable)
 
     def _describe(self, value: Any) -> str:
-        """Say what a value is; functions and classes of the project are followed."""
+        """Return a value as text; functions and classes of the project are noted, to be written down themselves."""
         kind = _kind(value)
         if kind in _SIMPLE:
             return text_of(value)
         if id(value) in self._inside or len(self._inside) > _NESTING:
-            return str(kind.__name__)  # contains itself
+            return str(kind.__name__)  # it contains itself, or is nested too deeply
         self._inside.add(id(value))
         thing = value if kind is FunctionType or issubclass(kind, type) else kind
         parts = ", ".join(map(self._describe, _parts(value)))
@@ -166,14 +166,14 @@ class _Walk:
                 self._numbers[id(thing)] = len(self._found)
                 self._found.append(thing)
             text = f"#{self._numbers[id(thing)]}({parts})"
-        else:  # a foreign wrapper adds nothing: as a decorator it is in the tree of what it wraps
+        else:  # a foreign wrapper adds nothing: as a decorator, it is in the tree of what it wraps
             text = parts if kind is FunctionType and parts else f"{_name(value)}({parts})"
         self._inside.discard(id(value))
         return text
 
 
 class _Place:
-    """Where the names in a function or class are looked up."""
+    """The definitions of a function or class, and where the names in them are looked up."""
 
     def __init__(self, thing: Any) -> None:
         self.namespace = _namespace(thing)
@@ -187,7 +187,7 @@ class _Place:
         self.source = source_of(code.co_filename, self.namespace)
         self.definitions = self.source.definitions_of(code)
         for name, cell in zip(code.co_freevars, thing.__closure__ or (), strict=False):
-            with suppress(ValueError):  # not assigned yet
+            with suppress(ValueError):  # the variable has not been assigned yet
                 self.cells[name] = cell.cell_contents
         first, *rest = code.co_qualname.split(".")
         owner = self.namespace.get(first)
@@ -202,14 +202,14 @@ def _digest(text: str, size_bytes: int) -> bytes:
 
 
 def _full_name(thing: Any) -> str:
-    """Return `module.qualname` of a function or class, however its module was started."""
+    """Return the `module.qualname` of a function or class, the same if its module is run as a script."""
     return f"{module_name(str(_namespace(thing).get('__name__')))}.{thing.__qualname__}"
 
 
 def _is_own(namespace: Any) -> bool:
-    """Whether a module is part of the user's project, so that its code counts."""
+    """Tell whether a module is part of the user's project, so that its code counts."""
     package, file = str(namespace.get("__name__")).partition(".")[0], namespace.get("__file__")
-    if package == "skipstone" or not file:  # without a file: `__main__` in a notebook is the user's own
+    if package == "skipstone" or not file:  # `__main__` in a notebook has no file, and is the user's own
         return package not in {"skipstone", *sys.stdlib_module_names}
     return _is_own_file(str(file))
 
@@ -230,12 +230,12 @@ def _namespace(thing: Any) -> Any:
 
 
 def _kind(value: object) -> type[Any]:
-    """Return a value's type. `isinstance` would ask for `value.__class__`, and a proxy run code to answer."""
+    """Return a value's type. `isinstance` would also ask for `value.__class__`, for which a proxy runs code."""
     return type(value)
 
 
 def _dictionary(value: object) -> Any:
-    """Return `value.__dict__`, without what a lazy module or a proxy does when it is asked."""
+    """Return `value.__dict__` without running the code with which a lazy module or a proxy would answer."""
     try:
         return object.__getattribute__(value, "__dict__")
     except AttributeError:
@@ -243,7 +243,7 @@ def _dictionary(value: object) -> Any:
 
 
 def _attribute(cls: Any, name: str, *, above: bool = False) -> Any:
-    """Look a name up in a class and its bases, or like `super()` only in these."""
+    """Look a name up in a class and its bases; with `above`, only in the bases, as `super()` does."""
     if name.startswith("__") and not name.endswith("__"):
         name = f"_{cls.__name__.lstrip('_')}{name}"
     bases: list[Any] = list(cls.__mro__[above:]) if issubclass(type(cls), type) else []
@@ -251,7 +251,7 @@ def _attribute(cls: Any, name: str, *, above: bool = False) -> Any:
 
 
 def _parts(value: Any) -> list[Any]:
-    """Return what is inside a container or a wrapper, in an order that is always the same."""
+    """Return the contents of a container or a wrapper, always in the same order."""
     kind = _kind(value)
     if kind in {tuple, list}:
         return [*value]
@@ -269,9 +269,9 @@ def _parts(value: Any) -> list[Any]:
 
 
 def _constants(code: CodeType) -> tuple[object, ...]:
-    """Return the constants of compiled code, without its docstring, whose indentation Python 3.13 strips.
+    """Return the constants of compiled code without its docstring, of which Python 3.13 strips the indentation.
 
-    From Python 3.14 on, small integers stand in its instructions.
+    Since Python 3.14, small integers are in the instructions rather than among the constants.
     """
     from opcode import opmap
 
@@ -286,7 +286,7 @@ def _has_docstring(code: CodeType) -> bool:
     """Tell whether the first constant of compiled code is a docstring."""
     if _TELLS_DOCSTRINGS:
         return bool(code.co_flags & _HAS_DOCSTRING)
-    # That of a function without one is None, but for what is no statement: a lambda, a comprehension.
+    # Before 3.14, the first constant of a `def` is its docstring or None; lambdas and comprehensions have neither.
     is_statement = code.co_flags & _IS_FUNCTION and not code.co_name.startswith("<")
     return bool(is_statement) and type(code.co_consts[0]) is str
 
@@ -303,5 +303,5 @@ def _name(value: Any) -> str:
         return str(_dictionary(value).get("__name__"))
     builtin = kind.__module__ == "builtins" or issubclass(kind, type)
     thing: Any = value if builtin and hasattr(value, "__qualname__") else kind
-    package = str(getattr(thing, "__module__", None)).partition(".")[0]  # what is below differs by version
+    package = str(getattr(thing, "__module__", None)).partition(".")[0]  # its submodules differ between versions
     return f"{package}.{thing.__qualname__}"

@@ -1,4 +1,4 @@
-"""What is known of a function: its name, the keys of its calls, its result type and its code."""
+"""Describe a function: its name, the keys of its calls, its result type and its code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # inspect.CO_...: 
 
 
 def is_comparable(code: bytes, other: bytes) -> bool:
-    """Tell whether two fingerprints were made in the same way (their first byte), so that they can be compared."""
+    """Tell whether two fingerprints were made in the same way, as their first byte says, and so can be compared."""
     return bool(code) and code[:1] == other[:1]
 
 
@@ -47,38 +47,38 @@ class KnownFunction:
             version: Results of different versions do not mix.
             on_code_change: Overrides the config's setting.
             ignore: Parameters that do not matter.
-            packages: Versions by name, of those that count as code.
+            packages: The packages whose versions count as code: versions by name.
 
         Raises:
-            UnstableIdError: It has no name of its own (a lambda), and none was given.
+            UnstableIdError: The function has no name of its own, being a lambda, and none was given.
         """
         self._call = self._method = _weakly(call)
-        self._code = getattr(call, "__code__", None)  # outlives a function that another one makes
+        self._code = getattr(call, "__code__", None)  # kept, since a function made by another one may not live on
         name, version = name or _name_of(call), version or ""
         self.name: str = storable(name)
         self.version: str = storable(version)
         self.on_code_change = on_code_change
         self.ignore: frozenset[str] = frozenset(ignore)
         self._packages = packages
-        self._spec = getattr(call, "__globals__", {}).get("__spec__")  # another one after a reload
+        self._spec = getattr(call, "__globals__", {}).get("__spec__")  # a module that is reloaded gets a new one
         self.id_of: Callable[..., object] | None = None
-        """Returns the call id, given the arguments; None where the function is not decorated."""
+        """Returns the call id, given the arguments; None if the function is not decorated."""
         self.each: str | None = None
-        """The parameter that takes a list of items, where each of them has an id and a result of its own."""
+        """The parameter that takes a list of items, if each item has an id and a result of its own."""
         self.expires_seconds: float | None = None
-        """How old a result may be; None: as the config says."""
+        """How old a result may be; None if the config decides."""
         flags = _flags(call)
         self.is_async: bool = bool(flags & _COROUTINE)
         self.is_generator: bool = bool(flags & (_GENERATOR | _ASYNC_GENERATOR))
         self.is_async_generator: bool = bool(flags & _ASYNC_GENERATOR)
         self._digest = blake2b(canonical((name, version)), digest_size=_KEY_BYTES)
         self._text_digest = self._digest.copy()
-        self._text_digest.update(b"\0")  # no canonical form begins with it
+        self._text_digest.update(b"\0")  # no canonical form begins with this
 
     def __reduce__(self) -> tuple[Callable[..., KnownFunction], tuple[object, ...], dict[str, object]]:
-        """Pickle what cannot be found out where there is no source, or where `__main__` is another program.
+        """Pickle also what another process may be unable to find out, lacking the source or running another `__main__`.
 
-        Only a function that is pickled by value, as cloudpickle does it, has this pickled with it.
+        This is pickled only along with functions that are pickled by value, as by cloudpickle.
         """
         settings = {
             "name": self.name,
@@ -98,33 +98,33 @@ class KnownFunction:
 
     @property
     def method(self) -> Callable[..., Any]:
-        """The function as it is called: the decorated one, if it is decorated."""
+        """The function as users call it: decorated, if it has the decorator."""
         return self._method()
 
     def stands_behind(self, decorated: Callable[..., Any], id_of: Callable[..., object]) -> None:
-        """Say that a decorated function stands for this one."""
+        """Note the decorated function that users call in place of this one, and how to make its ids."""
         self._method, self.id_of = _weakly(decorated), id_of
         decorated.__dict__[_ATTRIBUTE] = self
 
     def is_beside(self, other: KnownFunction) -> bool:
-        """Tell whether another function of the same name was made beside this one, rather than in its place."""
+        """Tell whether another function of the same name exists beside this one, rather than having replaced it."""
         one, two = self._call(), other._call()
         if self._code is not None and self._code is other._code:
             return self._made_with() != other._made_with()
         if one is None or one is two:
             return False
         if qualified_name(one) != qualified_name(two):
-            return True  # made elsewhere, and given this name
+            return True  # one of them was given this name by `name=`
         files = {getattr(self._code, "co_filename", "<"), getattr(other._code, "co_filename", "<")}
-        # A module that was reloaded has another spec, and a notebook's cell that ran again another file.
+        # A reloaded module has another spec, and a notebook cell that ran again has another file.
         return len(files) == 1 and not files.pop().startswith("<") and self._spec is other._spec
 
     def _made_with(self) -> list[bytes | None]:
-        """Return digests of what a function that another one makes may have of its own: defaults, and values around it."""
+        """Return digests of what tells functions with the same code apart: their defaults and closed-over values."""
         from ._code import VALUE
 
         parts = self.described.parts
-        own = next(filter(None, parts), "")  # the function is found first
+        own = next(filter(None, parts), "")  # the first part is the function itself
         return [
             parts.get(own),
             *(parts.get(own + VALUE + name) for name in getattr(self._code, "co_freevars", ())),
@@ -153,18 +153,18 @@ class KnownFunction:
 
     @functools.cached_property
     def positional(self) -> tuple[str, ...]:
-        """The names of the parameters that may be given by position."""
+        """The names of the parameters that can be passed by position."""
         code = self.call.__code__
         return code.co_varnames[: code.co_argcount]
 
     @functools.cached_property
     def code(self) -> bytes:
-        """The fingerprint of the code that runs, 8 bytes."""
+        """The fingerprint of the code that the function runs, 8 bytes."""
         return self.described.fingerprint
 
     @functools.cached_property
     def described(self) -> Code:
-        """The code that runs."""
+        """The code that the function runs."""
         from ._code import code_of
 
         return code_of(self.call, self._packages)
@@ -174,12 +174,12 @@ class KnownFunction:
         """The annotated type of the result, or `typing.Any`."""
         try:
             return get_type_hints(self.call).get("return", Any)
-        except Exception:  # noqa: BLE001 - an annotation that cannot be resolved is none
+        except Exception:  # noqa: BLE001 - ignore annotations that cannot be resolved
             return Any
 
     @functools.cached_property
     def of_items(self) -> KnownFunction:
-        """The same function, as one whose results belong to the items of a list: the same keys, another type."""
+        """The same function seen as one whose result is that of one item: the same keys, but the type of an item."""
         same = object.__new__(KnownFunction)
         same.__dict__.update(self.__dict__, result_type=_item_type(self.result_type))
         return same
@@ -206,23 +206,23 @@ def _restored(
 
 
 def _weakly(call: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:
-    """Return a function that returns `call`, without keeping it alive where that is possible."""
+    """Return a function that returns `call`, and does not keep it alive if that is possible."""
     try:
-        return ref(call)  # type: ignore[return-value]  # asked while it lives
+        return ref(call)  # type: ignore[return-value]  # called only while it lives
     except TypeError:
         return lambda: call
 
 
 _ATTRIBUTE = "__skipstone__"
-"""Of a function: what is known of it. So it travels with functions that are pickled by value."""
+"""The attribute of a function with its `KnownFunction`, which so travels with functions that are pickled by value."""
 
-# What is known of a class stands for the class itself in one, and for calls of its instances in the other.
+# By class: of the class itself, when it is called; and of its instances, when they are called.
 _known: WeakKeyDictionary[type, KnownFunction] = WeakKeyDictionary()
 _known_of_instances: WeakKeyDictionary[type, KnownFunction] = WeakKeyDictionary()
 
 
 def known(method: Callable[..., Any]) -> tuple[KnownFunction, Callable[..., Any]]:
-    """Return what is known of whatever can be called, and what to call: the undecorated function."""
+    """Return the `KnownFunction` of anything callable, and what to call: the undecorated function."""
     if not callable(method):
         message = (
             f"{method!r} is not callable: give a function, decorated or not (its id and arguments come behind it)"
@@ -236,7 +236,7 @@ def known(method: Callable[..., Any]) -> tuple[KnownFunction, Callable[..., Any]
         return function, types.MethodType(call, method.__self__)
     if isinstance(method, types.FunctionType):
         found: KnownFunction | None = method.__dict__.get(_ATTRIBUTE)
-        if found is None or found._method() is not method:  # `functools.wraps` copies it to what it decorates
+        if found is None or found._method() is not method:  # copied from another function by `functools.wraps`
             found = method.__dict__[_ATTRIBUTE] = KnownFunction(method)
         return found, found._call()
     if isinstance(method, type):

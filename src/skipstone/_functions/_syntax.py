@@ -1,4 +1,4 @@
-"""Source files as syntax trees: the definitions in them, as what counts of each, and the names that each refers to."""
+"""Read source files as syntax trees: for each definition, what counts as its code, and the names that it refers to."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Chain: TypeAlias = tuple[str, ...]
 """A dotted name: ("settings", "PROMPT")."""
 
 SELF, SUPER = "<self>", "<super>"
-"""In chains: a method's first parameter, and a call of `super()`."""
+"""The first names of chains that begin with a method's first parameter or with a call of `super()`."""
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = {*_FUNCTIONS, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp}
 _NAMED = (*_FUNCTIONS, ast.ClassDef, ast.alias, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
 _binding_fields: dict[type[ast.AST], str] = dict.fromkeys(_NAMED, "name")
 _binding_fields |= {ast.arg: "arg", ast.MatchMapping: "rest", ast.Global: "names", ast.Nonlocal: "names"}
-_OUTSIDE = {"decorator_list", "bases", "keywords", "defaults", "kw_defaults"}  # run where a scope is made
+_OUTSIDE = {"decorator_list", "bases", "keywords", "defaults", "kw_defaults"}  # evaluated outside the new scope
 _NO_CODE = {"ctx", "kind", "type_comment", "type_params", "returns", "annotation"}
 _FILLING = {"add", "append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 
 
 def text_of(value: object) -> str:
     """Return a constant as text, the same in every version of Python."""
-    # `ascii`: what `repr` escapes depends on the Python version. `hex`: decimal digits are limited.
+    # `ascii`, since what `repr` escapes depends on the Python version; `hex`, since decimal digits are limited in number.
     return hex(value) if type(value) is int else ascii(value)
 
 
@@ -38,27 +38,28 @@ def parsed(text: str, mode: str = "exec") -> Any:
     """Return the syntax tree of a text.
 
     Raises:
-        SyntaxError: It is no Python.
-        ValueError: It has a NUL.
-        RecursionError: It is nested too deeply.
-        MemoryError: It is nested even more deeply.
+        SyntaxError: The text is not Python.
+        ValueError: The text has a NUL.
+        RecursionError: The text is nested too deeply.
+        MemoryError: The text is nested even more deeply.
     """
     while True:
         try:
             return ast.parse(text, mode=mode)
         except SystemError as error:
-            # Python 3.11 counts the depth of all trees together: garbage is collected amid one, and what ends then makes another.
+            # Python 3.11 has one depth counter for all trees. Garbage collection may run while one tree is made, and a
+            # finalizer make another, which confuses the counter. So try again.
             if "recursion depth mismatch" not in str(error):
                 raise
 
 
 class Source:
-    """The definitions in one source file, and the names in it that are no constants."""
+    """The definitions in one source file, and the names in it that are not constants."""
 
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
         self.definitions: dict[str, list[Any]] = {}  # by qualified name
-        self.variables: set[str] = set()  # assigned or filled by functions: their value depends on the moment
+        self.variables: set[str] = set()  # assigned or filled by functions, so that their values change over time
         todo: list[tuple[Any, str]] = [(tree, "")]
         while todo:
             block, prefix = todo.pop()
@@ -71,7 +72,7 @@ class Source:
                 todo += [(child, prefix) for child in getattr(block, field, ())]
 
     def definitions_of(self, code: CodeType) -> list[Any]:
-        """Return the definition that `code` was compiled from; of lambdas, all that are on its line."""
+        """Return the definition that `code` was compiled from; for a lambda, all lambdas on its line."""
         found = self.definitions.get(code.co_qualname, [])
         if code.co_name == "<lambda>":
             found = [node for node in ast.walk(self._tree) if isinstance(node, ast.Lambda)]
@@ -80,7 +81,7 @@ class Source:
 
 
 def assigned_elsewhere(statement: Any) -> Iterator[str]:
-    """Yield the names in a function's statement whose values it replaces or fills, of a module perhaps."""
+    """Yield the names, perhaps of module variables, whose values a statement in a function replaces or fills."""
     yield from getattr(statement, "names", ()) if isinstance(statement, (ast.Global, ast.Nonlocal)) else ()
     filled: list[Any] = [*getattr(statement, "targets", ()), getattr(statement, "target", None)]
     filled = [target.value for target in filled if isinstance(target, ast.Subscript)]
@@ -91,21 +92,21 @@ def assigned_elsewhere(statement: Any) -> Iterator[str]:
 
 
 _sources: dict[tuple[str, int], tuple[object, Source]] = {}
-# By process: one that is held during a fork is never released in the child. Reentrant: reading makes much that garbage
-# collection is due for, and a generator that is dropped then may call a function, whose source is looked for, too.
+# By process, since a lock held during a fork is never released in the child. Reentrant, since reading a file makes
+# enough objects to set off garbage collection, in which a generator that ends may call a function whose source is read.
 _locks: dict[int, RLock] = {}
 
 
 def source_of(file: Any, namespace: Any) -> Source:
-    """Return a source file as it was when first asked for, or since its module was reloaded."""
-    spec = namespace.get("__spec__")  # another one after a reload
+    """Return a source file as it was when first asked for, or when first asked for after a reload of its module."""
+    spec = namespace.get("__spec__")  # a module that is reloaded gets a new one
     key = (str(file or ""), id(spec))
     with _locks.setdefault(os.getpid(), RLock()):
         if key not in _sources:
             linecache.checkcache(key[0])
-            # The loader, for a module in a zip file, is asked about the module's own file only.
+            # The namespace has the loader of a module in a zip file, which may be asked only for that module's file.
             lines = linecache.getlines(key[0], namespace if namespace.get("__file__") == file else None)
-            with warnings.catch_warnings(action="ignore"):  # what is wrong in a literal was said at import
+            with warnings.catch_warnings(action="ignore"):  # the import has warned already
                 try:
                     tree = parsed("".join(lines))
                 except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -122,7 +123,7 @@ class _Scope:
         arguments = [*node.args.posonlyargs, *node.args.args] if hasattr(node, "args") else []
         self.first = arguments[0].arg if arguments else None
         self.bound: set[str] = set()
-        self.elsewhere: set[str] = set()  # declared `global` or `nonlocal`, which comes before they are used
+        self.elsewhere: set[str] = set()  # declared `global` or `nonlocal`, always before they are used
 
     def bind(self, node: Any, field: str) -> None:
         if field == "names":
@@ -135,8 +136,8 @@ class _Scope:
 def read(definition: Any) -> tuple[str, list[Chain]]:
     """Return a tree as text, and the free names in it.
 
-    The stack is explicit: a tree can be deeper than the recursion limit, and how much of that is left
-    depends on the caller. `ast.dump` would not do: its output differs between Python versions.
+    The stack is explicit because a tree can be deeper than the recursion limit, and how much of that is left depends on
+    the caller. `ast.dump` would not do because its output differs between Python versions.
     """
     words: list[str] = []
     uses: list[tuple[Chain, _Scope]] = []
@@ -162,7 +163,7 @@ def read(definition: Any) -> tuple[str, list[Chain]]:
 
 
 def _free(chain: Chain, scope: _Scope) -> Chain:
-    """Return a dotted name that is free where it is used, or that starts at a method's first parameter."""
+    """Return a dotted name if it is free where it is used, or begins with a method's first parameter; else ()."""
     binder: _Scope | None = scope
     while binder and (chain[0] not in binder.bound or (binder.is_class and binder is not scope)):
         binder = binder.outer
@@ -174,11 +175,11 @@ def _free(chain: Chain, scope: _Scope) -> Chain:
 
 
 def _children(node: ast.AST, scope: _Scope, inner: _Scope) -> list[tuple[Any, Any]]:
-    """Return what counts of a node: words (`*` for the key in `{**a}`) and nodes with their scopes."""
+    """Return the parts of a node that count: words (`*` for the key in `{**a}`), and nodes with their scopes."""
     if isinstance(node, ast.AnnAssign) and not scope.is_class:
         node = ast.Assign([node.target], node.value or node.target)
     outside = scope.outer if isinstance(node, ast.arguments) else scope
-    kind = type(node).__name__  # in a class, an annotation is data: the field of a model
+    kind = type(node).__name__  # annotations in a class count: they are data, such as the fields of a model
     children: list[tuple[Any, Any]] = [(f"({kind}", None)]
     for field in node._fields:
         value: Any = getattr(node, field, None)
@@ -196,7 +197,7 @@ def _children(node: ast.AST, scope: _Scope, inner: _Scope) -> list[tuple[Any, An
 
 
 def _is_idle(part: Any, parent: ast.AST, field: str, *, in_class: bool) -> bool:
-    """Whether one of a node's parts does nothing, or is skipstone's decorator."""
+    """Tell whether a part of a node does nothing, or is skipstone's decorator."""
     if isinstance(part, ast.stmt):
         if isinstance(part, ast.AnnAssign):
             return part.value is None and not in_class
@@ -204,12 +205,12 @@ def _is_idle(part: Any, parent: ast.AST, field: str, *, in_class: bool) -> bool:
     if field == "decorator_list":
         chain = _chain(part.func if isinstance(part, ast.Call) else part)
         return chain[:1] == ("skipstone",) or chain[-1:] == ("cache_with_checkpoint",)
-    # Some versions leave empty texts in an f-string.
+    # Some versions of Python leave empty texts in an f-string.
     return isinstance(parent, ast.JoinedStr) and isinstance(part, ast.Constant) and part.value == ""
 
 
 def _chain(node: Any) -> Chain:
-    """Return `a.b.c` as its names; nothing if the expression is no dotted name."""
+    """Return the names in `a.b.c`, or () if the expression is not a dotted name."""
     names: list[str] = []
     while type(node) is ast.Attribute:
         names.append(node.attr)

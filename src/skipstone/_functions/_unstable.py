@@ -1,4 +1,4 @@
-"""Ids that another process would not make again, so that a result would never be found, or be another call's."""
+"""Refuse ids that another process would not make again: results would never be found, or be those of other calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._function import KnownFunction
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
 _MOST_LEVELS, _MOST_ITEMS = 4, 100
-_SMALL = 1 << 32  # smaller numbers are no hashes of texts, but for one in billions
+_SMALL = 1 << 32  # only one hash of a text in billions is smaller
 _CHANGING = {
     "builtins.hash",
     "builtins.id",
@@ -39,10 +39,10 @@ _CHANGING_MODULES = ("random.", "secrets.", "numpy.random.mtrand.")
 
 
 def check_id_function(function: KnownFunction, id: object) -> None:
-    """Refuse a callable that makes ids of something that is another in each process.
+    """Refuse a callable that makes ids from something that differs from process to process.
 
     Raises:
-        IdExpressionError: It calls `hash`, or asks for the time or a random number.
+        IdExpressionError: The callable uses `hash`, the time, or a random number.
     """
     if not isinstance(id, types.FunctionType):
         return
@@ -62,14 +62,14 @@ def check_id_function(function: KnownFunction, id: object) -> None:
 
 
 def _full_name(chain: Sequence[str], namespace: dict[str, Any]) -> str:
-    """Return module and name of a function, given as a dotted name; an empty text where it cannot be told."""
+    """Return the module and name of the function that a dotted name refers to, or an empty text if that is unclear."""
     value: Any = namespace.get(chain[0], getattr(builtins, chain[0], None))
     for name in chain[1:]:
         if not isinstance(value, (types.ModuleType, type)):
             return ""
         value = getattr(value, name, None)
     if isinstance(value, type):
-        return ""  # such as `random.Random`, which may be given a seed
+        return ""  # a class, such as `random.Random`, which may be given a seed
     owner = getattr(value, "__self__", None)
     if isinstance(value, types.FunctionType) or owner is None:
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
@@ -82,10 +82,10 @@ def _full_name(chain: Sequence[str], namespace: dict[str, Any]) -> str:
 def check_repeats(
     function: KnownFunction, id_of: Callable[..., object], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> object:
-    """Return the id of a call, which must be the same when it is made again.
+    """Make the id of a call twice, and return it.
 
     Raises:
-        UnstableIdError: It is not.
+        UnstableIdError: The two ids differ.
     """
     call_id, again = id_of(*args, **kwargs), id_of(*args, **kwargs)
     if function.key(call_id) != function.key(again):
@@ -102,15 +102,16 @@ def check_id(function: KnownFunction, call_id: object, arguments: Sequence[objec
     """Refuse an id that would lead to another call's result in another process.
 
     Args:
-        function: What is called.
-        call_id: Of the call.
-        arguments: Of the call. What stands in a text among them is data, such as a line of a log.
+        function: The function that is called.
+        call_id: The id of the call.
+        arguments: The arguments of the call. An address in a text among them is data, such as a line of a log.
 
     Raises:
-        UnstableIdError: It has the address of an object in it, as the default `repr` makes it, or is the hash of a text.
+        UnstableIdError: The id has the address of an object in it, as the default `repr` does, or is the hash of a
+            text.
     """
     if type(call_id) is str and " at 0x" not in call_id:
-        return  # the way of nearly all calls
+        return  # as for nearly all calls
     for text in _texts_in([call_id]):
         addresses = _ADDRESS.findall(text) if " at 0x" in text else ()
         if addresses and not all(any(address in each for each in _texts_in(arguments)) for address in addresses):
@@ -130,10 +131,10 @@ def check_id(function: KnownFunction, call_id: object, arguments: Sequence[objec
 
 
 def check_ids(function: KnownFunction, ids: Sequence[object], arguments: Sequence[Sequence[object]]) -> None:
-    """Refuse ids of which one would lead to another call's result in another process; see `check_id`."""
+    """Refuse ids if any of them would lead to another call's result in another process; see `check_id`."""
     kinds, plain = set(map(type, ids)), cast("Any", ids)
     if kinds == {str} and " at 0x" not in "".join(plain):
-        return  # at the speed of C: the way of nearly all that is mapped
+        return  # as for nearly all maps; checked in C
     if kinds == {int} and max(map(abs, plain)) <= _SMALL:
         return
     for call_id, given in zip(ids, arguments, strict=True):
@@ -141,7 +142,7 @@ def check_ids(function: KnownFunction, ids: Sequence[object], arguments: Sequenc
 
 
 def _texts_in(values: Iterable[object], levels: int = _MOST_LEVELS) -> Iterator[str]:
-    """Yield the texts among some values, in containers and in attributes."""
+    """Yield the texts among some values, in their containers, and in their attributes."""
     for value in values:
         kind = type(value)
         if kind is str:
