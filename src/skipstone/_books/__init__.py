@@ -1,1 +1,1 @@
-"""What is written down beside results: failures, runs, origins, uses."""
+"""What is recorded beside results: failures, runs, origins, uses."""

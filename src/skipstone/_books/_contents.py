@@ -1,4 +1,4 @@
-"""What a store holds: results and failures, to be listed and removed."""
+"""List and remove what a store holds: results and failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Contents:
         self._codec = codec
 
     def records(self, function: str | None) -> Iterator[RecordInfo]:
-        """Yield what is known of all results, or those of one function."""
+        """Yield a description of each result, or of each one of a function."""
         shown = self._codec.shown
         return (shown(info) for info in self._store.scan(function=function) if is_result(info.encoding))
 
@@ -44,7 +44,7 @@ class Contents:
         self._store.delete({failure_key(record.key) for record in records} - failed)
 
     def all_records(self) -> list[Record]:
-        """Return the records themselves: of a store that is small."""
+        """Return all records themselves, for a store that is small."""
         return [record for record in map(self._store.get, [info.key for info in self._store.scan()]) if record]
 
     def forget(self, keys: list[Key]) -> int:
@@ -56,11 +56,11 @@ class Contents:
         return removed
 
     def forget_failures(self, keys: list[Key]) -> None:
-        """Remove failures, by the keys that they have themselves: the calls are tried again."""
+        """Remove failures, given their own keys, so that the calls are tried again."""
         self._store.delete(keys)
 
     def history(self, function: KnownFunction, key: Key) -> Iterator[tuple[RecordInfo, object]]:
-        """Yield what a call returned, one time after the other."""
+        """Yield the results that a call has had, the oldest first."""
         return history_in(self._store, self._codec, function, key)
 
     def clear(self, function: str | None) -> int:

@@ -1,4 +1,4 @@
-"""What else a record tells of its call: the arguments, each as a digest and, where it is small, as text."""
+"""The details in a record: the arguments of its call, each as a digest and a short text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .._functions._canonical import canonical, without_form
 from .._naming import qualified_name, shortened
 from .._record import ARGUMENTS
 
-_MOST_PARTS = 1000  # of an argument, for its digest: about a millisecond
+_MOST_PARTS = 1000  # of an argument are digested, which takes about a millisecond
 _TEXT_CHARACTERS = 60
 _MOST_ARGUMENTS = 32
 _LARGE = 1 << 64
@@ -26,13 +26,13 @@ _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
 def details_of(call: Any) -> dict[str, Any]:
-    """Return what is known of a call that is about to run, and is to stand in its record."""
+    """Return the details of a call that is about to run."""
     about = summarized(arguments_of(call), most=_MOST_PARTS)
     return {ARGUMENTS: about} if about else {}
 
 
 def arguments_of(call: Any) -> dict[str, object]:
-    """Return the arguments of a call by the names of the parameters, but for those that do not matter."""
+    """Return the arguments of a call by name of parameter, without the ignored ones."""
     function, method, args, kwargs = call.function, call.method, call.args, call.kwargs
     while isinstance(method, _BOUND):
         if isinstance(method, functools.partial):
@@ -41,7 +41,7 @@ def arguments_of(call: Any) -> dict[str, object]:
             args, method = (method.__self__, *args), method.__func__
     if type(method) is types.FunctionType and method is function.call:
         found = _by_name(method, function.positional, args, kwargs)
-    else:  # no Python function; or one that takes a list, of which this call is an item
+    else:  # not a Python function, or one that takes a list, of which this call is one item
         names = [function.each] if function.each else map(str, range(len(args)))
         found = {**dict(zip(names, args, strict=False)), **kwargs}
     ignored = function.ignore
@@ -51,7 +51,7 @@ def arguments_of(call: Any) -> dict[str, object]:
 def _by_name(
     function: types.FunctionType, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, object]:
-    """Return all arguments, defaults included, as far as they fit: else the call says what is wrong."""
+    """Return all arguments, including defaults, as far as they fit; if they do not, the call itself raises."""
     found: dict[str, object] = dict(zip(names, args, strict=False))
     found.update(kwargs)
     if len(args) < len(names):
@@ -67,18 +67,18 @@ def _by_name(
 
 
 def summarized(arguments: dict[str, object], *, most: int | None = None) -> dict[str, list[object]]:
-    """Return the summaries of arguments that a record has.
+    """Return a digest and a short text for each argument, by name.
 
     Args:
-        arguments: By name. Those that are secret by their name are left out, and those of which there is nothing to tell
-            but their type.
-        most: How much of each is looked at for its digest, in parts; None: all.
+        arguments: Arguments by name. Those whose name says that they are secret are left out, and so are those of
+            which only the type could be told.
+        most: How many parts of each argument are digested; None for all.
     """
     about: dict[str, list[object]] = {}
     for name, value in islice(arguments.items(), _MOST_ARGUMENTS):
         kind = type(value)
         if (kind in without_form and kind.__dictoffset__ == 0) or _is_secret(name):
-            continue  # of the former, there is nothing to tell
+            continue  # an object without form and attributes has nothing to tell but its type
         digest = digest_of(value, most)
         if digest is not None or kind in _REPRS:
             about[name] = [digest, _text_of(value)]
@@ -92,9 +92,9 @@ def _is_secret(name: str) -> bool:
 
 
 def digest_of(value: object, most: int | None = None) -> bytes | None:
-    """Return 8 bytes that differ where two values do, or None.
+    """Return 8 bytes that differ if two values do, or None if that is not possible.
 
-    An object without canonical form is known by its type and its public texts, such as a name.
+    An object without canonical form is represented by its type and its public texts, such as a name.
     """
     kind = type(value)
     try:
@@ -102,7 +102,7 @@ def digest_of(value: object, most: int | None = None) -> bytes | None:
             return xxh3_64_digest(canonical(value, most=None if kind in _PLAIN else most))
     except UnstableIdError:
         pass
-    except Exception:  # noqa: BLE001 - too large; or a method of the user's raised, and this is not the place to
+    except Exception:  # noqa: BLE001 - too large; or a method of the user's raised, which is no reason to fail here
         return None
     texts = _public_texts(value)
     return xxh3_64_digest(canonical((qualified_name(kind), texts))) if texts else None
@@ -117,7 +117,7 @@ def _public_texts(value: object) -> dict[str, str]:
 
 
 class _Short(Repr):
-    """Spells plain values out, and calls nothing of the user's for others."""
+    """Spells out plain values, and shows the types of others without calling the user's code."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which results have to go where there is not room for all: those that were used least recently."""
+"""Decide which results have to go if there is no room for all: those that were used least recently."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .._record import Key
 from ..stores._sifting import Sieve, Sifting, Stretch
 
 _Moment: TypeAlias = tuple[float, float]
-"""When a result was used last, and when it was saved."""
+"""When a result was last used, and when it was saved."""
 
 
 class Result(NamedTuple):
-    """What decides whether a result stays."""
+    """The properties of a result that decide whether it stays."""
 
     created_at_seconds: float
     size_bytes: int
@@ -23,9 +23,9 @@ class Result(NamedTuple):
 
 
 def least_used(results: Iterable[Result], uses: Mapping[Key, float], excess_bytes: float) -> list[Result]:
-    """Return the results that have to go, to have so many bytes less: those that were used least recently.
+    """Return the results to remove in order to free so many bytes: those that were used least recently.
 
-    A run tells once what it has used, so many were used at the same moment: of these, the ones that were saved first.
+    A run notes only once which results it has used, so many have the same last use: among these, the oldest go first.
     """
     going: list[Result] = []
     if excess_bytes <= 0:
@@ -41,14 +41,14 @@ def least_used(results: Iterable[Result], uses: Mapping[Key, float], excess_byte
 def number_that_would_go(
     sifting: Sifting, sieve: Sieve, results: Sequence[Result], uses: Mapping[Key, float], max_bytes: float
 ) -> tuple[int, int]:
-    """Return how many results would have to go, and what they take, with a look at few of those that a sieve does not find.
+    """Return how many results would have to go, and their size, having looked at few results one by one.
 
     Args:
-        sifting: Of the store.
-        sieve: Finds what a stretch does not tell all of.
-        results: Those that are found by the sieve.
-        uses: When results were used last.
-        max_bytes: How much all may take.
+        sifting: Finds and sums up the results of the store.
+        sieve: Finds the results that must be looked at one by one.
+        results: The results that the sieve found.
+        uses: When results were last used.
+        max_bytes: How much all results may take.
     """
     stretches = list(sifting.stretches(sieve, uses))
     bounds = [(_first(each), _last(each), each.size_bytes) for each in stretches]
@@ -58,8 +58,8 @@ def number_that_would_go(
         return 0, 0
     begun = _bytes_up_to([(first, size_bytes) for first, _, size_bytes in bounds], bisect_right)
     ended = _bytes_up_to([(last, size_bytes) for _, last, size_bytes in bounds], bisect_left)
-    # All that was used no later than the last of a stretch does not suffice: the whole of it goes. Or what was used before
-    # the first of it does suffice: the whole of it stays.
+    # A stretch goes as a whole if removing everything up to its last use does not suffice, and stays as a whole if
+    # removing everything before its first use suffices. Only the few stretches in between are looked into.
     whole = [each for each in stretches if begun(_last(each)) < excess_bytes]
     divided = [each for each in stretches if begun(_last(each)) >= excess_bytes > ended(_first(each))]
     looked_at = [
@@ -80,7 +80,7 @@ def _moment(result: Result, uses: Mapping[Key, float]) -> _Moment:
 
 
 def _first(stretch: Stretch) -> _Moment:
-    """Return a moment that none of its results is before."""
+    """Return a moment that is not after the moment of any result in the stretch."""
     return (stretch.first_used_at, stretch.first_saved_at)
 
 
@@ -91,7 +91,7 @@ def _last(stretch: Stretch) -> _Moment:
 def _bytes_up_to(
     sizes: Sequence[tuple[_Moment, int]], bisect: Callable[[Sequence[_Moment], _Moment], int]
 ) -> Callable[[_Moment], int]:
-    """Return what tells how many bytes there are up to a moment, of sizes at moments."""
+    """Given sizes at moments, return a function that says how many bytes there are up to a moment."""
     in_order = sorted(sizes)
     moments = [moment for moment, _ in in_order]
     sums = [0, *accumulate(size_bytes for _, size_bytes in in_order)]

@@ -1,4 +1,4 @@
-"""Failures as records: under a key of their own beside the call's, so that stores need not know them."""
+"""Failures as records, under keys of their own derived from the calls', so that stores need not know about failures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SHOWN, _ERROR_CHARACTERS = 20, 200
 
 
 class Failures(Iterator[Failure]):
-    """The calls that raised and have not succeeded since, one after the other; read as they are asked for.
+    """An iterator over the calls that raised and have not succeeded since, which are read as they are asked for.
 
-    In a terminal and in a notebook, it shows the first of them.
+    Printed or shown in a notebook, it lists the first of them.
     """
 
     def __init__(self, begin: Callable[[], Iterator[Failure]]) -> None:
@@ -30,13 +30,13 @@ class Failures(Iterator[Failure]):
         self._failures: Iterator[Failure] | None = None
 
     def __next__(self) -> Failure:
-        """Return the next one."""
+        """Return the next failure."""
         if self._failures is None:
             self._failures = self._begin()
         return next(self._failures)
 
     def __repr__(self) -> str:
-        """Show the first of them, a line each, without taking them."""
+        """List the first failures, one per line, without consuming them."""
         title, failures = self._first()
         lines = [
             f"{plain_text(each.function)} for id {each.call_id!r}, {count_text(each.attempts, 'attempt')}: "
@@ -71,7 +71,7 @@ def failure_key(key: Key) -> Key:
 
 
 def failure_payload(error: Exception, attempts: int) -> Payload:
-    """Return what a failure's record holds: the error and its traceback as texts, and the count of attempts."""
+    """Return the payload of a failure's record: the error and its traceback as texts, and the number of attempts."""
     import json
 
     text, traceback = _texts(error)
@@ -79,7 +79,7 @@ def failure_payload(error: Exception, attempts: int) -> Payload:
 
 
 def failure_now(function: KnownFunction, call_id: object, error: Exception, run: str) -> Failure:
-    """Return the failure of a call that raised just now, for the first time."""
+    """Return the failure of a call that has just raised for the first time."""
     text, traceback = _texts(error)
     host, process = os.uname().nodename, os.getpid()
     return Failure(
@@ -95,7 +95,7 @@ def _texts(error: Exception) -> tuple[str, str]:
 
 
 def _from_the_function_on(traceback: TracebackType | None) -> TracebackType | None:
-    """Leave out how this package came to call it."""
+    """Leave out the frames of this package that led to the call."""
     below = traceback
     while below is not None and below.tb_frame.f_code.co_filename.startswith(_OF_SKIPSTONE):
         below = below.tb_next
@@ -110,20 +110,20 @@ def _text(error: Exception) -> str:
 
 
 def attempts_of(record: Record) -> int:
-    """Return how often a call failed, from the intact record of its failure."""
-    return int(_told(record)["attempts"])
+    """Return how often a call failed, given the intact record of its failure."""
+    return int(_content_of(record)["attempts"])
 
 
 def failure_of(info: RecordInfo, record: Record) -> Failure:
-    """Return a failure from its intact record."""
-    told = _told(record)
+    """Return a failure, given its intact record."""
+    content = _content_of(record)
     return Failure(
         info.function,
         info.version,
         info.call_id,
-        told["error"],
-        told["traceback"],
-        told["attempts"],
+        content["error"],
+        content["traceback"],
+        content["attempts"],
         info.created_at_seconds,
         info.run,
         info.host,
@@ -131,8 +131,8 @@ def failure_of(info: RecordInfo, record: Record) -> Failure:
     )
 
 
-def _told(record: Record) -> dict[str, Any]:
+def _content_of(record: Record) -> dict[str, Any]:
     import json
 
-    told: dict[str, Any] = json.loads(b"".join(parts_of(record.payload)))
-    return told
+    content: dict[str, Any] = json.loads(b"".join(parts_of(record.payload)))
+    return content

@@ -1,4 +1,4 @@
-"""Results whose place another one took: as records, under keys of their own beside the call's."""
+"""Replaced results, kept as records under keys of their own derived from the calls' keys."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _KEYS_AT_ONCE = 32
 
 
 def keep_in_history(store: Store, codec: Codec, key: Key) -> None:
-    """Keep the present result of a call beside it, before another one takes its place.
+    """Copy the present result of a call into its history, before another result replaces it.
 
     Raises:
         StoreError: The store does not answer.
     """
     record, info = store.get(key), store.infos([key]).get(key)
     opened = None if record is None else codec.opened(record)
-    # Of generators, the items are removed with the record that they belong to.
+    # A generator has no history, since its items are removed with the record that they belong to.
     if opened is None or info is None or opened.origin.encoding == ITEMS:
         return
     info = codec.shown(info)
@@ -38,7 +38,7 @@ def keep_in_history(store: Store, codec: Codec, key: Key) -> None:
 
 
 def history_in(store: Store, codec: Codec, function: Typed, key: Key) -> Iterator[tuple[RecordInfo, object]]:
-    """Yield the results that a call had, the first one first, and last the one that it has; no unreadable ones."""
+    """Yield the readable results that a call has had, the oldest first, and the present one last."""
     for each in [*_keys(store, key), key]:
         record, info = store.get(each), store.infos([each]).get(each)
         if record is not None and info is not None:
@@ -49,7 +49,7 @@ def history_in(store: Store, codec: Codec, function: Typed, key: Key) -> Iterato
 
 
 def forget_history(store: Store, keys: list[Key]) -> None:
-    """Remove what is kept of these calls beside their results."""
+    """Remove the history of these calls."""
     firsts = {_history_key(key, 0): key for key in keys}
     for first in store.present(list(firsts)):
         store.delete(list(_keys(store, firsts[first])))

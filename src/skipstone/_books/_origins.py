@@ -1,4 +1,4 @@
-"""Where records come from: what those of one function in one run have in common."""
+"""The origins of records: what those of one function in one run have in common."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .._functions._function import KnownFunction
 from .._record import Origin
 from ._runs import HOST, Runs
 
-_MOST = 1000  # a function that is made anew for each call has an origin each time
+_MOST = 1000  # a function that is made again for each call has a new origin each time
 
 
 class Origins:
@@ -19,7 +19,7 @@ class Origins:
         self._known: dict[tuple[KnownFunction, str, int], Origin] = {}
 
     def of(self, function: KnownFunction, encoding: str) -> Origin:
-        """Return the origin of a record that this process makes now."""
+        """Return the origin for a record that this process is making."""
         process = os.getpid()
         origin = self._known.get((function, encoding, process))
         if origin is None:

@@ -1,4 +1,4 @@
-"""What is known of stored results, as an iterator or as a table."""
+"""Descriptions of stored results, as an iterator or as a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._record import RecordInfo
 
 
 class Records(Iterator[RecordInfo]):
-    """An iterator over what is known of stored results; the rest of them can be made a table."""
+    """An iterator over descriptions of stored results. Those not yet taken can be made a table."""
 
     def __init__(self, infos: Iterator[RecordInfo]) -> None:
         self._infos = infos
@@ -19,7 +19,7 @@ class Records(Iterator[RecordInfo]):
         return next(self._infos)
 
     def to_arrow(self) -> Any:
-        """Return the results that are left as an Arrow table, a row each.
+        """Return the remaining results as an Arrow table, one row for each.
 
         Raises:
             MissingExtraError: pyarrow is not installed.
@@ -54,7 +54,7 @@ class Records(Iterator[RecordInfo]):
         return pa.table(columns, schema=schema)
 
     def to_pandas(self) -> Any:
-        """Return the results that are left as a data frame, a row each; `arguments` is a dictionary of texts.
+        """Return the remaining results as a data frame, one row for each; `arguments` is a dictionary of texts.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -71,13 +71,13 @@ class Records(Iterator[RecordInfo]):
 
 
 def _row(info: RecordInfo) -> dict[str, Any]:
-    told = info.arguments
+    arguments = info.arguments
     return {
         "function": info.function,
         "version": info.version,
         "call_id": info.call_id,
-        "arguments": {name: argument.text for name, argument in told.items()},
-        "digests": {name: argument.digest for name, argument in told.items()},
+        "arguments": {name: argument.text for name, argument in arguments.items()},
+        "digests": {name: argument.digest for name, argument in arguments.items()},
         "encoding": info.encoding,
         "code": info.code.hex(),
         "size_bytes": info.size_bytes,

@@ -1,8 +1,8 @@
-"""Runs: what was done from the opening of a checkpoint to its end, told now and then in a store beside the step's.
+"""Runs: what was done from the opening of a checkpoint to its end, recorded in a store beside the step's.
 
-A run is a record of its own, replaced in place, in a store that holds nothing else. That store is opened when there is
-something to tell: at the first call that runs, every second or so while something happens, and at the end. Telling
-disturbs nobody: where it does not work, it is left out. A run that was killed has told no end.
+A run is a single record, replaced again and again, in a store that holds nothing else. It is written at the first call
+that runs, every second or so while something happens, and at the end; the store is opened when first needed. Writing it
+disturbs nobody: if that fails, it is left out. A run that was killed has no end in its record.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ._stats import Counters, Stats
 T = TypeVar("T")
 
 KEPT_RUNS = 1000
-"""How many runs of a step are kept, at least: older ones are removed now and then."""
+"""How many runs of a step are kept at least. Older ones are removed now and then."""
 
 _EVERY_SECONDS, _EVERY_SECONDS_FAR = 1.0, 5.0
 _AFTER_TROUBLE_SECONDS = 60.0
 _SILENT_AFTER_SECONDS = 300.0
-_PRUNES_OF_256 = 8  # runs that look for older ones to be removed, of 256
+_PRUNES_OF_256 = 8  # so many of 256 runs look for older ones to remove
 _KEYS_AT_ONCE = 500
 HOST = os.uname().nodename
 _ORIGIN = Origin("", "", "run", b"", "", "", 0)
@@ -44,7 +44,7 @@ class RunningMap(NamedTuple):
     function: str
     """Its name."""
     total: int | None
-    """How many calls there are; None where the input does not say."""
+    """How many calls there are; None if the input does not say."""
     done_before: int
     """Calls whose result was stored already."""
     done_now: int
@@ -58,25 +58,25 @@ class RunningMap(NamedTuple):
 
     @property
     def done(self) -> int:
-        """Calls that need not be waited for any more."""
+        """Calls that are over."""
         return self.done_before + self.done_now + self.failed
 
     def per_second(self, now: float) -> float | None:
-        """Return how many calls ran in a second, up to now; None where none did."""
+        """Return how many calls have run per second so far; None if none has."""
         ran, seconds = self.done_now + self.failed, now - self.started_at_seconds
         return ran / seconds if ran and seconds > 0 else None
 
     def seconds_left(self, now: float) -> float | None:
-        """Return how long the rest takes at this rate; None where that cannot be told."""
+        """Return how long the rest will take at this rate; None if that is unknown."""
         rate = self.per_second(now)
         return None if rate is None or self.total is None else max(0.0, (self.total - self.done) / rate)
 
 
 class Run(NamedTuple):
-    """What was done at one step from the opening of its checkpoint to its end, its map's worker processes included."""
+    """What was done at a step from the opening of its checkpoint to its end, including worker processes of its maps."""
 
     id: str
-    """As in `RecordInfo.run` of the records that it made."""
+    """The same as `RecordInfo.run` in the records that it made."""
     step: str
     """Its name."""
     stats: Stats
@@ -84,22 +84,22 @@ class Run(NamedTuple):
     started_at_seconds: float
     """Unix time at which the checkpoint was opened."""
     updated_at_seconds: float
-    """Unix time at which it told this."""
+    """Unix time at which it last recorded this."""
     state: Literal["running", "ended", "killed", "silent"]
-    """`killed`: its process is dead, and has told no end. `silent`: it runs on another machine, and has told nothing for
-    minutes: it computes one long call, or is dead."""
+    """`killed`: its process is dead and has recorded no end. `silent`: it is on another machine and has recorded
+    nothing for minutes, so it is computing one long call, or is dead."""
     host: str
     process: int
-    """Its number on the host."""
+    """The number of its process on the host."""
     maps: tuple[RunningMap, ...]
-    """Those that are under way."""
+    """The maps that are under way."""
 
 
 class Runs:
-    """The run of one checkpoint in this process, and those before it."""
+    """Records the run of one checkpoint in this process, and reads earlier ones."""
 
     def __init__(self, counters: Counters) -> None:
-        """Tell in memory what is counted; `keep` says where else."""
+        """Record what is counted in memory, until `keep` names another store."""
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self._counters = counters
         self._open: Callable[[], Store] = MemoryStore
@@ -108,114 +108,113 @@ class Runs:
         self._started_at_seconds = time.time()
         self._process = os.getpid()
         self._is_part = False
-        self._told: tuple[object, ...] | None = None
-        self._due = time.monotonic() + _EVERY_SECONDS  # hits that take less are told at the end
+        self._written: tuple[object, ...] | None = None
+        self._due = time.monotonic() + _EVERY_SECONDS  # hits that take less time are recorded at the end
         self._has_run = False
-        # Reentrant: garbage is collected at any time, and what ends then may close the checkpoint.
+        # Reentrant: garbage collection may end a generator at any time, which may then close the checkpoint.
         self._lock = threading.RLock()
-        self._is_telling = False
+        self._is_writing = False
         counters.on_count = self.tick
 
     def keep(self, step: str, store: Callable[[], Store] = MemoryStore) -> None:
-        """Name the step, and say what opens the store of its runs."""
+        """Set the name of the step, and the function that opens the store of its runs."""
         self._counters.step, self._open = step, store
 
     def join(self, run: str) -> None:
-        """Belong to a run of another process, which is told there."""
+        """Become part of a run of another process, which records it."""
         self.id, self._is_part = run, True
 
     def begin(self, running: Callable[[], RunningMap]) -> None:
-        """A map begins: this tells how far it is."""
+        """Note that a map begins, given a function that says how far it is."""
         self._maps.append(running)
 
     def end(self, running: Callable[[], RunningMap]) -> None:
-        """A map is over."""
+        """Note that a map is over."""
         if running in self._maps:
             self._maps.remove(running)
 
     def call_begins(self) -> None:
-        """A call runs, which may take long: tell the first one at once."""
+        """Note that a call begins. The first one is recorded at once, since it may take long."""
         if not self._has_run:
             self._has_run, self._due = True, 0.0
         self.tick()
 
     def tick(self) -> None:
-        """Something happened: tell it, if it is time to."""
+        """Record what has happened, if it is time to."""
         if time.monotonic() < self._due or not self._lock.acquire(blocking=False):
             return
         try:
-            if self._is_told_elsewhere():
+            if self._is_written_elsewhere():
                 self._due = float("inf")
                 return
-            self._due = (
-                time.monotonic() + _EVERY_SECONDS
-            )  # what is counted amid this is told with it, or the next time
+            # Set first, since counting in here must not write again: it is recorded now or the next time.
+            self._due = time.monotonic() + _EVERY_SECONDS
             store = self._opened()
             self._due = time.monotonic() + (_EVERY_SECONDS_FAR if store.is_remote else _EVERY_SECONDS)
             if not store.is_remote:
-                self._tell(store)
+                self._write(store)
                 return
             with suppress(RuntimeError):  # the interpreter is about to exit
-                # Whoever counts may be an event loop.
-                threading.Thread(target=self._tell_far, args=(store,), name="skipstone-run", daemon=True).start()
+                # In a thread, since this may be the thread of an event loop.
+                threading.Thread(target=self._write_far, args=(store,), name="skipstone-run", daemon=True).start()
         finally:
             self._lock.release()
 
-    def _tell_far(self, store: Store) -> None:
+    def _write_far(self, store: Store) -> None:
         with self._lock:
-            self._tell(store)
+            self._write(store)
 
     def close(self) -> None:
-        """Tell the end, if there was something, and let go of the store."""
-        if self._is_told_elsewhere():  # the lock may be held by a thread that was not forked
+        """Record the end, if anything has happened, and close the store."""
+        if self._is_written_elsewhere():  # after a fork, the lock may be held by a thread that this process lacks
             return
         with self._lock:
             if self._is_begun():
-                self._tell(self._opened(), is_over=True)
+                self._write(self._opened(), is_over=True)
             if self._store is not None:
                 self._store.close()
 
-    def _is_told_elsewhere(self) -> bool:
-        """Tell whether another process tells of this run: the one that it was sent by, or forked by."""
+    def _is_written_elsewhere(self) -> bool:
+        """Tell whether another process records this run: the one that sent this checkpoint here, or forked it."""
         return self._is_part or self._process != os.getpid()
 
     def _is_begun(self) -> bool:
-        return self._told is not None or self._counters.stats() != Stats()
+        return self._written is not None or self._counters.stats() != Stats()
 
     def _opened(self) -> Store:
         if self._store is None:
             self._store = self._open()
         return self._store
 
-    def _tell(self, store: Store, *, is_over: bool = False) -> None:
-        if self._is_telling:
+    def _write(self, store: Store, *, is_over: bool = False) -> None:
+        if self._is_writing:
             return
-        self._is_telling = True
+        self._is_writing = True
         try:
-            self._tell_now(store, is_over=is_over)
+            self._write_now(store, is_over=is_over)
         finally:
-            self._is_telling = False
+            self._is_writing = False
 
-    def _tell_now(self, store: Store, *, is_over: bool) -> None:
+    def _write_now(self, store: Store, *, is_over: bool) -> None:
         maps = [each() for each in list(self._maps)]
-        telling = (self._counters.stats(), is_over, maps)
-        if telling == self._told and not maps:
+        written = (self._counters.stats(), is_over, maps)
+        if written == self._written and not maps:
             return
         try:
-            store.put(self._record(*telling), replace=True)
+            store.put(self._record(*written), replace=True)
             if is_over and os.urandom(1)[0] < _PRUNES_OF_256:
                 prune(store)
         except Exception as error:  # noqa: BLE001 - whatever it is, calls go on
             self._due = time.monotonic() + _AFTER_TROUBLE_SECONDS
             _log.debug("cannot tell what this run does: %s", error)
         else:
-            self._told = telling
+            self._written = written
 
     def _record(self, stats: Stats, is_over: bool, maps: list[RunningMap]) -> Record:
         import json
 
         now = time.time()
-        told = {
+        content = {
             "step": self._counters.step,
             "stats": stats._asdict(),
             "updated_at_seconds": now,
@@ -225,12 +224,12 @@ class Runs:
             "maps": [each._asdict() for each in maps],
         }
         lasted = now - self._started_at_seconds
-        payload = json.dumps(told).encode()
+        payload = json.dumps(content).encode()
         return _seals.seal(Record(_key(self.id), b"", _ORIGIN, lasted, payload, self.id, self._started_at_seconds))
 
     def store(self) -> Store:
         """Return the store of this and other runs."""
-        if self._is_told_elsewhere():
+        if self._is_written_elsewhere():
             return self._opened()
         with self._lock:
             return self._opened()
@@ -241,17 +240,17 @@ class Runs:
         Raises:
             StoreError: The store cannot be read.
         """
-        if self._is_told_elsewhere():
+        if self._is_written_elsewhere():
             return runs_in(self._open())
         with self._lock:
             store = self._opened()
             if self._is_begun():
-                self._tell(store, is_over=self._told == (self._counters.stats(), True, []))
+                self._write(store, is_over=self._written == (self._counters.stats(), True, []))
         return runs_in(store)
 
 
 def runs_in(store: Store) -> Iterator[Run]:
-    """Yield the runs that a store tells of, the newest last.
+    """Yield the runs in a store, the newest last.
 
     Raises:
         StoreError: The store cannot be read.
@@ -267,7 +266,7 @@ def runs_in(store: Store) -> Iterator[Run]:
 
 
 def prune(store: Store, *, dry_run: bool = False) -> int:
-    """Remove all runs but the last thousand; return how many there are."""
+    """Remove all runs except the last thousand, and return their number."""
     old = _infos(store)[:-KEPT_RUNS]
     if old and not dry_run:
         store.delete([info.key for info in old])
@@ -275,18 +274,18 @@ def prune(store: Store, *, dry_run: bool = False) -> int:
 
 
 def _infos(store: Store) -> list[RecordInfo]:
-    told = [info for info in store.scan() if info.encoding == _ORIGIN.encoding]
-    return sorted(told, key=lambda info: info.created_at_seconds)
+    runs = [info for info in store.scan() if info.encoding == _ORIGIN.encoding]
+    return sorted(runs, key=lambda info: info.created_at_seconds)
 
 
 def _run_of(run: str, started_at_seconds: float, record: Record) -> Run:
     import json
 
-    told: dict[str, Any] = json.loads(b"".join(parts_of(record.payload)))
-    process = process_of(told["process"])
-    updated = float(told["updated_at_seconds"])
+    content: dict[str, Any] = json.loads(b"".join(parts_of(record.payload)))
+    process = process_of(content["process"])
+    updated = float(content["updated_at_seconds"])
     state: Literal["running", "ended", "killed", "silent"] = "running"
-    if told["is_over"]:
+    if content["is_over"]:
         state = "ended"
     elif process is not None and process.is_dead():
         state = "killed"
@@ -294,21 +293,21 @@ def _run_of(run: str, started_at_seconds: float, record: Record) -> Run:
         state = "silent"
     return Run(
         run,
-        told["step"],
-        _read(Stats, told["stats"]),
+        content["step"],
+        _read(Stats, content["stats"]),
         started_at_seconds,
         updated,
         state,
-        told["host"],
+        content["host"],
         0 if process is None else process.number,
-        tuple(_read(RunningMap, each) for each in told["maps"]),
+        tuple(_read(RunningMap, each) for each in content["maps"]),
     )
 
 
-def _read(kind: type[T], told: dict[str, Any]) -> T:
-    """Return what this skipstone knows of it: a newer one may have told more."""
+def _read(kind: type[T], content: dict[str, Any]) -> T:
+    """Make a tuple of the fields that it knows: a newer skipstone may have recorded more."""
     fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
-    return kind(**{name: told[name] for name in fields if name in told})
+    return kind(**{name: content[name] for name in fields if name in content})
 
 
 def _key(run: str) -> Key:

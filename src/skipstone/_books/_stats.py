@@ -1,4 +1,4 @@
-"""What a checkpoint did since it was opened."""
+"""Count what a checkpoint has done since it was opened."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stats(NamedTuple):
     """Counts of one checkpoint in one process, since it was opened."""
 
     hits: int = 0
-    """Calls whose stored result was returned. What `drain` finds done is none: it loads and returns nothing."""
+    """Calls whose stored result was returned. Calls that `drain` finds done do not count, since it returns nothing."""
     misses: int = 0
     """Calls that ran, and returned."""
     failures: int = 0
@@ -37,14 +37,14 @@ class Stats(NamedTuple):
     notes_spent: Notes = _NONE
     """Sums of the numbers that calls noted when they ran, by name; see `note`."""
     notes_saved: Notes = _NONE
-    """Sums of those that hits had noted when they ran."""
+    """Sums of the numbers that hits had noted when they ran."""
     seconds_waited: float = 0.0
     """How long calls waited for somebody else who computed the same."""
     left_alone: int = 0
     """Calls of maps that were not tried again, because they had failed too often: see `skip_failed_after`."""
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the counts in one line."""
         alone = f", {self.left_alone:,} left alone" if self.left_alone else ""
         lost = f", {self.not_saved:,} NOT SAVED" if self.not_saved else ""
         between = ";" if self.notes_spent or self.notes_saved else ","
@@ -55,7 +55,7 @@ class Stats(NamedTuple):
         )
 
     def as_dict(self) -> dict[str, float | dict[str, float]]:
-        """Return what was counted as plain data, for JSON and for other tools: the unit stands at the end of a name."""
+        """Return the counts as plain data, for JSON and other tools; names end with their unit."""
         return {
             "hits": self.hits,
             "misses": self.misses,
@@ -72,23 +72,22 @@ class Stats(NamedTuple):
         }
 
     def rows(self) -> list[tuple[str, object]]:
-        """Return what there is to tell, for a table."""
+        """Return the rows of a table for people."""
         rare = {"left alone": self.left_alone, "not saved": self.not_saved}
         counts = {"hits": self.hits, "misses": self.misses, "failures": self.failures, **rare}
-        told: list[tuple[str, object]] = [
-            (name, f"{count:,}") for name, count in counts.items() if count or name not in rare
+        return [
+            *((name, f"{count:,}") for name, count in counts.items() if count or name not in rare),
+            ("ran", _cost(self.seconds_run, self.notes_spent)),
+            ("saved", _cost(self.seconds_saved, self.notes_saved)),
+            ("bytes loaded, saved", f"{self.bytes_loaded:,}, {self.bytes_saved:,}"),
         ]
-        told.append(("ran", _cost(self.seconds_run, self.notes_spent)))
-        told.append(("saved", _cost(self.seconds_saved, self.notes_saved)))
-        told.append(("bytes loaded, saved", f"{self.bytes_loaded:,}, {self.bytes_saved:,}"))
-        return told
 
     def _repr_html_(self) -> str:
         return facts("done so far", self.rows())
 
 
 def total(several: Iterable[Stats]) -> Stats:
-    """Return what was done together."""
+    """Return the sums of several counts."""
     done = Stats()
     for each in several:
         done = Stats(*[_plus(one, other) for one, other in zip(done, each, strict=True)])
@@ -122,10 +121,10 @@ _NOTES = (_NOTES_SPENT, _NOTES_SAVED)
 
 
 class Counters:
-    """Counts from many threads.
+    """Counts what many threads do.
 
-    Counting only appends, which is atomic and takes a quarter of the time of a lock. Garbage is collected at any time, so
-    that what ends then may count in a thread that sums up just now: that is summed up the next time.
+    Counting only appends, which is atomic and takes a quarter of the time that a lock takes. Since garbage is collected
+    at any time, a finalizer may count in a thread that is just summing up; what it counts is summed up the next time.
     """
 
     __slots__ = (
@@ -144,16 +143,16 @@ class Counters:
         begin_in_children(self)
         self._hits: list[tuple[float, int]] = []
         self._counted: list[tuple[int, Any]] = []
-        """What each count grows by, other than by single hits."""
+        """By how much which count grows, for everything except single hits."""
         self._sums = Stats()
         self._told = Stats()
         self.on_count: Callable[[], object] = lambda: None
-        """Called when something was counted; of hits, now and then."""
+        """Called when something was counted; for single hits, only now and then."""
         self.step = ""
-        """What they are counts of."""
+        """The step that the counts are of."""
 
     def begin(self) -> None:
-        """Nobody sums up just now: this is a new process."""
+        """Start with nobody summing up, as a new process does."""
         self._lock = threading.RLock()
         self._is_folding = False
 
@@ -165,12 +164,12 @@ class Counters:
             self.on_count()
 
     def _count(self, *counted: tuple[int, Any]) -> None:
-        self._counted.extend(counted)  # at once: a call and its seconds are told together
+        self._counted.extend(counted)  # in one step, so that a call and its seconds are summed up together
         if len(self._counted) >= _FOLD_AFTER:
             self._fold()
 
     def hits(self, count: int, seconds: float, size_bytes: int) -> None:
-        """Count hits that were made together."""
+        """Count several hits."""
         self._count((_HITS, count), (_SECONDS_SAVED, seconds), (_BYTES_LOADED, size_bytes))
         self.on_count()
 
@@ -207,7 +206,7 @@ class Counters:
         self.on_count()
 
     def waited(self, seconds: float) -> None:
-        """Count that a call waited for somebody else."""
+        """Count the time that a call waited for somebody else."""
         self._count((_SECONDS_WAITED, seconds))
 
     def add(self, stats: Stats) -> None:
@@ -216,7 +215,7 @@ class Counters:
         self.on_count()
 
     def _fold(self) -> None:
-        """Sum up what was counted; the lock is held by nobody, or by this thread."""
+        """Sum up what was counted."""
         with self._lock:
             if self._is_folding:
                 return
@@ -235,12 +234,12 @@ class Counters:
                 self._is_folding = False
 
     def stats(self) -> Stats:
-        """Return the counts of this moment."""
+        """Return the present counts."""
         self._fold()
         return self._sums
 
     def news(self) -> Stats:
-        """Return what was counted since this was asked last: each count is told once, whichever thread asks."""
+        """Return what was counted since the last such call, by whichever thread."""
         self._fold()
         with self._lock:
             sums = self._sums

@@ -1,9 +1,8 @@
-"""Items of generators as records: under keys of their own beside the call's, so that stores need not know them.
+"""Items of generators as records, under keys derived from the calls', so that stores need not know about items.
 
-The items of one run of a generator function have keys made of the call's key, a token of that run and their number,
-so those of two runs never mix. The call's own record tells the token and how many there are; it is written when all
-of them are. The token of the run that began last is in a record beside it, the head: what a killed run left behind
-is found by it.
+The key of an item is made from the call's key, a token of the run, and the item's number, so the items of two runs
+never mix. The call's own record has the token and the number of items, and is written after all of them. Another
+record, the head, has the token of the run that began last, by which the items of a killed run are found.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ _KEYS_AT_ONCE = 400
 
 
 class Items(NamedTuple):
-    """What the record of an exhausted call holds."""
+    """What the record of an exhausted generator says about its items."""
 
     token: bytes
     number: int
-    """How many there are."""
+    """How many items there are."""
     size_bytes: int
-    """Of the payloads of all items."""
+    """The size of the payloads of all items."""
     has_value: bool
-    """Whether the generator returned something: it is kept as if it were one more item."""
+    """Whether the generator returned a value, which is kept as if it were one more item."""
     notes: Notes
     """Numbers that the call noted."""
 
     def payload(self) -> Payload:
-        """Return them as bytes."""
+        """Return this as the payload of the call's record."""
         content = (_FORMAT.pack(*self[:-1]),)
         return with_notes(content, self.notes) if self.notes else content
 
 
 class Part(NamedTuple):
-    """An item, or what the generator returned, as serializers see it."""
+    """The type of an item or of what the generator returned, for serializers."""
 
     result_type: object
 
@@ -55,7 +54,7 @@ def new_token() -> bytes:
 
 
 def items_of(record: Record) -> Items:
-    """Return what an intact record of an exhausted call holds."""
+    """Return what the intact record of an exhausted generator says."""
     payload = _payload(record)
     notes = without_notes(payload)[1] if len(payload) > _FORMAT.size else {}
     token, number, size_bytes, has_value = _FORMAT.unpack_from(payload)
@@ -63,12 +62,12 @@ def items_of(record: Record) -> Items:
 
 
 def token_of(record: Record) -> bytes:
-    """Return the token in the record of an exhausted call, or in a head."""
+    """Return the token in the record of an exhausted generator, or in a head."""
     return _payload(record)[:_TOKEN_BYTES]
 
 
 def item_key(key: Key, token: bytes, number: int) -> Key:
-    """Return the key of one item."""
+    """Return the key of an item."""
     return blake2b(key + token + number.to_bytes(8, "little"), digest_size=len(key), person=b"item").digest()
 
 
@@ -84,7 +83,7 @@ def parts_of_function(function: KnownFunction) -> tuple[Part, Part]:
 
 
 class Deletes(Protocol):
-    """What items are removed from."""
+    """A store, as far as removing items needs it."""
 
     def delete(self, keys: Iterable[Key], /) -> int:
         """See `Store`."""

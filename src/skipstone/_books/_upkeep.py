@@ -1,7 +1,7 @@
-"""What is of no use any more, removed: results that expired, those used least recently, and what nobody owns.
+"""Remove what is no longer of use: expired results, the least recently used ones, and what nobody owns.
 
-Nothing is removed because somebody looks or loads. What is removed was found in one pass over the listing, and is looked at
-once more right before it goes: what was replaced meanwhile stays.
+Looking up and loading never remove anything. What is to be removed is found in one pass over the listing, and looked at
+once more right before it is removed: what was replaced in the meantime stays.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ class Cleanup(NamedTuple):
     expired: int
     """Results that were older than `expires_seconds`."""
     evicted: int
-    """Results that were used least recently, over `max_bytes`."""
+    """Results that were used least recently, removed to keep to `max_bytes`."""
     orphans: int
-    """Items of generators that no call owns, and files that no record names: what killed processes left behind."""
+    """Items of generators that no call owns, and files that no record names, left behind by killed processes."""
     runs: int
     """Runs that ended long ago."""
     size_bytes: int
     """What all of these took, without the runs."""
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the counts in one line."""
         return (
             f"{self.expired:,} expired, {self.evicted:,} evicted, {self.orphans:,} orphans, {self.runs:,} old runs: "
             f"{self.size_bytes:,} bytes"
@@ -58,19 +58,19 @@ class Cleanup(NamedTuple):
 
 
 class _Found:
-    """What a pass over the listing has found."""
+    """What the pass over the listing has found."""
 
     def __init__(self) -> None:
         self.kept: list[Result] = []
         self.expired: list[Result] = []
         self.items: dict[Key, Result] = {}
         self.runs: dict[str, list[Key]] = {}
-        """The keys of items, by the run that made them."""
+        """The keys of the items that each run made."""
         self.generators: list[Key] = []
 
 
 class Upkeep:
-    """Removes what is of no use from the store of a step."""
+    """Removes what is no longer of use from the store of a step."""
 
     def __init__(self, store: Store, codec: Codec, runs: Runs, uses: Uses | None) -> None:
         self._store = store
@@ -87,7 +87,7 @@ class Upkeep:
         compact: bool = False,
         dry_run: bool = False,
     ) -> Cleanup:
-        """Remove what is of no use, or tell what would be removed.
+        """Remove what is no longer of use, or say what would be removed.
 
         Raises:
             StoreError: The store does not work.
@@ -96,20 +96,20 @@ class Upkeep:
         sifting = self._store.sifting() if isinstance(self._store, Sifts) else None
         has_room = max_bytes is None or (not dry_run and sifting is not None and sifting.size_bytes() <= max_bytes)
         if self._codec.encrypts:
-            sifting = None  # the details hide their words
+            sifting = None  # a sieve cannot look into encrypted details
         sieve = _sieve(expires_seconds)
         infos = sifting.sift(sieve) if sifting is not None and (has_room or dry_run) else self._store.scan()
         found = self._find(expires_seconds, infos)
         owned = self._look_into_generators(found)
         if max_bytes is not None and not has_room:
-            if sifting is not None and dry_run:  # it counts, without a look at each result
+            if sifting is not None and dry_run:  # counting does not need a look at each result
                 would_go = number_that_would_go(sifting, sieve, found.kept, self._uses.read(runs), max_bytes)
             else:
                 keys = {result.key for result in found.kept}
-                uses = self._uses.read(runs) if dry_run else self._uses.tell(runs, keys)
+                uses = self._uses.read(runs) if dry_run else self._uses.write(runs, keys)
                 evicted = least_used(found.kept, uses, sum(each.size_bytes for each in found.kept) - max_bytes)
         elif max_bytes is not None:
-            self._uses.tell(runs)
+            self._uses.write(runs)
         orphans = self._orphans(
             found, owned, {run.id for run in runs_in(runs) if run.state in ("running", "silent")}
         )
@@ -129,7 +129,7 @@ class Upkeep:
         return Cleanup(len(expired), len(evicted) + would_go[0], len(orphans) + files.number, old_runs, size_bytes)
 
     def _find(self, expires_seconds: float | None, infos: Iterable[RecordInfo]) -> _Found:
-        """Look through all records, or those that may be of no use."""
+        """Sort records: all, or those that may be of no use."""
         found, now = _Found(), time.time()
         for info in infos:
             result = Result(info.created_at_seconds, info.size_bytes, info.key)
@@ -145,23 +145,23 @@ class Upkeep:
         return found
 
     def _expires_seconds(self, info: RecordInfo, expires_seconds: float | None) -> float | None:
-        """Return how old a record may be: as its function's decorator said when it was made, or else as the config says."""
+        """Return how old a record may be, according to the decorator when it was made, or else to the config."""
         shown = self._codec.shown(info)
         if shown.call_id.startswith(MARK_OF_TEXTS):
-            return None  # without the key, nobody knows
+            return None  # unknown without the key
         if _EXPIRES not in shown.details:
             return expires_seconds
-        told: float | None = map_in(shown.details).get(EXPIRES)
-        return expires_seconds if told is None else told
+        own: float | None = map_in(shown.details).get(EXPIRES)
+        return expires_seconds if own is None else own
 
     def _look_into_generators(self, found: _Found) -> set[Key]:
-        """Return the keys of all that belongs to exhausted calls, and count it with them."""
+        """Return the keys of all that belongs to exhausted generators, and add its size to that of their results."""
         owned: set[Key] = set()
         sizes: dict[Key, int] = {}
         for keys in _chunks(found.generators):
             for key, record in self._store.get_many(keys).items():
-                if not self._codec.is_intact(record):  # or signed with a key that is not here
-                    found.runs.clear()  # whose the items are cannot be known
+                if not self._codec.is_intact(record):  # damaged, or signed with another key
+                    found.runs.clear()  # its items are unknown, so no item can be said to have no owner
                 else:
                     items = items_of(record)
                     sizes[key] = items.size_bytes
@@ -175,7 +175,7 @@ class Upkeep:
 
     @staticmethod
     def _orphans(found: _Found, owned: set[Key], running: set[str]) -> list[Result]:
-        """Return the items that belong to no exhausted call, and to no run that may go on."""
+        """Return the items that belong to no exhausted generator, and to no run that may still go on."""
         young = time.time() - _GRACE_SECONDS
         return [
             found.items[key]
@@ -186,7 +186,7 @@ class Upkeep:
         ]
 
     def _forget(self, results: Sequence[Result]) -> list[Result]:
-        """Remove results, but for those that were replaced meanwhile; return those that were removed."""
+        """Remove results, except those that were replaced meanwhile; return the removed ones."""
         removed: list[Result] = []
         for some in _chunks(results):
             now = self._store.infos([result.key for result in some])
@@ -201,7 +201,7 @@ class Upkeep:
 
 
 def _sieve(expires_seconds: float | None) -> Sieve:
-    """Return what finds all that are no plain results, and all that may have expired."""
+    """Return a sieve that finds generators, their items, and all results that may have expired."""
     before = -math.inf if expires_seconds is None else time.time() - expires_seconds
     return Sieve(before, (ITEM, ITEMS), _EXPIRES)
 

@@ -1,4 +1,4 @@
-"""When results were last used: kept beside the step where `max_bytes` is set, and else by nobody."""
+"""When results were last used: recorded beside the step if `max_bytes` is set, and otherwise not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._record import Key, Origin, Record, parts_of
 from ..stores import Store
 
 USES = "uses"
-"""The encoding of the record that tells it."""
+"""The encoding of the record with the uses."""
 
 _KEY = blake2b(b"", digest_size=16, person=b"uses").digest()
 _ORIGIN = Origin("", "", USES, b"", "", "", 0)
@@ -20,27 +20,27 @@ _USE = struct.Struct("<16sd")
 
 
 class Uses:
-    """The keys of the results that this process has returned, until they are told."""
+    """The keys of the results that this process has returned and has not written down yet."""
 
     def __init__(self) -> None:
         self._keys: set[Key] = set()
 
     def note(self, key: Key) -> None:
-        """A result was returned."""
+        """Note that a result was returned."""
         self._keys.add(key)
 
-    def tell(self, store: Store, known: Container[Key] | None = None) -> dict[Key, float]:
-        """Write down what was used since this was told last, and return of all keys when they were used last.
+    def write(self, store: Store, known: Container[Key] | None = None) -> dict[Key, float]:
+        """Write down what was used since the last such call, and return the last use of every key.
 
         Args:
-            store: That of the step's runs.
-            known: Others are forgotten; None: none is.
+            store: The store of the step's runs.
+            known: Keys to remember, forgetting all others; None to forget none.
 
         Raises:
             StoreError: The store does not work.
         """
         claim = store.claim(_KEY)
-        if claim is None:  # somebody else writes just now: it is told the next time
+        if claim is None:  # somebody else is writing: leave ours for the next time
             return self.read(store)
         with claim:
             keys, self._keys = self._keys, set()
@@ -57,7 +57,7 @@ class Uses:
 
     @staticmethod
     def read(store: Store) -> dict[Key, float]:
-        """Return of all keys when they were used last, as far as that was told.
+        """Return the last use of every key, as far as it was written down.
 
         Raises:
             StoreError: The store does not work.

@@ -347,7 +347,7 @@ class Engine:
                 if self.counters.stats().bytes_saved:
                     _log.info("to keep to max_bytes: %s", self.clean(None))
                 else:
-                    self.uses.tell(self.runs.store())
+                    self.uses.write(self.runs.store())
             except StoreError as error:
                 self._store_failed(error)
         self.runs.close()

@@ -1,1 +1,1 @@
-"""Many calls as one: from items to results."""
+"""Maps: many calls as one, from items to results."""

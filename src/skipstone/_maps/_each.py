@@ -1,4 +1,4 @@
-"""A call of a function with `each`: its items are looked up, and those that are missing run together."""
+"""A call of a function with `each`: its items are looked up, and the missing ones run together."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ def decorated_each(
     """Decorate a function that takes a list of items, each with an id and a result of its own.
 
     Args:
-        function: Undecorated.
-        known: What is known of it.
+        function: The undecorated function.
+        known: Its description.
         each: The parameter that takes the list.
         id_of: Returns the id of an item, given the same arguments with the item in the list's place.
 
     Returns:
-        What stands for the function; what takes its calls apart; and what runs them even if they are done.
+        The decorated function; an object that divides a call into calls of its items; and a function that runs a call
+        even if it is done.
     """
     known.each = each
     calls_of = Calls(function, known, id_of)
@@ -62,7 +63,7 @@ def decorated_each(
 
 
 class Calls:
-    """Takes a call apart: into one for each item, whose method takes a list of items."""
+    """Divides a call into one for each item, whose method takes a list of items."""
 
     def __init__(self, function: types.FunctionType, known: KnownFunction, id_of: Callable[..., object]) -> None:
         assert known.each is not None
@@ -78,7 +79,7 @@ class Calls:
         """Return a call for each item.
 
         Raises:
-            TypeError: The arguments do not fit the function, or a text stands where a list is expected.
+            TypeError: The arguments do not fit the function, or a text was given where a list is expected.
         """
         items: Any = self._items_of(*args, **kwargs)
         function = self._known.of_items
@@ -106,7 +107,7 @@ class Calls:
     def _with(
         self, value: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Put a value in the place of the list."""
+        """Return the arguments with a value in the place of the list."""
         at = self._position
         if at is not None and at < len(args):
             return (*args[:at], value, *args[at + 1 :]), kwargs
@@ -125,7 +126,7 @@ async def _outcomes(calls: Sequence[Call], *, replace: bool = False) -> list[Any
 
 
 async def _loaded(engine: Any, calls: Sequence[Call]) -> list[object]:
-    """Return the stored results, or MISS."""
+    """Return the stored results, with MISS for each that is missing."""
     function = calls[0].function
     found = Found([call.args for call in calls], [call.id for call in calls], [call.key for call in calls])
     parts = Loader(engine, function).load(found)

@@ -1,4 +1,4 @@
-"""The calls that a map is asked for: arguments and ids, one after the other."""
+"""The calls of a map: their arguments and ids, one call after another."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Plan(NamedTuple):
     missing: int
     """Calls that would run, failed ones included."""
     failed: int
-    """Calls that are missing because they raised when they ran last."""
+    """Missing calls that raised when they last ran."""
     estimated_seconds: float | None
-    """How long the missing calls would run, one after the other, at the pace of those that are stored; None
-    where none is."""
+    """How long the missing calls would take, one after another, at the pace of those that are stored; None if none
+    is."""
     estimated_bytes: int | None
-    """How much their results would take."""
+    """How much room their results would take; None if none is stored."""
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the plan in one line."""
         failed = f" ({self.failed:,} failed)" if self.failed else ""
         time = "" if self.estimated_seconds is None else f", about {self.estimated_seconds:,.1f} s of work"
         return f"{self.done:,} done, {self.missing:,} missing{failed}{time}"
@@ -67,7 +67,7 @@ class MapSummary(NamedTuple):
 
 
 class MapSettings(NamedTuple):
-    """How a map is done, as `Checkpoint.map` is told."""
+    """The settings of a map, as given to `Checkpoint.map`."""
 
     ordered: bool
     on_error: str
@@ -85,14 +85,14 @@ class MapSettings(NamedTuple):
 
     @property
     def batch_size(self) -> int | None:
-        """How many items a call takes at most; None: one, not in a list."""
+        """How many items a call takes at most; None if it takes a single item that is not in a list."""
         return None if self.batching is None else self.batching.size
 
     def check(self) -> None:
         """Refuse a wrong value.
 
         Raises:
-            ValueError: There is one.
+            ValueError: A setting has a wrong value.
         """
         if self.on_error not in ("raise", "return"):
             message = f"on_error is {self.on_error!r}, expected 'raise' or 'return'"
@@ -106,7 +106,7 @@ class Source(NamedTuple):
     """Where the calls of a map come from."""
 
     args: Iterator[tuple[Any, ...]]
-    """The arguments of one call after the other."""
+    """The arguments of one call after another."""
     id_of: Callable[..., object]
     """Returns the id of a call, given its arguments."""
 
@@ -118,7 +118,7 @@ def source_of(
     *,
     is_batch: bool = False,
 ) -> Source:
-    """Return the arguments of the calls, and their ids; nothing is read before it is asked for.
+    """Return the arguments of the calls, and the function that makes their ids; the input is read as it is needed.
 
     Raises:
         TypeError: There is nothing to map over.
@@ -143,14 +143,14 @@ def source_of(
 def _checked(
     function: KnownFunction, id_of: Callable[..., object], calls: Iterator[tuple[Any, ...]]
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the first call, whose id is made twice."""
+    """Yield the first call, after making its id twice to check that it is the same."""
     for args in islice(calls, 1):
         check_repeats(function, id_of, args, {})
         yield args
 
 
 def batching_of(function: KnownFunction, batch_size: int | None, on_batch_error: str) -> Batching | None:
-    """Check how calls are to be put together; None: they are not.
+    """Return how calls are to be combined, or None if they are not.
 
     Raises:
         ValueError: A setting has a wrong value.
@@ -184,7 +184,7 @@ def plan_of(engine: Any, function: KnownFunction, source: Source) -> Plan:
 
 
 def count_of(iterables: tuple[Iterable[Any], ...]) -> int | None:
-    """Return how many calls there will be, or None where one cannot know."""
+    """Return how many calls there will be, or None if that cannot be known."""
     sizes = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
     return min(sizes) if len(sizes) == len(iterables) else None
 
@@ -195,11 +195,11 @@ def id_function(
     """Return a function of the arguments of `method` that returns the call id.
 
     Args:
-        method: Whatever can be called, decorated or not.
-        id: As for the decorator; None: the decorator's, or the content of all arguments.
-        is_batch: Each parameter stands for one item of the list that `method` gets, and an expression may use
-            another name for the first of them.
-        bound: How many of the first parameters have their values already.
+        method: Anything callable, decorated or not.
+        id: See `cache_with_checkpoint`; None for the decorator's id, or else the content of all arguments.
+        is_batch: Whether each parameter stands for one item of the list that `method` gets. An expression may then
+            use another name for the first parameter.
+        bound: How many of the first parameters already have their values.
 
     Raises:
         IdExpressionError: The id does not fit the function.

@@ -1,4 +1,4 @@
-"""The stored results of many calls, loaded many at a time."""
+"""Load the stored results of a map, many at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_RECORDS, _MOST_BYTES = 500, 4 << 20
 
 
 class Loader:
-    """Turns calls with an outcome into results: together, as far as they are small."""
+    """Turns calls with an outcome into results, several together if they are small."""
 
     def __init__(self, engine: Engine, function: KnownFunction) -> None:
         self._engine = engine
@@ -23,7 +23,7 @@ class Loader:
         self._at_once = 1
 
     def load(self, piece: Piece) -> Iterator[tuple[Piece, list[Any]]]:
-        """Yield the piece in parts, each with results, failures, or MISS where a result cannot be loaded."""
+        """Yield parts of a piece, each with its results and failures, and MISS for a result that cannot be loaded."""
         if not self.reads(piece):
             yield piece, [_given(item.outcome) for item in piece]
             return
@@ -35,7 +35,7 @@ class Loader:
 
     @staticmethod
     def reads(piece: Piece) -> bool:
-        """Tell whether a result of this piece has to be read from the store."""
+        """Tell whether a result of this piece must be read from the store."""
         return isinstance(piece, Found) or any(type(item.outcome) is Stored for item in piece)
 
     def _results(self, part: Piece) -> list[Any]:
@@ -54,5 +54,5 @@ class Loader:
 
 
 def _given(outcome: Any) -> Any:
-    """Return the result or the failure that an outcome holds."""
+    """Return the result or the failure in an outcome."""
     return outcome.value if type(outcome) is Returned else outcome.failure

@@ -1,8 +1,8 @@
-"""Many calls of one function: what is done is found a window at a time, what is missing is run by workers.
+"""`Checkpoint.map`: finds the calls that are done, a window at a time, and has workers run the missing ones.
 
-The consumer's thread reads the input, looks items up and hands results out; workers run calls and save their results.
-An item that is done costs no trip through the workers, and its result is loaded when it is its turn. At most `window`
-items are held, whatever their number.
+The consumer's thread reads the input, looks items up and gives results out; workers run calls and save their results.
+An item that is done makes no trip through the workers, and its result is loaded when its turn comes. At most `window`
+items are held, however many there are.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ _LARGEST_PIECE = 250
 
 
 class MapResults(Iterator[R]):
-    """The results of `Checkpoint.map`, as they become ready. Work goes on between two of them.
+    """The results of `Checkpoint.map`, as they become ready. Work goes on while the consumer uses a result.
 
-    To be used in a `for` loop, or as a context manager around one: at its end, calls in flight finish and are saved,
-    and no further ones begin.
+    Use it in a `for` loop, or as a context manager around one: at its end, calls in flight finish and are saved, and no
+    further ones begin.
     """
 
     __module__ = "skipstone"
 
     def __init__(self, window: Window, grace_seconds: float) -> None:
-        self._window = window  # that knows nothing of this one: so it ends when this one is not used any more
+        self._window = window  # it does not refer to this object, which ends as soon as nobody uses it
         self._pieces = _pieces(window, grace_seconds)
         self._results = _results(window, self._pieces)
         self._process = os.getpid()
@@ -60,7 +60,7 @@ class MapResults(Iterator[R]):
         return self
 
     def __next__(self) -> R:
-        """Return the next result; with `on_error="return"`, or of a call that is left alone, a `Failure`."""
+        """Return the next result, or a `Failure`, with `on_error="return"` or for a call that was left alone."""
         result: R = next(self._results)
         return result
 
@@ -89,11 +89,11 @@ class MapResults(Iterator[R]):
         return self.summary()
 
     def __repr__(self) -> str:
-        """Name the function, and say how far it is."""
+        """Return the function's name and how far the map is."""
         return f"<{type(self).__name__} of {self._window.function.name}: {self._window.progress}>"
 
     def summary(self) -> MapSummary:
-        """Return what was done so far."""
+        """Return what the map has done so far."""
         return self._window.progress.summary()
 
 
@@ -129,7 +129,7 @@ _under_way: WeakSet[MapResults[Any]] = WeakSet()
 
 @atexit.register
 def _stop_all() -> None:
-    """Stop what an exception outside of a map has left behind, but for what a thread is in that ends with the process."""
+    """At exit, stop unfinished maps, except one that a daemon thread is in, which ends with the process."""
     for results in list(_under_way):
         is_in_use = cast("GeneratorType[Any, None, None]", results._results).gi_running
         if results._process == os.getpid() and not (results._window.is_over or is_in_use):
@@ -137,7 +137,7 @@ def _stop_all() -> None:
 
 
 def _pieces(window: Window, grace_seconds: float) -> Generator[Piece]:
-    """Yield items with an outcome, as many as their consumer takes in a moment; when this ends or is closed, so does the work."""
+    """Yield items with an outcome, as many as the consumer takes in a moment; the map ends when this does."""
     is_over = is_late = False
     most, process = 1, os.getpid()
     try:
@@ -152,7 +152,7 @@ def _pieces(window: Window, grace_seconds: float) -> Generator[Piece]:
                     most = min(2 * most, _LARGEST_PIECE) if is_quick else max(1, most // 2)
         is_over = True
     finally:
-        if process == os.getpid():  # else it was forked meanwhile, and the work is its parent's
+        if process == os.getpid():  # else this process was forked meanwhile, and the map is its parent's
             try:
                 if not is_over:
                     is_late = True
@@ -162,14 +162,14 @@ def _pieces(window: Window, grace_seconds: float) -> Generator[Piece]:
 
 
 def _wait_for_the_rest(window: Window, grace_seconds: float) -> bool:
-    """Wait for what is in flight, until Ctrl-C is pressed once more; tell whether some of it is left."""
+    """Wait for calls in flight, until Ctrl-C is pressed once more; return True if some are not finished."""
     stopped_by = sys.exception()
     try:
         is_late = bool(wait(window.stop(), timeout=grace_seconds).not_done)
     except KeyboardInterrupt:
         if not isinstance(stopped_by, KeyboardInterrupt):
             raise
-        is_late = True  # the first one is raised, and says it all
+        is_late = True  # the first KeyboardInterrupt is raised, which is enough
     window.take_what_ended()
     return is_late
 
@@ -186,7 +186,7 @@ def _results(window: Window, pieces: Generator[Piece]) -> Generator[Any]:
 
 
 def _run_again(window: Window, item: Item) -> Any:
-    """Run a call whose result was damaged or deleted since it was looked up, or made by code that is to be run again."""
+    """Run a call whose stored result cannot be returned: damaged, deleted since it was looked up, or of other code."""
     try:
         return window.engine.run(window.call_of(item))
     except Exception as error:  # noqa: BLE001 - the function raises what it likes
@@ -195,7 +195,7 @@ def _run_again(window: Window, item: Item) -> Any:
 
 @contextmanager
 def _terminable() -> Generator[None]:
-    """Turn SIGTERM, which ends a process at once unless somebody handles it, into SystemExit."""
+    """Turn SIGTERM into SystemExit, unless somebody else handles it: it would end the process at once."""
     if not is_unhandled(signal.SIGTERM):
         yield
         return

@@ -1,4 +1,4 @@
-"""`Checkpoint.map_async`: the calls of a coroutine function, many in flight, in one event loop."""
+"""`Checkpoint.map_async`: many calls of a coroutine function in flight at the same time, in one event loop."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class TaskCrew(Crew):
 
 
 class AsyncMapResults(AsyncIterator[R]):
-    """The results of `Checkpoint.map_async`, as they become ready. Work goes on between two of them.
+    """The results of `Checkpoint.map_async`, as they become ready. Work goes on while the consumer uses a result.
 
-    To be used in an `async for` loop, or as an asynchronous context manager around one: at its end, calls in flight
-    finish and are saved, and no further ones begin.
+    Use it in an `async for` loop, or as an asynchronous context manager around one: at its end, calls in flight finish
+    and are saved, and no further ones begin.
     """
 
     __module__ = "skipstone"
@@ -68,7 +68,7 @@ class AsyncMapResults(AsyncIterator[R]):
         return self
 
     async def __anext__(self) -> R:
-        """Return the next result; with `on_error="return"`, or of a call that is left alone, a `Failure`."""
+        """Return the next result, or a `Failure`, with `on_error="return"` or for a call that was left alone."""
         return cast("R", await anext(self._results))
 
     async def __aenter__(self) -> AsyncMapResults[R]:
@@ -96,11 +96,11 @@ class AsyncMapResults(AsyncIterator[R]):
         return self.summary()
 
     def __repr__(self) -> str:
-        """Name the function, and say how far it is."""
+        """Return the function's name and how far the map is."""
         return f"<{type(self).__name__} of {self._window.function.name}: {self._window.progress}>"
 
     def summary(self) -> MapSummary:
-        """Return what was done so far."""
+        """Return what the map has done so far."""
         return self._window.progress.summary()
 
 
@@ -130,7 +130,7 @@ def mapped_async(
 
 
 async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[Piece]:
-    """Yield items with an outcome; when this ends or is closed, so does the work."""
+    """Yield items with an outcome; the map ends when this does."""
     is_over = is_late = False
     something_ended = asyncio.Event()
     window.on_end = something_ended.set
@@ -151,7 +151,7 @@ async def _pieces(window: Window, grace_seconds: float) -> AsyncGenerator[Piece]
             is_late = bool(late)
             for task in late:
                 task.cancel()
-            await asyncio.sleep(0)  # so that the others are noted
+            await asyncio.sleep(0)  # lets the callbacks of finished tasks run
             window.take_what_ended()
         window.close(is_over=is_over, is_late=is_late)
 
@@ -170,7 +170,7 @@ async def _results(window: Window, pieces: AsyncGenerator[Piece]) -> AsyncGenera
 
 
 async def _run_again(window: Window, item: Item) -> Any:
-    """Run a call whose result was damaged or deleted since it was looked up, or made by code that is to be run again."""
+    """Run a call whose stored result cannot be returned: damaged, deleted since it was looked up, or of other code."""
     try:
         return await window.engine.run_async(window.call_of(item))
     except Exception as error:  # noqa: BLE001 - the function raises what it likes
@@ -179,7 +179,7 @@ async def _run_again(window: Window, item: Item) -> Any:
 
 @contextmanager
 def _woken(wake: Callable[[], object]) -> Generator[None]:
-    """Call a function every moment, so that how far a map is can be told although nothing ends."""
+    """Call a function every moment, so that the map's progress is recorded even while no call ends."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle
 
@@ -197,7 +197,7 @@ def _woken(wake: Callable[[], object]) -> Generator[None]:
 
 @contextmanager
 def _terminable() -> Generator[None]:
-    """Let SIGTERM, which ends a process at once unless somebody handles it, cancel the task that maps."""
+    """Let SIGTERM cancel the task that maps, unless somebody else handles it: it would end the process at once."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     if task is None or not is_unhandled(signal.SIGTERM):
         yield

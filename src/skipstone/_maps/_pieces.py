@@ -1,4 +1,4 @@
-"""The calls of a map that are held: one by one, or, where their results are stored, many as one."""
+"""The calls that a map holds: one by one, or, if their results are stored, many as one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STORED = Stored()
 
 
 class Item:
-    """One call of a map. Its outcome is None until it ran; where it need not run, it is `Stored` at once."""
+    """One call of a map. Its outcome is None until it has run, or `Stored` from the beginning if it need not run."""
 
     __slots__ = ("args", "id", "key", "outcome")
 
@@ -24,7 +24,7 @@ class Item:
 
 
 class Found(Sequence[Item]):
-    """Calls whose results are stored, one behind the other: there may be millions, so they are items only if asked for."""
+    """Consecutive calls whose results are stored. There may be millions, so an `Item` is made only when asked for."""
 
     __slots__ = ("_args", "ids", "keys")
 
@@ -47,14 +47,14 @@ class Found(Sequence[Item]):
 
 
 Piece: TypeAlias = "Found | list[Item]"
-"""Calls with an outcome, one behind the other."""
+"""Consecutive calls with an outcome."""
 
 
 def runs_of(
     args: Sequence[tuple[Any, ...]], ids: Sequence[object], keys: Sequence[Key], stored: set[Key]
 ) -> Iterator[Found | Item]:
-    """Yield calls in order: those that are stored together, as far as they follow each other, and each other one."""
-    if len(stored) == len(keys):  # by far the most common: all that there is was done before
+    """Yield calls in order: consecutive stored ones together, and every other one by itself."""
+    if len(stored) == len(keys):  # by far the most common case: all were done before
         yield Found(args, ids, keys)
         return
     first = 0

@@ -1,4 +1,4 @@
-"""How far a map is: a bar on a terminal and in a notebook, else a line in the log now and then."""
+"""Show how far a map is: a bar on a terminal or in a notebook, or else a line in the log now and then."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LOG_EVERY_SECONDS = 30.0
 
 
 class Progress:
-    """Counts what was done before, what is done now, and what failed, and shows it."""
+    """Counts calls that were done before, ran now, or failed, and shows the counts."""
 
     def __init__(self, name: str, total: int | None, *, shown: bool | None) -> None:
-        """Show a bar if `shown`, or, where it is None, if standard error is a terminal or this is a notebook."""
+        """Show a bar if `shown` is True, or if it is None and standard error is a terminal or this is a notebook."""
         self.before: int = 0
         self.now: int = 0
         self.failed: int = 0
@@ -27,7 +27,7 @@ class Progress:
         if shown or (shown is None and _is_watched()):
             from tqdm.auto import tqdm
 
-            # The rate is that of calls that run: what was done before does not count.
+            # The rate is that of calls that run, not counting those that were done before.
             self._bar = tqdm(total=total, desc=name.rpartition(".")[2], smoothing=0, dynamic_ncols=True)
 
     def found(self, count: int) -> None:
@@ -52,7 +52,7 @@ class Progress:
         self._bar.update(count)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Finish the bar, leaving it on the screen."""
         if self._bar is not None:
             self._bar.close()
 
@@ -61,7 +61,7 @@ class Progress:
         return MapSummary(self.before, self.now, self.failed)
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the counts in one line."""
         of = "" if self.total is None else f" of {self.total:,}"
         failed = f", {self.failed:,} failed" if self.failed else ""
         return f"{self.before + self.now:,}{of} done ({self.before:,} before){failed}"
@@ -72,5 +72,7 @@ def _is_watched() -> bool:
 
 
 def _is_notebook() -> bool:
-    ipython = sys.modules.get("IPython")  # some libraries import it, or ipykernel, outside of notebooks, too
+    ipython = sys.modules.get(
+        "IPython"
+    )  # that alone does not mean much: libraries import it outside notebooks, too
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

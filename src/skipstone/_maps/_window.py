@@ -1,7 +1,7 @@
-"""A window over the calls of a map: read, looked up, handed to workers, and given out.
+"""A window over the calls of a map, which are read, looked up, handed to workers, and given out.
 
-What is done is found many at a time, and costs no trip through the workers. At most `window` items are held, whatever
-their number. Whoever drives it asks for the next item, and waits in its own way.
+Done calls are found many at a time, and make no trip through the workers. At most `window` items are held, however many
+there are. The driver, `_map` or `_map_async`, asks for the next items, and waits in its own way.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ENOUGH_CALLS = 64
 _WINDOW_ITEMS, _WINDOW_ITEMS_PER_WORKER = 1000, 16
 _QUICK_CALL_SECONDS = 20e-6
 MOMENT_SECONDS = 1.0
-"""How long a map waits until it tells how far it is."""
+"""How often a map records its progress while it waits."""
 
 
 Ended: TypeAlias = tuple[Future[list[Outcome]], list[Item]]
@@ -43,7 +43,7 @@ Ended: TypeAlias = tuple[Future[list[Outcome]], list[Item]]
 
 
 class Window:
-    """The items of one map that are held, from being read to being given out."""
+    """The items that a map holds, from being read to being given out."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Window:
         self._crew = crew
         self._settings = settings
         self.progress = progress
-        self._items: deque[Found | Item] = deque()  # in the order of input, or else only those with an outcome
+        self._items: deque[Found | Item] = deque()  # to be given out; if not ordered, only those with an outcome
         self._held = 0
         self._ready: deque[Item] = deque()
         self._in_flight: dict[Future[list[Outcome]], tuple[list[Item], float]] = {}
@@ -73,7 +73,7 @@ class Window:
         self._is_begun = self._is_started = self._is_exhausted = self._is_stopping = False
         self._drops_results = False
         self.on_end: Callable[[], object] = lambda: None
-        """Called when a chunk has ended, maybe in another thread."""
+        """Called when a chunk has ended, perhaps in another thread."""
         self._window = self._window_items()
         self._block = min(_FIRST_BLOCK, self._window)
         self._seconds_per_call = 0.0
@@ -87,17 +87,17 @@ class Window:
         return self._settings.window or most
 
     def drop_results(self) -> None:
-        """Nobody wants the results, if none were asked for before: there is no need to keep what is done."""
+        """Hold no items that are done, since nobody wants results; without effect once results were asked for."""
         self._drops_results = not self._is_begun
 
     def poll(self, most: int) -> Piece | Literal["wait", "end"]:
-        """Go on, and return the next items with an outcome, or what else there is to do.
+        """Do what can be done now, and return the next items with an outcome, or what the caller should do.
 
         Returns:
-            Up to `most` items; none where it is to be asked again at once.
+            Up to `most` items, or an empty list if the caller should ask again at once.
 
         Raises:
-            Exception: What a call raised, where the map is to end then.
+            Exception: What a call raised, if that ends the map.
         """
         if self._can_read():
             self._read()
@@ -129,7 +129,7 @@ class Window:
         return has_room and not self._is_exhausted
 
     def _read(self) -> None:
-        """Read a block of input, and find out what of it is done."""
+        """Read a block of input, and find out which of its calls are done."""
         if not self._is_begun:
             self._is_begun = True
             self.engine.runs.begin(self.running)
@@ -152,14 +152,15 @@ class Window:
             self._items.extend(
                 each for each in held if waits or isinstance(each, Found) or each.outcome is not None
             )
-        with self._lock:  # at once, or else a worker that asks for a batch would think that this was all
+        # In one step: otherwise a chunk that ends in between could take an incomplete batch for the last one.
+        with self._lock:
             self._is_exhausted = is_last
             self._held += len(to_run if self._drops_results else keys)
             self._block = min(2 * self._block, _LARGEST_BLOCK, self._window)
             self._ready.extend(to_run)
 
     def _read_block(self) -> tuple[list[tuple[Any, ...]], list[object], bool]:
-        """Read some input: arguments and ids; tell whether that was the last of it."""
+        """Read some input; return arguments and ids, and whether the input has ended."""
         block: list[tuple[Any, ...]] = []
         ids: list[object] = []
         until, at_once = time.monotonic() + _LONGEST_READ_SECONDS, 1
@@ -173,7 +174,7 @@ class Window:
         return block, ids, False
 
     def _left_alone(self, items: list[Item]) -> Iterator[tuple[Item, Raised]]:
-        """Yield those items that have failed too often to be tried again, and their failures."""
+        """Yield the items that have failed too often to be tried again, with their failures."""
         most = self._settings.skip_failed_after
         if most is None or not items:
             return
@@ -184,7 +185,7 @@ class Window:
                 yield item, Raised(failure, RuntimeError(failure.error))
 
     def _hand_out(self) -> None:
-        """Give the workers what is missing, as far as they can take it. Also called when a chunk has ended."""
+        """Give missing calls to the workers, as many as they can take. Also called when a chunk has ended."""
         with self._lock:
             if not self._is_started and self._has_chunk() and not self._is_stopping:
                 self._crew.start()
@@ -192,11 +193,11 @@ class Window:
                 self._window = self._window_items()
             while self._has_chunk() and not self._is_stopping and len(self._in_flight) < self._most_in_flight():
                 if not threading.main_thread().is_alive():
-                    return  # the interpreter is about to exit, and waits for calls in flight
+                    return  # the interpreter is about to exit, and only waits for calls in flight
                 chunk = [self._ready.popleft() for _ in range(min(self._chunk_size(), len(self._ready)))]
                 try:
                     future = self._crew.submit([(item.id, item.key, item.args) for item in chunk])
-                except Exception as error:  # noqa: BLE001 - an executor that was shut down, or is broken
+                except Exception as error:  # noqa: BLE001 - the executor was shut down, or is broken
                     future = Future()
                     future.set_exception(error)
                 self._in_flight[future] = (chunk, time.monotonic())
@@ -206,14 +207,14 @@ class Window:
     def _on_end(self, future: Future[list[Outcome]]) -> None:
         with self._lock:
             chunk, began = self._in_flight.pop(future)
-            # It may have waited for a worker: an upper bound, that falls as chunks grow.
+            # An upper bound, since the chunk may have waited for a worker; it falls as chunks grow.
             self._seconds_per_call = (time.monotonic() - began) / len(chunk)
         self.ended.put((future, chunk))
         self._hand_out()
         self.on_end()
 
     def _has_chunk(self) -> bool:
-        """Tell whether there is something to hand out; a batch that is not full waits for more input."""
+        """Tell whether there is something to hand out; an incomplete batch waits for more input."""
         if self._crew.takes_all and not self._is_exhausted:
             return False
         return len(self._ready) >= ((self._settings.batch_size or 1) if self._can_read() else 1)
@@ -222,7 +223,8 @@ class Window:
         most = self._crew.workers * self._crew.chunks_per_worker
         if not self._are_calls_quick():
             return most
-        # Where saving takes longer than running, workers would only stand in each other's way, but for what has got stuck.
+        # Saving takes longer than running, so more workers would only get in each other's way: one is enough, and one
+        # more for each chunk that seems to be stuck.
         until = time.monotonic() - MOMENT_SECONDS
         return min(most, 1 + sum(began < until for _, began in self._in_flight.values()))
 
@@ -265,7 +267,7 @@ class Window:
         return call if self._settings.batch_size is None else alone(call)
 
     def failed(self, item: Item, error: Exception) -> object:
-        """Return the failure of a call that raised just now, or raise its error, as the map was asked to."""
+        """Return the failure of a call that has just raised, or raise its error, depending on `on_error`."""
         if self._settings.raises:
             raise self._noted(error, item) from None
         return self.engine.failure(self.call_of(item), error)
@@ -278,20 +280,20 @@ class Window:
             self.engine.runs.tick()
 
     def running(self) -> RunningMap:
-        """Return how far it is."""
-        told = self.progress
+        """Return how far the map is."""
+        progress = self.progress
         return RunningMap(
             self.function.name,
-            told.total,
-            told.before,
-            told.now,
-            told.failed,
+            progress.total,
+            progress.before,
+            progress.now,
+            progress.failed,
             self._crew.workers,
             self._started_at_seconds,
         )
 
     def stop(self) -> list[Future[list[Outcome]]]:
-        """Hand nothing out any more; return what is in flight."""
+        """Hand out nothing more; return what is in flight."""
         with self._lock:
             self._is_stopping = True
             self._ready.clear()
@@ -300,16 +302,16 @@ class Window:
         return futures
 
     def take_what_ended(self) -> None:
-        """Note the outcomes of what ended after the map was stopped."""
+        """Note the outcomes of chunks that ended after the map was stopped."""
         while not self.ended.empty():
             future, chunk = self.ended.get()
-            # An error is not asked for: raised once more, one that all futures share would grow a traceback of all.
+            # Do not raise errors again: many futures may share one, whose traceback would grow with each.
             if not future.cancelled() and future.exception() is None:
                 with suppress(BaseException):
                     self.take((future, chunk))
 
     def close(self, *, is_over: bool, is_late: bool = False) -> None:
-        """Let the workers go, and tell how far it came."""
+        """Let the workers go, and log how far the map came."""
         self._crew.end(at_once=is_late)
         self.progress.close()
         self.engine.runs.end(self.running)
@@ -320,8 +322,10 @@ class Window:
             _log.warning("%s: stopped, %s. Run it again to go on.", self.function.name, self.progress)
 
     def _is_all_done(self) -> bool:
-        """Tell whether nothing is left to do, though its end was not asked for, as in `zip(items, results)`."""
-        told = self.progress
-        if told.failed and self._settings.raises:
+        """Tell whether nothing is left to do, even if the end was not asked for, as in `zip(items, results)`."""
+        progress = self.progress
+        if progress.failed and self._settings.raises:
             return False
-        return told.before + told.now + told.failed == told.total or (self._is_exhausted and not self._held)
+        return progress.before + progress.now + progress.failed == progress.total or (
+            self._is_exhausted and not self._held
+        )

@@ -1,1 +1,1 @@
-"""What is set, and where it is read from."""
+"""Settings, and where they are read from."""

@@ -1,4 +1,4 @@
-"""The settings of a checkpoint: from a mapping or any object, from the environment, and from the project's file."""
+"""Read the settings of a checkpoint from a mapping or any object, the environment, and the project's file."""
 
 from __future__ import annotations
 
@@ -96,15 +96,15 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 def resolve(config: ConfigLike, environment: Mapping[str, str] = os.environ) -> CheckpointConfig:
-    """Read the settings, and check them: first from the environment, then from `config`, then from the project's file.
+    """Read and check the settings: the environment comes first, then `config`, then the project's file.
 
     Args:
         config: A mapping, a CheckpointConfig, or any object that has some of its fields as attributes; other
-            attributes are ignored. What is missing is looked for in the file, and then takes its default.
+            attributes are ignored. A missing field comes from the file, or else has its default.
         environment: `SKIPSTONE_<FIELD>` overrides a field.
 
     Raises:
-        ConfigError: A field has the wrong type or value, or a mapping has a key that is no field.
+        ConfigError: A field has a wrong type or value, or a mapping has a key that is not a field.
     """
     fields = CheckpointConfig._fields
     variables = {name: f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in fields}
@@ -139,16 +139,16 @@ def _check_names(source: str, given: Mapping[str, Any]) -> None:
 
 
 def secrets_of(value: Any) -> tuple[Any, ...]:
-    """Return the keys of a config's `signing_key` or `encryption_key` as bytes, the one that signs or encrypts first."""
+    """Return a config's `signing_key` or `encryption_key` as bytes, beginning with the one that signs or encrypts."""
     several = value if isinstance(value, (list, tuple)) else () if value is None else (value,)
     return tuple(key.encode() if isinstance(key, str) else key for key in several)
 
 
 def codec_of(config: CheckpointConfig) -> Codec:
-    """Return what makes records of results, as a checked config says.
+    """Return the codec that a checked config asks for.
 
     Raises:
-        MissingExtraError: It needs a library that is not installed.
+        MissingExtraError: The config needs a library that is not installed.
     """
     return Codec(
         serializer_of(config),
@@ -202,7 +202,7 @@ def _checked(name: str, value: Any, source: str = "config") -> object:
 
 
 def _without_secrets(name: str, value: object) -> object:
-    """Return a setting's value for people."""
+    """Return a setting's value as it may be shown."""
     if name in _SECRET and value is not None:
         return "<secret>"
     if isinstance(value, (list, tuple)):
@@ -211,7 +211,7 @@ def _without_secrets(name: str, value: object) -> object:
 
 
 def _expected(name: str, value: object) -> str | None:
-    """Return what a field should be, or None where it is that."""
+    """Return what a field should be, or None if it is right."""
     if name in _CHOICES:
         choices = _CHOICES[name]
         return None if value in choices else " or ".join(repr(choice) for choice in choices)

@@ -1,4 +1,4 @@
-"""Settings that a project has in a file: `skipstone.toml`, or `[tool.skipstone]` in `pyproject.toml`."""
+"""Read a project's settings from `skipstone.toml`, or from `[tool.skipstone]` in `pyproject.toml`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _TABLE = b"tool.skipstone"
 
 
 class ConfigFile(NamedTuple):
-    """A file that has settings, and what they are."""
+    """A file, and the settings in it."""
 
     path: str
     settings: dict[str, Any]
 
 
 def config_file() -> ConfigFile | None:
-    """Return the settings of the working folder's project: from the nearest file of it and the folders above.
+    """Return the nearest file with settings, in the working folder or above it; None if there is none.
 
     Raises:
-        ConfigError: The file is no TOML, or others can write to it: they could say where results come from.
+        ConfigError: The file is not TOML, or others can write to it, who could then say where results come from.
     """
     try:
         folder = os.getcwd()
-    except FileNotFoundError:  # it was deleted
+    except FileNotFoundError:  # the working folder was deleted
         return None
     while True:
         for name in (_OWN, _PROJECT):
@@ -47,7 +47,7 @@ def _read(path: str, *, is_own: bool) -> ConfigFile | None:
             facts = os.fstat(file.fileno())
     except OSError:
         return None
-    if not is_own and _TABLE not in content:  # nearly always; a parser takes milliseconds
+    if not is_own and _TABLE not in content:  # as nearly always; importing the parser takes milliseconds
         return None
     import tomllib
 

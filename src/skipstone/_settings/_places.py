@@ -1,4 +1,4 @@
-"""Where the records of a step live: from the config's `store` to a store."""
+"""Places: from the config's `store` to the store of a step."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ LOCAL = "local"
 
 
 class _Service(NamedTuple):
-    """What keeps the records of a scheme: a class that takes URL and scope, beside a function `scopes(url)`."""
+    """The store for a scheme of URLs: a module with a class that takes URL and scope, and a function `scopes(url)`."""
 
     module: str
     store: str
+    """The name of the class."""
     library: str = ""
-    """The client, if one is needed."""
+    """The client library, if one is needed."""
     extra: str = ""
-    """What installs it."""
+    """The extra of skipstone that installs the library."""
 
 
 _FOLDER = _Service("skipstone.stores._shared_folder", "SharedFolderStore")
@@ -53,7 +54,7 @@ _EXPECTED = (
 )
 
 LIBRARIES = sorted({service.library for service in _SERVICES.values() if service.library})
-"""Clients that stores need."""
+"""Client libraries that stores need."""
 
 
 def places_of(store: str | Sequence[str]) -> tuple[str, ...]:
@@ -62,17 +63,17 @@ def places_of(store: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def scheme_of(place: str) -> str:
-    """Return what a place begins with, such as `s3`; "local" is its own."""
+    """Return the scheme of a place, such as `s3`; for "local", itself."""
     return place.partition("://")[0].lower()
 
 
 def is_shared(store: str | Sequence[str]) -> bool:
-    """Tell whether a config's `store` is one that others may write to: any but the local one."""
+    """Tell whether others may write to a config's `store`, as to any except the local one."""
     return any(place != LOCAL for place in places_of(store))
 
 
 def problem_with(store: Any) -> str | None:
-    """Say what a config's `store` should be, or return None where it is that."""
+    """Return what a config's `store` should be, or None if it is right."""
     if not isinstance(store, (str, list, tuple)) or not store:
         return f"{_EXPECTED}, or a list of them, the nearest first"
     return next((problem for place in places_of(store) if (problem := _problem_with_one(place))), None)
@@ -93,7 +94,7 @@ def _problem_with_one(place: Any) -> str | None:
 
 
 def _service_of(place: str) -> _Service | None:
-    """Return what keeps the records of a URL; None where there is no such thing."""
+    """Return the service for a URL, or None if there is none."""
     scheme, separator, _ = place.partition("://")
     if not separator:
         return None
@@ -102,7 +103,7 @@ def _service_of(place: str) -> _Service | None:
 
 
 def store_of(places: Sequence[str], config: CheckpointConfig, step: str) -> Store:
-    """Return the store of a step at a place, or at several that stand behind one another.
+    """Return the store of a step at a place, or at several places, the nearest first.
 
     Raises:
         MissingExtraError: A place needs a library that is not installed.
@@ -117,7 +118,7 @@ def store_of(places: Sequence[str], config: CheckpointConfig, step: str) -> Stor
 
 
 def runs_store(places: Sequence[str], config: CheckpointConfig, step: str) -> Store:
-    """Return the store of a step's runs: where all that use the step see them."""
+    """Return the store of a step's runs, which is at the farthest place, where all who use the step see them."""
     return _store_at(places[-1], config._replace(durability="process"), step, RUNS)
 
 
@@ -128,11 +129,11 @@ def _store_at(place: str, config: CheckpointConfig, step: str, part: str = "") -
 
 
 def shared_store(place: str, config: CheckpointConfig, scope: str) -> Store:
-    """Return the store of a scope, which is `<index>/<step>` as both may stand in the name of a folder.
+    """Return the store of a scope, which is `<index>/<step>`, each spelled as a folder's name.
 
     Raises:
-        MissingExtraError: It needs a library that is not installed.
-        ConfigError: It names a class that is not there.
+        MissingExtraError: The place needs a library that is not installed.
+        ConfigError: The place names a class that does not exist.
     """
     service, module = _opened(place)
     kind = _part_of(module, service.store, place)
@@ -143,11 +144,11 @@ def shared_store(place: str, config: CheckpointConfig, scope: str) -> Store:
 
 
 def scopes_at(place: str, config: CheckpointConfig) -> Sequence[str]:
-    """Return the scopes that there are at a place: `<index>/<step>`, as both stand in the names of folders.
+    """Return the scopes at a place: `<index>/<step>`, each spelled as a folder's name.
 
     Raises:
-        MissingExtraError: It needs a library that is not installed.
-        ConfigError: It names a class that is not there.
+        MissingExtraError: The place needs a library that is not installed.
+        ConfigError: The place names a class that does not exist.
     """
     if place == LOCAL:
         from ..stores import _shared_folder
@@ -161,17 +162,17 @@ def scopes_at(place: str, config: CheckpointConfig) -> Sequence[str]:
 
 
 def checkpoint_folder(config: CheckpointConfig) -> str:
-    """Return the folder below `artifacts_dir` that has a folder for each index, absolute."""
+    """Return the absolute path of the folder, below `artifacts_dir`, that has a folder for each index."""
     return os.path.join(os.path.abspath(config.artifacts_dir), CHECKPOINT_FOLDER)
 
 
 def local_folder(config: CheckpointConfig, step: str) -> str:
-    """Return the folder of a step below `artifacts_dir`, absolute."""
+    """Return the absolute path of a step's folder below `artifacts_dir`."""
     return step_folder(str(config.artifacts_dir), str(config.index_name), step)
 
 
 def local_store(folder: str, config: CheckpointConfig) -> SqliteStore | SharedFolderStore:
-    """Return the store of a step in a folder: the kind that is there, else the one that its file system can carry."""
+    """Return the store in a step's folder: of the kind that exists there, or else the kind that suits the file system."""
     is_database = os.path.exists(f"{folder}/{DATABASE}")
     if is_database or not (has_files_of_records(folder) or network_file_system(folder)):
         return SqliteStore(folder, durability=config.durability, trusted=config.trust_store)
@@ -187,7 +188,7 @@ def _unquoted_path(place: str) -> str:
 
 
 def _opened(place: str) -> tuple[_Service, Any]:
-    """Return what keeps the records of a checked place, and its module."""
+    """Return the service for a checked place, and its module."""
     from importlib.util import find_spec
 
     service = _service_of(place)

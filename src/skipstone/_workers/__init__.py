@@ -1,1 +1,1 @@
-"""Where the missing calls of a map run: threads, processes, clusters."""
+"""Workers, which run the missing calls of a map: threads, processes, clusters."""

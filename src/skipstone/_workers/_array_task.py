@@ -1,4 +1,4 @@
-"""One task of a job array: it runs its part of a map's calls, as long as Slurm lets it."""
+"""A task of a job array: it runs its part of a map's calls for as long as Slurm lets it."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from ._elsewhere import Answer, run_here, unpacked
 
 
 class ArrayAnswer(NamedTuple):
-    """What came of the calls that a task has run."""
+    """The outcomes of the calls that a task has run."""
 
     outcomes: dict[Key, Outcome]
     stats: Stats
     error: Exception | None
-    """What kept it from running the others."""
+    """The error that kept it from running the others, if any."""
 
 
 class ArrayTask:
-    """A part of the calls of a map. What is stored is not run, so that it may begin as often as it is stopped."""
+    """Some of the calls of a map. Since stored calls are not run, it can be stopped and started again at any time."""
 
     def __init__(self, parcel: bytes, chunks: bytes) -> None:
-        """Take the pickled job, and the pickled chunks of its tasks."""
+        """Hold the pickled job and the pickled chunks of calls."""
         self._parcel = parcel
         self._chunks = chunks
 
     def checkpoint(self) -> Any:
-        """Say what is to be submitted when Slurm takes the node away: submitit asks for it."""
+        """Return what submitit is to submit when Slurm takes the node away."""
         return DelayedSubmission(self)
 
     def __call__(self) -> bytes:
-        """Run what is not stored, and return the pickled answer.
+        """Run the calls that are not stored, and return the pickled answer.
 
         Raises:
-            UncompletedJobError: Slurm has ended it too often.
+            UncompletedJobError: Slurm has stopped the task too often.
         """
         outcomes: dict[Key, Outcome] = {}
         counters, stopped_by = Counters(), None
@@ -51,7 +51,7 @@ class ArrayTask:
                 counters.add(answer.stats)
         except UncompletedJobError:
             raise
-        except Exception as error:  # noqa: BLE001 - of the function's module, of a batch, of the store
+        except Exception as error:  # noqa: BLE001 - from importing the function's module, from a batch, or the store
             stopped_by = error
         return pickle.dumps(ArrayAnswer(outcomes, counters.stats(), stopped_by), protocol=5)
 
@@ -61,7 +61,7 @@ class ArrayTask:
         current = parcel.current.open_here()
         engine, function = job.checkpoint._engine, job.call()[0]
         chunks: list[list[Task]] = pickle.loads(self._chunks)
-        # Another array may go through the same calls: in an order of its own, it seldom waits for this one.
+        # In random order, so that another array with the same calls seldom waits for this one.
         chunks.sort(key=lambda _: os.urandom(8))
         for chunk in chunks:
             stored = engine.done(function, [key for _, key, _ in chunk])
@@ -71,7 +71,7 @@ class ArrayTask:
             answer = run_here(job, current, missing)
             errors = [outcome.error for outcome in answer.outcomes if isinstance(outcome, Raised)]
             for error in errors:
-                if isinstance(error, UncompletedJobError):  # raised by submitit in the midst of a call
+                if isinstance(error, UncompletedJobError):  # submitit raises it in the middle of a call
                     engine.contents.forget([key for _, key, _ in missing])
                     raise error
             yield missing, answer

@@ -1,7 +1,7 @@
-"""Functions and classes of a script, for processes in which `__main__` is another program: they are pickled by value.
+"""Pickle functions and classes of a script by value, for processes whose `__main__` is another program.
 
-A class that comes by value is not found where pickle looks for it, so that neither its instances could be saved there nor
-saved ones be loaded. Therefore the classes of a script travel with its functions, and take their places in `__main__`.
+A class that arrives by value is not where pickle looks for it, so that its instances could neither be saved nor loaded
+there. So the classes of a script travel along with its functions, and are put into the other process's `__main__`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from contextlib import suppress
 from typing import Any
 
 _PROTOCOL = 5
-_SCRIPT = "__main__", "__mp_main__"  # the other is its name where it was imported by a process that was spawned
+_SCRIPT = "__main__", "__mp_main__"  # the latter is a script's name in a spawned process, which imports it
 
 
 def dumps(value: object) -> bytes:
-    """Pickle by value what other programs cannot import, where cloudpickle is there; else as ever."""
+    """Pickle by value what other programs cannot import, if cloudpickle is installed; otherwise pickle as usual."""
     try:
         import cloudpickle
     except ImportError:
         return pickle.dumps(value, _PROTOCOL)
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
-        """Takes functions with `functools.cache` along, too: models that a worker loads once."""
+        """Also pickles functions with `functools.cache`, such as those that load a model once in each worker."""
 
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, functools._lru_cache_wrapper) and obj.__module__ in _SCRIPT:
@@ -44,17 +44,17 @@ def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Callabl
 
 
 def script_classes() -> list[bytes]:
-    """Return the classes of the script that runs, each pickled by value, as far as that is possible."""
+    """Return the classes of the running script, each pickled by value, as far as that is possible."""
     pickled: list[bytes] = []
     for name, value in list(vars(sys.modules["__main__"]).items()):
         if _is_of_script(name, value):
-            with suppress(Exception):  # a call that needs it all the same tells why it cannot be pickled
+            with suppress(Exception):  # if a call needs the class, pickling that call reports the error
                 pickled.append(dumps(value))
     return pickled
 
 
 def adopt(classes: Sequence[bytes]) -> None:
-    """Give the classes of a script their places in this process's `__main__`, but no places that are taken."""
+    """Put the classes of a script into this process's `__main__`, except where a name is taken."""
     main = sys.modules["__main__"]
     for pickled in classes:
         cls: Any = pickle.loads(pickled)

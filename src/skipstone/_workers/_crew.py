@@ -1,4 +1,4 @@
-"""What a map asks of its workers: to run calls, some at a time; and threads that do it."""
+"""The crew of a map: its workers, as the map sees them; and a crew of threads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Job(NamedTuple):
     batching: Batching | None
 
     def call(self) -> tuple[KnownFunction, Callable[..., Any]]:
-        """Return what is known of the function, and how it is called."""
+        """Return the function's description, and what to call."""
         function, call = known(self.method)
         if self.retry is not None:
             if not callable(self.retry):
@@ -47,7 +47,7 @@ class Job(NamedTuple):
 async def run_tasks(
     job: Job, function: KnownFunction, call: Callable[..., Any], tasks: Sequence[Task]
 ) -> list[Outcome]:
-    """Run calls one after the other; where the job stops at an error, there may be fewer outcomes than tasks."""
+    """Run calls one after another. If the job stops at an error, there may be fewer outcomes than tasks."""
     engine = job.checkpoint._engine
     calls = [Call(function, key, call_id, call, args, {}) for call_id, key, args in tasks]
     if job.batching is not None:
@@ -56,42 +56,42 @@ async def run_tasks(
 
 
 class Crew:
-    """Workers of one map. Tasks are handed out in chunks.
+    """The workers of one map, which get their tasks in chunks.
 
-    A crew is made for every map, also for one that misses nothing: what takes long or leaves something behind waits
-    until it is told to start.
+    A crew is made for every map, even if nothing is missing. So whatever takes long or must be cleaned up waits for
+    `start`.
     """
 
     workers: int
-    """How many there are. Known when it has started; before that, 1 may stand for any number."""
+    """How many workers there are. Before `start`, 1 may stand for any number."""
     chunk_seconds: float = 0.005
-    """How long a chunk should take: handing it out costs much less than that."""
+    """How long a chunk should take, so that the cost of handing it out does not matter."""
     largest_chunk: int = 128
     chunks_per_worker: int = 2
     takes_all: bool = False
     """Whether the whole input is read, and then handed out at once."""
 
     def start(self) -> None:
-        """Make ready to run calls: told once, before the first task is handed out."""
+        """Get ready to run calls. Called once, before the first task is handed out."""
 
     def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
-        """Run these tasks, one after the other, in one worker."""
+        """Run these tasks, one after another, in one worker."""
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Nothing more is handed out for now: what was, has to begin."""
+        """Begin what was handed out, since nothing more is handed out for now."""
 
     def cancel(self, futures: Sequence[Future[list[Outcome]]]) -> None:
-        """Take back what was handed out and has not begun."""
+        """Take back chunks that have not begun."""
         for future in futures:
             future.cancel()
 
     def end(self, *, at_once: bool) -> None:
-        """Let the workers go, if they ever started; with `at_once`, without waiting for calls in flight."""
+        """Let the workers go, if they were started; with `at_once`, without waiting for calls in flight."""
 
 
 class ThreadCrew(Crew):
-    """Threads of this process."""
+    """Workers that are threads of this process."""
 
     def __init__(self, job: Job, pool: Executor | None, workers: int | None) -> None:
         self.workers = workers or int(getattr(pool, "_max_workers", min(32, (os.cpu_count() or 1) + 4)))
@@ -107,7 +107,7 @@ class ThreadCrew(Crew):
 
     def submit(self, tasks: Sequence[Task]) -> Future[list[Outcome]]:
         assert self._pool is not None
-        # A context can be entered by one thread at a time.
+        # A copy, since only one thread at a time can be in a context.
         return self._pool.submit(self._context.copy().run, self._run, tasks)
 
     def _run(self, tasks: Sequence[Task]) -> list[Outcome]:

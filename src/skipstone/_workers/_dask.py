@@ -1,4 +1,4 @@
-"""Calls as tasks of Dask: on the cluster of the current client, or of an executor's."""
+"""Run calls as tasks of Dask, on the cluster of the current client or of an executor."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ._processes import RemoteCrew
 
 
 class DaskCrew(RemoteCrew):
-    """Tasks of Dask, one for each chunk. Dask runs those again whose worker dies."""
+    """Tasks of Dask, one for each chunk. If a worker dies, Dask runs its tasks again."""
 
     def __init__(self, job: Job, executor: Any | None, workers: int | None) -> None:
         """Find the client.
 
         Args:
             job: What the tasks have in common.
-            executor: What `client.get_executor(...)` returned; None: the current client is asked for one.
-            workers: How many chunks run at a time; None: one for each thread that the cluster has now.
+            executor: The executor from `client.get_executor(...)`; None to get one from the current client.
+            workers: How many chunks run at a time; None for one for each thread that the cluster has now.
 
         Raises:
             ValueError: There is no client.
@@ -29,7 +29,7 @@ class DaskCrew(RemoteCrew):
         self._client, options = (
             (_current_client(), {}) if executor is None else (executor._client, executor._kwargs)
         )
-        # Dask would take two calls with the same arguments for one, and the answer of an earlier map for that of this.
+        # Otherwise Dask would treat calls with the same arguments as one, and answer with the result of an earlier map.
         self._options = {**options, "pure": False}
         self._has_all = workers is None
         self.workers = workers or 1

@@ -1,7 +1,7 @@
-"""Calls in other processes, maybe on other machines: what travels there, and what comes back.
+"""Run calls in other processes, perhaps on other machines: what travels there, and what comes back.
 
-A worker saves its results itself. It can do that wherever the store is seen from; a store on the disk of one machine is
-not seen from another one. There, records are made in memory, and travel to the process that maps, which keeps them.
+A worker saves its results itself, wherever it can see the store. A store on the disk of one machine cannot be seen from
+another. There, records are made in memory, and travel back to the process that maps, which keeps them.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ class Sent(NamedTuple):
 
     pickled: bytes
     run: str
-    """That it is part of."""
+    """The run that it is part of."""
     place: str
     machine: str
-    """The only one that sees its store; empty: all do."""
+    """The only machine that can see its store; empty if all can."""
     in_memory: Callable[[], Checkpoint]
-    """Makes one with the same settings, whose records stay in memory."""
+    """Makes a checkpoint with the same settings, whose records stay in memory."""
 
     @property
     def is_seen(self) -> bool:
-        """Whether this machine sees the store."""
+        """Whether this machine can see the store."""
         return self.machine in ("", machine())
 
     def open(self) -> Checkpoint:
-        """Return the checkpoint, or one in memory where the store is not seen."""
+        """Return the checkpoint, or one in memory if this machine cannot see the store."""
         if self.is_seen:
             return _opened(self.pickled, self.run)
         checkpoint = self.in_memory()
@@ -56,7 +56,7 @@ class Sent(NamedTuple):
         """Return the checkpoint.
 
         Raises:
-            StoreUnavailableError: This machine does not see its store.
+            StoreUnavailableError: This machine cannot see its store.
         """
         if self.is_seen:
             return _opened(self.pickled, self.run)
@@ -69,7 +69,7 @@ class Sent(NamedTuple):
 
 
 def sent(checkpoint: Checkpoint, dumps: Callable[[object], bytes] = _by_value.dumps) -> Sent:
-    """Return a checkpoint as it travels."""
+    """Return a checkpoint in the form in which it travels."""
     is_local = isinstance(getattr(checkpoint._engine, "_store", None), SqliteStore)
     in_memory = functools.partial(checkpoint._in_memory, checkpoint.name, checkpoint.config)
     run = checkpoint._engine.runs.id
@@ -78,7 +78,7 @@ def sent(checkpoint: Checkpoint, dumps: Callable[[object], bytes] = _by_value.du
 
 @functools.cache
 def machine() -> str:
-    """Return a name of this machine, for which that of the host is not enough."""
+    """Return a name for this machine that is unique, as host names are not."""
     with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return f"{os.uname().nodename}/{file.read().strip()}"
     return os.uname().nodename
@@ -97,7 +97,7 @@ def _opened(pickled: bytes, run: str) -> Checkpoint:
 
 
 def wrapped(checkpoint: Checkpoint, function: Callable[..., Any]) -> Any:
-    """Return a function, so that a checkpoint is current while it runs, and while it makes what it yields."""
+    """Wrap a function so that a checkpoint is current while it runs, and while a generator that it returns runs."""
     call = functools.partial(_call_with, sent(checkpoint), function)
     return functools.update_wrapper(call, function, updated=())
 
@@ -112,7 +112,7 @@ def _call_with(checkpoint: Sent, function: Callable[..., Any], /, *args: Any, **
 def _each_with(checkpoint: Checkpoint, iterator: Any) -> Any:
     end = object()
     while True:
-        with use_checkpoint(checkpoint):  # not around `yield`: whoever asks has a checkpoint of their own
+        with use_checkpoint(checkpoint):  # not around `yield`, since the consumer has its own current checkpoint
             item = next(iterator, end)
         if item is end:
             return
@@ -123,12 +123,12 @@ def _each_with(checkpoint: Checkpoint, iterator: Any) -> Any:
 
 
 class Parcel(NamedTuple):
-    """What all tasks of one map have in common, as it travels."""
+    """What all tasks of a map have in common, in the form in which it travels."""
 
     checkpoint: Sent
     current: Sent
     rest: tuple[Any, ...]
-    """Of the job: all but its checkpoint."""
+    """The fields of the job except its checkpoint."""
     classes: list[bytes]
 
 
@@ -138,28 +138,28 @@ class Answer(NamedTuple):
     outcomes: list[Outcome]
     stats: Stats
     records: tuple[list[Record], list[Record]]
-    """For the map's checkpoint and for the current one, where their stores are not seen."""
+    """Records for the map's checkpoint and for the current one, if the worker could not see their stores."""
     machine: str
-    """Which it was that did not see them."""
+    """The machine that could not see them, or empty."""
 
 
 def current_or(checkpoint: Checkpoint) -> Checkpoint:
-    """Return the current checkpoint, or this one where there is none."""
+    """Return the current checkpoint, or this one if there is none."""
     with suppress(CheckpointNotInitializedError):
         return get_checkpoint()
     return checkpoint
 
 
 def packed(job: Job, current: Checkpoint, *, by_value: bool) -> tuple[bytes, Callable[[object], bytes]]:
-    """Pickle a job, and return with it how its tasks are to be pickled.
+    """Return a pickled job, and the function with which to pickle its tasks.
 
     Args:
         job: What the tasks have in common.
-        current: The current checkpoint, which travels with it.
-        by_value: Whether functions and classes of the script are unknown where it goes.
+        current: The current checkpoint, which travels along.
+        by_value: Whether the other process does not know functions and classes of the script.
 
     Raises:
-        TypeError: It cannot be pickled.
+        TypeError: The job cannot be pickled.
     """
     dumps = _by_value.dumps if by_value else functools.partial(pickle.dumps, protocol=5)
     try:
@@ -177,7 +177,7 @@ def packed(job: Job, current: Checkpoint, *, by_value: bool) -> tuple[bytes, Cal
 
 @functools.lru_cache(maxsize=2)
 def unpacked(parcel: bytes) -> Parcel:
-    """Return what tasks have in common, unpickled once for all of them."""
+    """Return what the tasks have in common, unpickled once for all of them."""
     loaded: Parcel = pickle.loads(parcel)
     _by_value.adopt(loaded.classes)
     return loaded
@@ -196,16 +196,16 @@ def run_in_worker(parcel: bytes, tasks: bytes) -> bytes:
 
 
 def run_here(job: Job, current: Checkpoint, tasks: Sequence[Task]) -> Answer:
-    """Run a chunk of tasks in this process, and tell what came of it without what is in the store."""
+    """Run a chunk of tasks in this process, and return an answer without the results that are in the store."""
     engine = job.checkpoint._engine
     function, call = job.call()
     with use_checkpoint(current):
         outcomes = at_once(run_tasks(job, function, call, tasks))
     stored = engine.done(function, [key for _, key, _ in tasks])
-    told = [
+    sendable = [
         _sendable(outcome, is_stored=key in stored) for outcome, (_, key, _) in zip(outcomes, tasks, strict=False)
     ]
-    return Answer(told, engine.counters.news(), ([], []), "")
+    return Answer(sendable, engine.counters.news(), ([], []), "")
 
 
 def _records_of(checkpoint: Sent, used: Checkpoint) -> list[Record]:
@@ -213,20 +213,20 @@ def _records_of(checkpoint: Sent, used: Checkpoint) -> list[Record]:
 
 
 def _sendable(outcome: Outcome, *, is_stored: bool) -> Outcome:
-    """Leave out a result that is in the store, and replace an error that does not survive being pickled."""
+    """Leave out a result that is in the store, and replace an error that cannot be pickled and unpickled."""
     if isinstance(outcome, Returned):
         return Stored() if is_stored else outcome
     if isinstance(outcome, Raised):
         try:
             pickle.loads(pickle.dumps(outcome.error))
-        except Exception:  # noqa: BLE001 - errors fail to be pickled in all ways
+        except Exception:  # noqa: BLE001 - pickling an error can fail in any way
             outcome = outcome._replace(error=RuntimeError(outcome.failure.error))
         outcome.error.add_note(f"in a worker:\n{outcome.failure.traceback}")
     return outcome
 
 
 def keep(answer: Answer, checkpoint: Checkpoint, current: Checkpoint) -> None:
-    """Keep the records of a worker that could not, and say so."""
+    """Keep the records that a worker could not keep itself, and warn about it."""
     if not answer.machine:
         return
     for one, records in zip((checkpoint, current), answer.records, strict=True):

@@ -1,4 +1,4 @@
-"""Calls as tasks of Ray: on the cluster that this process is connected to, or on this machine."""
+"""Run calls as tasks of Ray, on the cluster that this process is connected to, or on this machine."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ._processes import RemoteCrew
 
 
 class RayCrew(RemoteCrew):
-    """Tasks of Ray, one for each chunk. Ray runs those again whose worker dies."""
+    """Tasks of Ray, one for each chunk. If a worker dies, Ray runs its tasks again."""
 
     def __init__(self, job: Job, remote: Callable[..., Any] | None, workers: int | None) -> None:
         """Prepare calls for the cluster that this process is connected to, or for one on this machine.
 
         Args:
             job: What the tasks have in common.
-            remote: What `ray.remote` is, or returns for what each chunk needs: `ray.remote(num_gpus=1)`.
-            workers: How many chunks run at a time; None: as many as the cluster has room for.
+            remote: `ray.remote`, or what it returns for the resources that a chunk needs: `ray.remote(num_gpus=1)`.
+            workers: How many chunks run at a time; None for as many as the cluster has room for.
         """
         super().__init__(job)
         self._remote = remote
@@ -29,7 +29,7 @@ class RayCrew(RemoteCrew):
         self.workers = workers or 1
 
     def start(self) -> None:
-        import ray  # takes a second by itself
+        import ray  # here, because it takes a second
 
         if not ray.is_initialized():
             ray.init()
@@ -39,7 +39,7 @@ class RayCrew(RemoteCrew):
             self.workers = self._room(ray.cluster_resources())
 
     def _room(self, there: Mapping[str, float]) -> int:
-        """How many chunks the cluster has room for."""
+        """Return how many chunks the cluster has room for."""
         options: dict[str, Any] = self._run._default_options
         needed = {
             "CPU": options.get("num_cpus", 1),

@@ -1,7 +1,7 @@
-"""Calls as the tasks of a job array of Slurm, by submitit: each saves its records itself, whoever waits for them.
+"""Run calls in the tasks of a Slurm job array, by submitit. Each task saves its records itself, even if nobody waits.
 
-What is done is seen in the store. A task that ends without an answer (out of time, of memory, of its node) is submitted
-again with what is left, until that has been in vain.
+The store shows which calls are done. A task that ends without an answer (out of time or memory, or its node was lost)
+is submitted again with what is left, until that gets no further.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LOG_CHARACTERS = 2000
 
 
 class _Chunk:
-    """Calls whose outcomes are told together."""
+    """Calls that were handed out together, with the future of their outcomes."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tasks
@@ -45,7 +45,7 @@ class _Chunk:
 
 
 class _Part:
-    """One task of the array: what it has not done yet."""
+    """One task of the array, and the chunks that it has not done yet."""
 
     def __init__(self, chunks: list[_Chunk]) -> None:
         self.chunks = chunks
@@ -54,13 +54,13 @@ class _Part:
         self.looks_in_vain = self.ends_in_vain = 0
 
     def ended(self) -> bool:
-        """Note that its task has ended without being done; tell whether another one may get further."""
+        """Note that the task has ended without being done; tell whether another try may get further."""
         self.ends_in_vain = 0 if len(self.chunks) < self.submitted else self.ends_in_vain + 1
         return self.ends_in_vain < _MOST_ENDS_IN_VAIN
 
 
 class SlurmCrew(Crew):
-    """The tasks of one job array. It goes on when the map is stopped."""
+    """The tasks of a job array, which goes on even when the map is stopped."""
 
     takes_all = True
     chunks_per_worker = sys.maxsize
@@ -70,8 +70,8 @@ class SlurmCrew(Crew):
 
         Args:
             job: What the tasks have in common.
-            executor: Of submitit, with its settings; None: one for Slurm, with few.
-            workers: How many tasks the array has; None: some.
+            executor: An executor of submitit, with its settings; None for one with default settings.
+            workers: How many tasks the array has; None for a default number.
         """
         self._engine = job.checkpoint._engine
         self._function = job.call()[0]
@@ -112,20 +112,20 @@ class SlurmCrew(Crew):
         while self._parts and not self._sleep.sleep(pause_seconds):
             try:
                 is_new = self._look()
-            except Exception as error:  # noqa: BLE001 - whoever waits is told
+            except Exception as error:  # noqa: BLE001 - it is passed on to whoever waits
                 self._give_up(self._parts, error)
                 return
             pause_seconds = _FIRST_PAUSE_SECONDS if is_new else min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
     def _look(self) -> bool:
-        """Tell what is done, and submit again what has ended without being done; return whether there was such a thing."""
+        """Settle what is done, and submit again what ended without being done; return whether there was any of that."""
         queued = _queued() if any(isinstance(part.job, submitit.SlurmJob) for part in self._parts) else None
-        ends = [(part, _end_of(part, queued)) for part in self._parts]  # before the look into the store
+        ends = [(part, _end_of(part, queued)) for part in self._parts]  # before looking into the store
         keys = [key for part in self._parts for chunk in part.chunks for key in chunk.keys]
         stored = self._engine.done(self._function, keys)
         again: list[_Part] = []
         for part, end in ends:
-            self._tell(part, stored, end)
+            self._settle(part, stored, end)
             if isinstance(end, ArrayAnswer):
                 self._engine.counters.add(end.stats)
                 if end.error is not None:
@@ -141,18 +141,18 @@ class SlurmCrew(Crew):
         self._parts = [part for part, end in ends if end is None or part in again]
         return bool(again)
 
-    def _tell(self, part: _Part, stored: set[Key], end: ArrayAnswer | Exception | None) -> None:
-        told = end.outcomes if isinstance(end, ArrayAnswer) else {}
+    def _settle(self, part: _Part, stored: set[Key], end: ArrayAnswer | Exception | None) -> None:
+        answered = end.outcomes if isinstance(end, ArrayAnswer) else {}
         done: list[_Chunk] = []
         left: list[_Chunk] = []
         for chunk in part.chunks:
-            (done if all(key in stored or key in told for key in chunk.keys) else left).append(chunk)
+            (done if all(key in stored or key in answered for key in chunk.keys) else left).append(chunk)
         if end is None and done and not left:
-            left.append(done.pop())  # the answer, with the counts, is about to come
+            left.append(done.pop())  # the answer, which has the counts, is about to come
         part.chunks = left
         for chunk in done:
-            outcomes = [Stored() if key in stored else told[key] for key in chunk.keys]
-            with suppress(InvalidStateError):  # cancelled
+            outcomes = [Stored() if key in stored else answered[key] for key in chunk.keys]
+            with suppress(InvalidStateError):  # the future was cancelled
                 chunk.future.set_result(outcomes)
 
     def _give_up(self, parts: Sequence[_Part], error: Exception) -> None:
@@ -162,10 +162,10 @@ class SlurmCrew(Crew):
                     chunk.future.set_exception(error)
 
     def cancel(self, futures: Sequence[Future[list[Outcome]]]) -> None:
-        """Wait for nothing any more."""
+        """Stop waiting for these chunks; their tasks go on."""
         for future in futures:
             if future.cancel():
-                future.set_running_or_notify_cancel()  # or else it would be waited for
+                future.set_running_or_notify_cancel()  # without this, `concurrent.futures.wait` would wait for it
 
     def end(self, *, at_once: bool) -> None:  # noqa: ARG002
         self._sleep.end()
@@ -174,7 +174,7 @@ class SlurmCrew(Crew):
 
 
 def _executor_in(folder: str) -> Any:
-    os.makedirs(folder, mode=0o700, exist_ok=True)  # with the arguments of calls
+    os.makedirs(folder, mode=0o700, exist_ok=True)  # private, since it will hold the arguments of calls
     executor = submitit.SlurmExecutor(folder)
     executor.update_parameters(job_name="skipstone", time=_DEFAULT_MINUTES)
     return executor
@@ -185,7 +185,7 @@ def _ids(parts: Sequence[_Part]) -> str:
 
 
 def _end_of(part: _Part, queued: set[str] | None) -> ArrayAnswer | Exception | None:
-    """Return the answer of a task that has ended, or an error where it has none; None while it goes on."""
+    """Return the answer of a task that has ended, or an error if it has none; None while it goes on."""
     job = part.job
     if _has_answered(job):
         end: ArrayAnswer | Exception
@@ -195,7 +195,7 @@ def _end_of(part: _Part, queued: set[str] | None) -> ArrayAnswer | Exception | N
             end = error
         return end
     part.looks_in_vain = part.looks_in_vain + 1 if _is_gone(job, queued) else 0
-    if part.looks_in_vain < _MOST_LOOKS_IN_VAIN:  # the answer may take a moment to be seen
+    if part.looks_in_vain < _MOST_LOOKS_IN_VAIN:  # the answer may take a moment to become visible
         return None
     log = (job.stderr() or job.stdout() or "no output")[-_LOG_CHARACTERS:]
     lost: Exception = UncompletedJobError(
@@ -207,10 +207,10 @@ def _end_of(part: _Part, queued: set[str] | None) -> ArrayAnswer | Exception | N
 
 def _has_answered(job: Any) -> bool:
     if isinstance(job, submitit.DebugJob):
-        return True  # it runs when it is asked
+        return True  # it runs when its result is asked for
     folder = job.paths.folder
     with suppress(OSError):
-        folder.chmod(folder.stat().st_mode)  # so that a network file system looks again
+        folder.chmod(folder.stat().st_mode)  # makes a network file system refresh its view of the folder
     return bool(job.paths.result_pickle.exists())
 
 
@@ -221,7 +221,7 @@ def _is_gone(job: Any, queued: set[str] | None) -> bool:
 
 
 def _queued() -> set[str] | None:
-    """Return the ids of this user's jobs that wait or run; None where Slurm does not say."""
+    """Return the ids of this user's waiting and running jobs; None if Slurm does not say."""
     command = ["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603

@@ -1,4 +1,4 @@
-"""Who runs the missing calls of a map: what `executor` stands for."""
+"""Choose the crew of a map: what `executor` stands for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._errors import MissingExtraError, check_count
 from ._crew import Crew, Job
 
 ExecutorLike: TypeAlias = Literal["threads", "processes", "ray", "dask", "slurm"] | Executor | Any
-"""Any: an executor of submitit, or what `ray.remote(...)` returns."""
+"""`Any` is for an executor of submitit, or what `ray.remote(...)` returns."""
 
 
 class _Kind(NamedTuple):
@@ -24,7 +24,7 @@ class _Kind(NamedTuple):
     crew: str
     """A class that takes the job, an executor or None, and a number of workers or None."""
     library: str = ""
-    """Whose executors are of this kind; the extra that installs it is called as the kind."""
+    """The library whose executors are of this kind; the extra that installs it has the name of the kind."""
 
 
 _KINDS = {
@@ -56,12 +56,12 @@ def crew_for(executor: ExecutorLike, workers: int | None, job: Job) -> Crew:
 
 
 def is_unhandled(number: int) -> bool:
-    """Tell whether a signal would end the process, and this thread may change that."""
+    """Tell whether a signal would end the process, and this thread is allowed to change that."""
     return threading.current_thread() is threading.main_thread() and signal.getsignal(number) is signal.SIG_DFL
 
 
 def _kind_of(executor: Any) -> str:
-    """Return the name of the executor that this is, or is one of."""
+    """Return the name of the kind that an executor is of."""
     if isinstance(executor, str):
         if executor in _KINDS:
             return executor
@@ -80,6 +80,6 @@ def _kind_of(executor: Any) -> str:
 
 
 def _packages_of(executor: Any) -> Iterator[str]:
-    """Yield the libraries that an executor is of: `ray.remote(...)` is a function, maybe with arguments; others have classes."""
+    """Yield the libraries that an executor may come from: those of its classes, and, for `ray.remote`, its function's."""
     for thing in (*type(executor).__mro__, getattr(executor, "func", executor)):
         yield str(getattr(thing, "__module__", "")).partition(".")[0]
