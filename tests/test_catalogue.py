@@ -110,7 +110,7 @@ def ask_everything(config):
             answer()
         page = step.records()
         step.stored([record.key for record in page.records])
-        step.told_runs()
+        step.recorded_runs()
         step.verify()
         step.close()
     return overview
@@ -141,7 +141,7 @@ def test_runs_are_no_steps(config):
     catalogue = Catalogue(config)
     names = catalogue.steps()
     assert [name.step for name in names] == ["Answer / questions", "load", "load"]
-    told = [catalogue.step(name).told_runs() for name in names]
+    told = [catalogue.step(name).recorded_runs() for name in names]
     assert [(run.stats.misses, run.stats.failures, run.state) for (run,) in told] == [
         (1, 0, "ended"),
         (13, 2, "ended"),

@@ -1,4 +1,4 @@
-"""What other processes do in the tests of a store: `skipstone.testing` begins them."""
+"""What other processes, started by `skipstone.testing`, do in the tests of a store."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def sample(number: int, payload: Any = b"value", function: str = "app.embed", ca
 
 
 def content_of(record: Record | None) -> bytes:
-    """Return the payload of a record that is there, which is in one part."""
+    """Return the payload of a record, which must exist and have its payload in one part."""
     assert record is not None, "there is no record"
     assert isinstance(record.payload, (bytes, bytearray, memoryview)), "the payload is in several parts"
     return bytes(record.payload)
 
 
 def large_sample(size_bytes: int) -> Record:
-    """Return a record of the key 1 with a large payload, which itself takes little memory."""
+    """Return a record with key 1 and a large payload that itself takes little memory."""
     part = bytes(range(256)) * (_PART_BYTES // 256)
     parts = [memoryview(part)[: min(_PART_BYTES, size_bytes - at)] for at in range(0, size_bytes, _PART_BYTES)]
     return sample(1, parts)
 
 
 def is_large_sample(payload: Any) -> bool:
-    """Tell whether a payload is that of `large_sample`, part by part."""
+    """Tell whether a payload is that of `large_sample`, comparing it part by part."""
     part = bytes(range(256)) * (_PART_BYTES // 256)
     view = memoryview(payload)
     return all(view[at : at + _PART_BYTES] == part[: len(view) - at] for at in range(0, len(view), _PART_BYTES))
@@ -63,7 +63,7 @@ def read(store: Store, answers: Connection, numbers: Sequence[int]) -> None:
 
 
 def put_until_killed(store: Store, answers: Connection) -> None:
-    """Put one record after the other, and answer with the number of each that was acknowledged."""
+    """Put one record after another, and answer with the number of each one that was acknowledged."""
     number = 0
     while True:
         if number % 3:
@@ -75,21 +75,21 @@ def put_until_killed(store: Store, answers: Connection) -> None:
 
 
 def put_at_once(store: Store, answers: Connection, name: str, numbers: Sequence[int], begin: Any) -> None:
-    """Put records as soon as all others are ready to, and answer with the numbers of those that were kept."""
+    """Put records as soon as all other processes are ready, and answer with the numbers of those that were kept."""
     begin.wait()
     answers.send([number for number in numbers if store.put(sample(number, name.encode()))])
     store.close()
 
 
 def hold_until_killed(store: Store, answers: Connection, number: int) -> None:
-    """Claim a key, say whether that was possible, and keep it."""
+    """Claim a key, answer whether that was possible, and hold the claim."""
     claim = store.claim(sample_key(number))
     answers.send(claim is not None)
     time.sleep(3600)
 
 
 def hammer(store: Store, answers: Connection, folder: str, keys: int, turns: int) -> None:
-    """Claim some keys again and again, and answer with how often somebody else had the same one at that time.
+    """Claim some keys again and again, and answer how often another process held the same key at that time.
 
     Args:
         store: To be tested.
@@ -126,7 +126,7 @@ def _overlaps(path: str) -> bool:
 
 
 def carry_large(store: Store, answers: Connection, size_bytes: int) -> None:
-    """Put and get a large record; answer whether it is right, and what memory each of both took at most."""
+    """Put and get a large record; answer whether it is right, and how much memory each of the two took at most."""
     before = _most_memory_bytes()
     kept = store.put(large_sample(size_bytes))
     to_put = _most_memory_bytes() - before
@@ -138,12 +138,12 @@ def carry_large(store: Store, answers: Connection, size_bytes: int) -> None:
 
 
 def _most_memory_bytes() -> int:
-    """Return how much memory this process took at most."""
+    """Return how much memory this process has taken at most."""
     try:
         with open("/proc/self/status", encoding="ascii") as file:
             (line,) = [line for line in file if line.startswith("VmHWM")]
         return int(line.split()[1]) << 10
-    except FileNotFoundError:  # no Linux
+    except FileNotFoundError:  # not on Linux
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""What a place holds, for people: the command line, the page and the report ask it. Only reads, and unpickles nothing."""
+"""Describe what a place holds, for the command line, the page and the report. It only reads, and unpickles nothing."""
 
 from ._answers import (
     Bin,

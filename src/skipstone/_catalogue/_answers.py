@@ -1,4 +1,4 @@
-"""What a catalogue answers: plain values, sizes in bytes, times in seconds, moments as Unix times."""
+"""The answers of a catalogue, as plain values: sizes in bytes, times in seconds, moments as Unix times."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ Sort: TypeAlias = Literal["time", "duration", "size", "id"]
 
 
 class StepName(NamedTuple):
-    """A step of an index, as a place has it."""
+    """A step of an index at a place."""
 
     index_name: str
     step: str
     scope: str
-    """`<index>/<step>` as their folders are called: what the place finds it by."""
+    """`<index>/<step>`, spelled as their folders are, by which the place finds the step."""
 
     @property
     def title(self) -> str:
-        """Both, for people."""
+        """Index and step, for people."""
         return f"{self.index_name} / {self.step}"
 
 
 class Totals(NamedTuple):
-    """What records, and failures beside them, come to."""
+    """Totals of some records and failures."""
 
     records: int = 0
     failures: int = 0
     size_bytes: int = 0
-    """Of all payloads: results, items of generators, failures."""
+    """The size of all payloads: results, items of generators, failures."""
     seconds: float = 0.0
-    """How long the calls ran whose results are stored."""
+    """How long the calls of the stored results ran."""
     first_at: float = 0.0
-    """When the first one was saved; 0 where there is none."""
+    """When the first one was saved; 0 if there is none."""
     last_at: float = 0.0
 
     def plus(self, other: Totals) -> Totals:
-        """Return what both come to."""
+        """Return the totals of both."""
         moments = [each for each in (self.first_at, other.first_at) if each]
         return Totals(
             self.records + other.records,
@@ -50,37 +50,37 @@ class Totals(NamedTuple):
 
 
 class StepSummary(NamedTuple):
-    """A step, and what is in it."""
+    """The content of a step."""
 
     name: StepName
     functions: int
     totals: Totals
     problem: str = ""
-    """Why it cannot be read, or empty."""
+    """Why the step cannot be read, or empty."""
 
 
 class FunctionSummary(NamedTuple):
-    """What a version of a function has stored."""
+    """What is stored of one version of a function."""
 
     function: str
     version: str
     codes: int
-    """How many different codes made it."""
+    """How many different fingerprints its records have."""
     totals: Totals
 
 
 class CodeSummary(NamedTuple):
-    """What one code of a function has stored."""
+    """What is stored of one fingerprint of a function."""
 
     function: str
     version: str
     code: bytes
-    """The fingerprint; empty where it is not known."""
+    """The fingerprint, or empty if it is not known."""
     totals: Totals
 
 
 class RunSummary(NamedTuple):
-    """What one process of a run has stored, and is still stored."""
+    """What one process of a run has saved, as far as it is still stored."""
 
     run: str
     host: str
@@ -89,7 +89,7 @@ class RunSummary(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """How many records lie from one value, included, up to another, excluded."""
+    """The number of records with a value of at least `start` and less than `stop`."""
 
     start: float
     stop: float
@@ -97,54 +97,54 @@ class Bin(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """How many records were saved from one moment on, for `Growth.width_seconds`."""
+    """The number of records saved in the `Growth.width_seconds` that begin at a moment."""
 
     start_at: float
     records: int
 
 
 class Growth(NamedTuple):
-    """What was saved when: the records that there are now, by the time at which they were saved."""
+    """The present records by the time at which they were saved."""
 
     width_seconds: float
     buckets: list[Bucket]
-    """One behind the other, those without records included."""
+    """Consecutive ones, including those without records."""
 
 
 class Spread(NamedTuple):
-    """How records are spread over durations, sizes and time."""
+    """The distribution of records over durations, sizes and time."""
 
     durations: list[Bin]
-    """In seconds; from the shortest to the longest."""
+    """In seconds, the shortest first."""
     sizes: list[Bin]
-    """In bytes; from the smallest to the largest."""
+    """In bytes, the smallest first."""
     growth: Growth
 
 
 class RecordQuery(NamedTuple):
-    """Which records, and in which order."""
+    """Which records to return, and in which order."""
 
     search: str = ""
-    """A part of the call id; upper and lower case of ASCII letters are the same."""
+    """A part of the call id; upper and lower case of ASCII letters do not differ."""
     function: str | None = None
     version: str | None = None
     code: bytes | None = None
     run: str | None = None
     call_id: str | None = None
-    """The call id as it is shown, whole."""
+    """The whole call id, as it is shown."""
     saved_before: float | None = None
     failures: bool = False
-    """The failures, rather than the records."""
+    """Whether to return failures instead of records."""
     sort: Sort = "time"
     descending: bool = True
 
 
 class Page(NamedTuple):
-    """Some records, and where the next ones begin."""
+    """Some records, and where the next page begins."""
 
     records: list[RecordInfo]
     following: str | None
-    """For `records(query, after=...)`; None where there are no more."""
+    """To be given to `records(query, after=...)`; None if there are no more."""
 
 
 class FailedCall(NamedTuple):
@@ -155,26 +155,26 @@ class FailedCall(NamedTuple):
 
 
 class FailureGroup(NamedTuple):
-    """Failures whose errors differ in nothing but numbers, quoted texts, paths and the like."""
+    """Failures whose errors differ only in numbers, quoted texts, paths and the like."""
 
     function: str
     error: str
-    """The type and message, with `…` for what differs."""
+    """The type and message, with `…` in place of what differs."""
     calls: int
     attempts: int
     first_at: float
     last_at: float
     example: FailedCall
-    """The last one."""
+    """The latest of them."""
 
 
 class Space(NamedTuple):
-    """What a step takes of the disk; nothing where it is not on this machine's."""
+    """How much room a step takes on a disk of this machine."""
 
     database_bytes: int
     log_bytes: int
     free_bytes: int
-    """Of the database: pages that new records will fill, or that compacting gives back."""
+    """The part of the database that is free for new records, or that compacting gives back."""
     values_bytes: int
     values: int
     """How many results have a file of their own."""

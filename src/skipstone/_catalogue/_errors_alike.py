@@ -1,4 +1,4 @@
-"""Which errors are alike: those whose texts differ in numbers, quoted texts, paths, addresses and the like."""
+"""Find out which errors are alike: those that differ only in numbers, quoted texts, paths, addresses and the like."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DIFFERENT = re.compile(
 
 
 def pattern_of(error: str) -> str:
-    """Return the first line of an error's type and message, with `…` for what differs from one call to another."""
+    """Return an error's type and the first line of its message, with `…` in place of what differs between calls."""
     kind, colon, message = error.partition(":")
     first = message.strip().partition("\n")[0][: 4 * _LONGEST]
     text = _DIFFERENT.sub(DIFFERS, first)

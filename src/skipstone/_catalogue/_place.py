@@ -1,4 +1,4 @@
-"""What there is at a place: indexes, and their steps."""
+"""The indexes at a place, and their steps."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ._tables import ScannedTables, Tables
 
 
 class Catalogue:
-    """The steps at a place: where a config keeps its records; where it names several stores, at the last one."""
+    """The steps at the place where a config keeps its records; if it names several stores, at the last one."""
 
     def __init__(self, config: ConfigLike = None) -> None:
-        """Ask nothing yet.
+        """Read the settings, without asking the place anything yet.
 
         Raises:
             ConfigError: A setting has the wrong type or value.
@@ -38,11 +38,11 @@ class Catalogue:
         return checkpoint_folder(self.config) if self.place == LOCAL else shown(self.place)
 
     def steps(self) -> list[StepName]:
-        """Return the steps that there are, in the order of their indexes and names.
+        """Return all steps, in the order of their indexes and names.
 
         Raises:
             MissingExtraError: The place needs a library that is not installed.
-            StoreUnavailableError: It does not answer.
+            StoreUnavailableError: The place does not answer.
         """
         found: list[StepName] = []
         for scope in scopes_at(self.place, self.config):
@@ -52,9 +52,10 @@ class Catalogue:
         return sorted(found)
 
     def step(self, name: StepName) -> StepCatalogue:
-        """Return the catalogue of a step, to be closed."""
+        """Return the catalogue of a step, which the caller closes."""
         store = self._store(name.scope)
-        is_encrypted = self.config.encryption_key is not None  # what is searched is decrypted, and never on a disk
+        # To be searched, encrypted ids must be decrypted: into copies of the tables in memory, never on a disk.
+        is_encrypted = self.config.encryption_key is not None
         tables: Tables = (
             store
             if isinstance(store, LookedAtStore) and not is_encrypted
@@ -66,26 +67,29 @@ class Catalogue:
         """Return what `Checkpoint.gc` of a step would remove.
 
         Args:
-            name: Of the step.
-            max_bytes: How much its results may take; None: as the config says.
+            name: The name of the step.
+            max_bytes: How much its results may take; None for the config's `max_bytes`.
 
         Raises:
-            StoreUnavailableError: It cannot be read.
+            StoreUnavailableError: The step cannot be read.
         """
-        store, told = self._store(name.scope), self._store(name.scope + RUNS)
+        store, runs_store = self._store(name.scope), self._store(name.scope + RUNS)
         runs = Runs(Counters())
         runs.keep(
-            name.step, lambda: told if not isinstance(told, LookedAtStore) or told.is_there() else MemoryStore()
+            name.step,
+            lambda: (
+                runs_store if not isinstance(runs_store, LookedAtStore) or runs_store.is_there() else MemoryStore()
+            ),
         )
         most = self.config.max_bytes if max_bytes is None else max_bytes
         try:
             return Upkeep(store, self._codec, runs, None).clean(self.config.expires_seconds, most, dry_run=True)
         finally:
             store.close()
-            told.close()
+            runs_store.close()
 
     def overview(self) -> list[StepSummary]:
-        """Return what each step comes to; of one that cannot be read, why."""
+        """Return a summary of each step; for one that cannot be read, with the reason."""
         return [self._summary(name) for name in self.steps()]
 
     def _summary(self, name: StepName) -> StepSummary:
@@ -103,5 +107,5 @@ class Catalogue:
             if not has_files_of_records(folder):
                 return LookedAtStore(folder)
             return SharedFolderStore(folder, trusted=True)
-        # Whoever can write there may: nothing of it is unpickled.
+        # It does not matter who can write there, since nothing is unpickled.
         return shared_store(self.place, self.config._replace(trust_store=True), scope)

@@ -1,11 +1,11 @@
-"""What a catalogue asks its tables.
+"""The SQL of a catalogue.
 
-No query sorts or reads more than it must of a million rows: groups are formed by the number of an origin, of which there
-are few; a page is the first rows of a sorted whole, which SQLite finds in one pass without sorting the rest; what is
-shown of them, it reads for those alone.
+No query sorts or reads more of a million rows than it must. Groups are formed by the number of an origin, of which
+there are few. A page is the first rows in some order, which SQLite finds in one pass without sorting the rest, and only
+for these rows does it read what is shown.
 
-Those that read all records are asked of one part after the other, or of several beside one another: their first two
-parameters are the first and the last `sequence` of a part, and what all parts answer is put together.
+A query that reads all records is run on one part of them after another, or on several at the same time. Its first two
+parameters are the first and the last `sequence` of a part, and the answers for all parts are combined.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ ALL_KEYS = "SELECT key FROM records ORDER BY sequence"
 FREE = "SELECT freelist_count, page_size FROM pragma_freelist_count, pragma_page_size"
 FILES = "SELECT file FROM records WHERE file IS NOT NULL"
 RECORDS_AT_ONCE = 1 << 18
-"""How many records one query reads: more would take more memory."""
+"""How many records one query reads; more would take more memory."""
 GROUPED_AT_ONCE = 1 << 12
-"""How many it sorts into groups: so few are sorted fast."""
+"""How many records one query groups; more would take longer to sort."""
 LETTERS = [chr(number) for number in range(ord("0"), ord("~"))]
-"""One for each bar of a chart."""
+"""A letter for each bar of a chart."""
 
 
 def page(query: RecordQuery, after: Sequence[Any] | None, limit: int) -> tuple[str, list[Any]]:
-    """Return the query for a page of a part, and its parameters; its rows end with what the page after it begins behind."""
+    """Return the query for a page of a part, and its parameters; rows end with their place, for the next page."""
     column = _COLUMNS[query.sort]
     order, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
     where, parameters = _where(query)
@@ -67,14 +67,14 @@ def sums(query: RecordQuery) -> tuple[str, list[Any]]:
 
 
 def letters(bars: Mapping[str, Sequence[float]], query: RecordQuery) -> tuple[str, list[Any]]:
-    """Return the query for which bars records belong to, and its parameters.
+    """Return the query for the bars that records belong to, and its parameters.
 
-    Its one row has a text for each column, and a letter in it for each record of the part: to count letters takes a
-    tenth of what it takes SQLite to sort records into groups.
+    Its only row has a text for each column, with a letter for each record of the part. Counting letters takes a tenth
+    of the time that SQLite takes to group records.
 
     Args:
-        bars: By the columns, where bars begin, as many as there are letters in `LETTERS` at most.
-        query: Which records.
+        bars: Where bars begin, for each column; at most as many as there are `LETTERS`.
+        query: Which records to count.
     """
     where, parameters = _where(query)
     texts = ", ".join(f"group_concat({_letter(column, edges)}, '')" for column, edges in bars.items())
@@ -82,7 +82,7 @@ def letters(bars: Mapping[str, Sequence[float]], query: RecordQuery) -> tuple[st
 
 
 def _letter(column: str, edges: Sequence[float], first: int = 0) -> str:
-    """Return an expression for the letter of the bar that a value belongs to, found by halving."""
+    """Return an expression for the letter of the bar that a value belongs to, found by bisection."""
     if len(edges) == 1:
         return f"'{LETTERS[first]}'"
     half = len(edges) // 2
@@ -97,7 +97,7 @@ def keys(query: RecordQuery) -> tuple[str, list[Any]]:
 
 
 def _where(query: RecordQuery) -> tuple[str, list[Any]]:
-    """Return the condition for what a query asks for, and its parameters."""
+    """Return the condition for the records that a query asks for, and its parameters."""
     kind = "is_failure(encoding)" if query.failures else "is_result(encoding)"
     wanted = {"function": query.function, "version": query.version, "code": query.code, "run": query.run}
     origins = {f"{name} = ?": value for name, value in wanted.items() if value is not None}

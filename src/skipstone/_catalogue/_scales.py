@@ -1,4 +1,4 @@
-"""Where bars of a chart begin and end: at numbers that people read easily."""
+"""Choose where the bars of a chart begin and end: at round numbers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _WIDTHS = (
     *(each * _HOUR for each in (1, 3, 6, 12)),
     *(each * _DAY for each in (1, 7, 28)),
 )
-# Not step * 10.0**exponent, which is 0.30000000000000004 here and there.
+# Not step * 10.0**exponent, which is not exact.
 EDGES = (0.0, *(float(f"{step}e{exponent}") for exponent in range(-6, 18) for step in (1, 2, 5)))
-"""Where bars begin, of seconds or bytes, whatever there is: at 0, then at 1, 2, 5, 10, 20, … millionths, up to what nobody has."""
+"""Where bars of seconds or bytes begin: at 0, then at 1, 2, 5, 10, 20, … millionths, up to more than anybody has."""
 
 
 def width_for(span_seconds: float, most_buckets: int) -> float:
-    """Return the shortest of the usual spans of time, a number of which covers this one."""
+    """Return the shortest usual width, such as an hour, of which so many buckets cover a span of time."""
     for width in _WIDTHS:
         if span_seconds < width * (most_buckets - 1):
             return float(width)

@@ -1,4 +1,4 @@
-"""What is asked of one step: answered from its tables; nothing is unpickled, and nothing changes."""
+"""Answer questions about one step from its tables, without unpickling or changing anything."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ _EVERYTHING = RecordQuery()
 
 
 class _Part(NamedTuple):
-    """What the records of one origin come to."""
+    """The totals of one origin."""
 
     origin: Origin
     totals: Totals
 
 
 class StepCatalogue:
-    """The records and failures of one step. May be asked from several threads."""
+    """The records and failures of one step. May be used by several threads."""
 
     def __init__(self, name: StepName, store: Store, tables: Tables, codec: Codec, runs: Store) -> None:
         self.name = name
@@ -63,19 +63,19 @@ class StepCatalogue:
         self._known_runs: tuple[object, list[Run]] = (None, [])
 
     def close(self) -> None:
-        """Let go of files and connections; the next question asks the store again."""
+        """Close files and connections; the next question asks the store again."""
         self._tables.close()
         self._store.close()
         self._runs.close()
         self._known = (None, [])
 
     def summary(self) -> StepSummary:
-        """Return what the step comes to."""
+        """Return a summary of the step."""
         parts = self._parts()
         return StepSummary(self.name, len({part.origin.function for part in parts}), _sum(parts))
 
     def functions(self) -> list[FunctionSummary]:
-        """Return what each version of each function comes to, in the order of their names."""
+        """Return a summary of each version of each function, in the order of their names."""
         return [
             FunctionSummary(
                 function, version, len({part.origin.code for part in parts if part.totals.records}), _sum(parts)
@@ -84,7 +84,7 @@ class StepCatalogue:
         ]
 
     def codes(self) -> list[CodeSummary]:
-        """Return what each code of each function comes to, the latest last."""
+        """Return a summary of each fingerprint of each function, the latest last."""
         groups = self._grouped(lambda origin: (origin.function, origin.version, origin.code))
         return sorted(
             (CodeSummary(function, version, code, _sum(parts)) for (function, version, code), parts in groups),
@@ -92,30 +92,30 @@ class StepCatalogue:
         )
 
     def runs(self) -> list[RunSummary]:
-        """Return what each process of each run has stored, the latest last."""
+        """Return a summary of what each process of each run has saved, the latest last."""
         groups = self._grouped(lambda origin: (origin.run, origin.host, origin.process))
         found = [RunSummary(run, host, process, _sum(parts)) for (run, host, process), parts in groups]
         return sorted(found, key=lambda run: run.totals.last_at)
 
-    def told_runs(self) -> list[Run]:
-        """Return what runs did, hits included, as they told it; the newest last."""
+    def recorded_runs(self) -> list[Run]:
+        """Return what runs did, including hits, as they have recorded it; the newest last."""
         if not isinstance(self._runs, LookedAtStore):
             return list(runs_in(self._runs))
         if not self._runs.is_there():
             return []
         state, (before, runs) = self._runs.state(), self._known_runs
-        # One that is under way may tell nothing new because it is dead.
+        # The state of a run that was under way may change without a new record: its process may have died.
         if state != before or any(run.state in ("running", "silent") for run in runs):
             runs = list(runs_in(self._runs))
             self._known_runs = (state, runs)
         return runs
 
     def state(self) -> object:
-        """Return what is another one whenever answers may be others than before."""
+        """Return a value that differs once answers may differ."""
         return self._tables.state()
 
     def copied_at(self) -> float | None:
-        """Return when the store was asked for all that it has; None where each question is answered by the store itself."""
+        """Return when the store was copied; None if the store itself answers each question."""
         return self._tables.copied_at if isinstance(self._tables, ScannedTables) else None
 
     def _grouped(self, key_of: Callable[[Origin], Any]) -> list[tuple[Any, list[_Part]]]:
@@ -138,12 +138,12 @@ class StepCatalogue:
         """Return a page of records.
 
         Args:
-            query: Which ones, in which order.
-            after: The `following` of the page before.
-            limit: At most so many.
+            query: Which records, in which order.
+            after: The `following` of the previous page.
+            limit: How many records at most.
 
         Raises:
-            ValueError: No page can have had this `following`.
+            ValueError: No page can have this `following`.
         """
         found = self._all(*_queries.page(query, _place_of(after) if after else None, limit))
         rows = sorted(found, key=_place_in_order, reverse=query.descending)[:limit]
@@ -151,11 +151,11 @@ class StepCatalogue:
         return Page([RecordInfo(*row[:-2]) for row in rows], following)
 
     def count(self, query: RecordQuery = _EVERYTHING) -> int:
-        """Return how many records there are."""
+        """Return the number of records."""
         return sum(number for (number,) in self._all(*_queries.count(query)))
 
     def totals(self, query: RecordQuery) -> Totals:
-        """Return what records, or failures, come to: their number, sizes and durations."""
+        """Return the totals of records or failures: their number, sizes and durations."""
         if not query.search and query.call_id is None and query.saved_before is None:
             return _sum([part for part in self._parts() if _is_wanted(part.origin, query)])
         count, size_bytes, seconds = _added(self._all(*_queries.sums(query)), 3)
@@ -167,7 +167,7 @@ class StepCatalogue:
         return self._tables.ask_in_parts(query, parameters, at_once=_queries.RECORDS_AT_ONCE)
 
     def spread(self, query: RecordQuery = _EVERYTHING, *, most_buckets: int = 60) -> Spread:
-        """Return how long the calls took, how large their results are, and when they were saved, counted in one pass."""
+        """Return the distribution of durations, sizes and times of saving, counted in one pass."""
         saved = _sum([part for part in self._parts() if _is_wanted(part.origin, query)])
         if not saved.records:
             return Spread([], [], Growth(1.0, []))
@@ -179,7 +179,7 @@ class StepCatalogue:
         return Spread(_bins(durations), _bins(sizes), growth)
 
     def _counted(self, bars: dict[str, Sequence[float]], query: RecordQuery) -> list[list[int]]:
-        """Return of each column how many records belong to each bar."""
+        """Return for each column how many records belong to each bar."""
         counted = [[0] * len(edges) for edges in bars.values()]
         for texts in self._all(*_queries.letters(bars, query)):
             for counts, letters in zip(counted, texts, strict=True):
@@ -188,15 +188,15 @@ class StepCatalogue:
         return counted
 
     def record(self, key: Key) -> RecordInfo | None:
-        """Return what is known of a record, or None where there is none of this key."""
+        """Return the description of a record, or None if there is none with this key."""
         info = self._store.infos([key]).get(key)
         return None if info is None else self._codec.shown(info)
 
     def value(self, key: Key, *, unpickle: bool = False) -> Value:
-        """Return the result that a record holds, if that runs no code, or with `unpickle`.
+        """Return the result in a record if loading it runs no code, or with `unpickle` in any case.
 
         Raises:
-            UnsafeStoreError: It would be unpickled, and others can write to the store.
+            UnsafeStoreError: The result would be unpickled, and others can write to the store.
         """
         record = self._store.get(key)
         if record is None:
@@ -208,7 +208,7 @@ class StepCatalogue:
         return self._store.get_many(keys)
 
     def keys(self, query: RecordQuery = _EVERYTHING) -> dict[Key, int]:
-        """Return the keys of records, in the order of saving, and how many bytes each takes."""
+        """Return the keys of records, in the order of saving, with the size of each in bytes."""
         return dict(self._tables.ask(*_queries.keys(query)))
 
     def failures(self, function: str | None = None) -> Iterator[FailedCall]:
@@ -223,7 +223,7 @@ class StepCatalogue:
                     yield FailedCall(key, failure_of(self._codec.shown(infos[key]), opened))
 
     def failure_groups(self, function: str | None = None) -> list[FailureGroup]:
-        """Return the failures, grouped by function and by what their errors have in common; the most frequent first."""
+        """Return the failures grouped by function and similar errors, the most frequent first."""
         groups: dict[tuple[str, str], list[FailedCall]] = defaultdict(list)
         for call in self.failures(function):
             groups[call.failure.function, pattern_of(call.failure.error)].append(call)
@@ -231,11 +231,11 @@ class StepCatalogue:
         return sorted(found, key=lambda group: (-group.calls, -group.last_at))
 
     def verify(self) -> Verification:
-        """Read every record, and tell which ones are not what was saved."""
+        """Read every record, and report those that are not what was saved."""
         return verified(self._store, self._tables, self._codec)
 
     def space(self) -> Space | None:
-        """Return what a step on a disk of this machine takes there, or None for another store."""
+        """Return how much room the step takes on a disk of this machine, or None for another store."""
         store = self._store
         if not isinstance(store, LookedAtStore):
             return None
@@ -244,7 +244,7 @@ class StepCatalogue:
         return Space(state.size_bytes, state.log_bytes, self.free_bytes() or 0, values_bytes, values)
 
     def free_bytes(self) -> int | None:
-        """Return what compacting gives back to a disk of this machine, or None for another store."""
+        """Return how much compacting gives back to a disk of this machine, or None for another store."""
         if not isinstance(self._store, LookedAtStore):
             return None
         free_pages, page_bytes = self._store.ask(_queries.FREE)[0]
@@ -252,7 +252,7 @@ class StepCatalogue:
 
 
 def _place_of(following: str) -> list[Any]:
-    """Return the value and the number of the last record of a page."""
+    """Return the value and the number of the last record of the previous page."""
     place: Any = json.loads(following)
     match place:
         case [str() | int() | float() as value, int() as number]:
@@ -263,7 +263,7 @@ def _place_of(following: str) -> list[Any]:
 
 
 def _place_in_order(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return what a row of a page is sorted by, as SQLite would sort it: a damaged value may be of any type."""
+    """Return a sort key for a row that orders as SQLite does, since a damaged value may be of any type."""
     value, number = row[-2:]
     rank = 0 if value is None else 1 if isinstance(value, (int, float)) else 2 if isinstance(value, str) else 3
     return (rank, value if rank else 0, number)
@@ -282,7 +282,7 @@ def _part(origin: Origin, sums: tuple[Any, ...]) -> _Part:
 
 
 def _is_wanted(origin: Origin, query: RecordQuery) -> bool:
-    """Tell whether records of an origin may be among those that are asked for."""
+    """Tell whether a query may ask for records of this origin."""
     wanted = (
         (query.function, origin.function),
         (query.version, origin.version),
@@ -294,7 +294,7 @@ def _is_wanted(origin: Origin, query: RecordQuery) -> bool:
 
 
 def _bins(counts: Sequence[int]) -> list[Bin]:
-    """Return the bars from the first to the last one that is not empty."""
+    """Return the bars from the first to the last that is not empty."""
     bins = list(map(Bin, EDGES, (*EDGES[1:], math.inf), counts))
     filled = [number for number, count in enumerate(counts) if count]
     return bins[filled[0] : filled[-1] + 1] if filled else []

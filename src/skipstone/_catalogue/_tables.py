@@ -1,4 +1,4 @@
-"""The two tables that a catalogue asks: a local store's own, or copies of them for any other store."""
+"""The two tables that a catalogue queries: a local store's own, or copies of them for any other store."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ INSERT OR REPLACE INTO records (key, origin, call_id, created_at, duration, size
 
 
 class Tables(Protocol):
-    """Where the records of a step are found by SQL."""
+    """The records of a step, to be queried by SQL."""
 
     def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return the rows that a query finds in the tables `records` and `origins`."""
         ...
 
     def ask_in_parts(self, query: str, parameters: Sequence[Any] = (), *, at_once: int) -> list[Any]:
-        """Return the rows that a query finds in all parts of the records, in any order, as these are at one moment.
+        """Run a query on each part of the records; return all rows in any order, as of one moment.
 
         Args:
             query: Its first two parameters are the first and the last `sequence` of a part.
-            parameters: The others.
-            at_once: How many records a part has at most, but for steps of very many.
+            parameters: The remaining parameters.
+            at_once: How many records a part holds at most; more in very large steps.
         """
         ...
 
     def state(self) -> object:
-        """Return what is another one whenever the tables have changed."""
+        """Return a value that differs once the tables have changed."""
         ...
 
     def close(self) -> None:
-        """Let go of connections and files. A later use opens them again."""
+        """Close connections and files. A later use opens them again."""
         ...
 
 
 class ScannedTables:
-    """Copies of the tables, without payloads, of a store that is asked once, and again when told to.
+    """Copies of the tables, without payloads, made by one scan of the store, and made again after `close`.
 
-    They are in memory while they are small, and otherwise in a nameless file that is gone with the process.
+    They are in memory, or, if they are large and `in_memory` is not set, in a temporary file.
     """
 
     def __init__(self, store: Store, shown: Callable[[RecordInfo], RecordInfo], *, in_memory: bool) -> None:
@@ -66,7 +66,7 @@ class ScannedTables:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self.copied_at: float | None = None
-        """When the store was asked."""
+        """When the store was scanned."""
 
     def ask(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """See `Tables`."""

@@ -1,4 +1,4 @@
-"""A record's result, for people: only where that runs no code, unless it is asked for."""
+"""Show the result in a record: only if loading it runs no code, unless that is asked for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Value(NamedTuple):
     value: Any
     problem: str
     can_run_code: bool = False
-    """That is the problem: `unpickle` shows it all the same."""
+    """Whether the problem is that loading can run code; `unpickle` then shows the result nevertheless."""
 
 
 class _Anything(NamedTuple):
@@ -27,16 +27,16 @@ class _Anything(NamedTuple):
 
 
 def value_of(record: Record, store: Store, codec: Codec, *, unpickle: bool) -> Value:
-    """Return what a record holds.
+    """Return the result in a record.
 
     Args:
-        record: As it is stored, with its payload.
-        store: Where it comes from.
+        record: The record as it is stored, with its payload.
+        store: The store that it comes from.
         codec: Decodes it.
         unpickle: Load it even if that runs code.
 
     Raises:
-        UnsafeStoreError: It would be unpickled, and others can write to the store.
+        UnsafeStoreError: The result would be unpickled, and others can write to the store.
     """
     name = record.origin.encoding.partition("+")[0]
     if name == ITEMS:

@@ -1,4 +1,4 @@
-"""Every record is read: is it what was saved, and is there anything that no record names?"""
+"""Read every record to check that it is what was saved, and look for files that no record names."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class Damage(NamedTuple):
 
 
 class Orphan(NamedTuple):
-    """A file of a result that no record names: what a killed process leaves."""
+    """A file of a result that no record names, left by a killed process."""
 
     path: str
     size_bytes: int
 
 
 class Verification(NamedTuple):
-    """What was found."""
+    """The findings."""
 
     intact: int
-    """Records, failures, and what else is kept beside them, such as items of generators, that are what was saved."""
+    """The number of intact records of all kinds: results, failures, items of generators, and others."""
     damaged: int
     damages: list[Damage]
-    """The first thousand of them."""
+    """The first thousand damaged records."""
     orphans: list[Orphan]
     database: list[str]
     """What SQLite finds wrong with the database of a local step."""
@@ -54,10 +54,10 @@ class Verification(NamedTuple):
 
 
 def verified(store: Store, tables: Tables, codec: Codec) -> Verification:
-    """Read all records of a step.
+    """Verify all records of a step.
 
     Raises:
-        StoreUnavailableError: They cannot be read.
+        StoreUnavailableError: The records cannot be read.
     """
     orphans = list(_orphans(store)) if isinstance(store, LookedAtStore) else []
     keys = [key for (key,) in tables.ask(_queries.ALL_KEYS)]
@@ -68,7 +68,7 @@ def verified(store: Store, tables: Tables, codec: Codec) -> Verification:
         records = store.get_many(some)
         wrong = {key: problem for key in some if (problem := _problem(codec, records.get(key)))}
         intact += len(some) - len(wrong)
-        for key, info in store.infos(list(wrong)).items():  # without those that were removed meanwhile
+        for key, info in store.infos(list(wrong)).items():  # records that were removed meanwhile are not counted
             damaged += 1
             if len(damages) < _MOST_PROBLEMS:
                 damages.append(Damage(key, info.function, codec.shown(info).call_id, wrong[key]))

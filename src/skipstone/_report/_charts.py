@@ -1,4 +1,4 @@
-"""Small charts as SVG: bars, nothing that moves, and a title on each bar for those who point at it or do not see it."""
+"""Draw small bar charts as SVG, with a title on each bar, for those who point at it and for screen readers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def bars(
     """Return a chart of bars.
 
     Args:
-        values: From left to right.
+        values: The bars from left to right.
         kinds: A CSS class for each part of a bar.
-        label: What the chart shows, for those who do not see it.
-        width: Of the chart, in pixels.
-        height: Of the chart, in pixels.
-        least_bars: Leave room for so many, so that few bars are not broad ones.
+        label: What the chart shows, for screen readers.
+        width: The width of the chart in pixels.
+        height: The height of the chart in pixels.
+        least_bars: Leave room for so many bars, so that a few bars are not too broad.
     """
     step = width / max(len(values), least_bars, 1)
     highest = max((sum(bar.parts) for bar in values), default=0) or 1
@@ -56,7 +56,7 @@ def _bar(bar: Bar, kinds: Sequence[str], box: _Box, highest: float) -> str:
     top = box.height - 1.0
     for part, kind in zip(bar.parts, kinds, strict=True):
         if part > 0:
-            # What is there is seen, however small it is beside the others.
+            # Every part can be seen, however small it is beside the others.
             tall = max(part / highest * (box.height - 2), _LEAST_HEIGHT)
             top -= tall
             drawn.append(

@@ -1,4 +1,4 @@
-"""What a report tells, gathered from a catalogue."""
+"""Gather the content of a report from a catalogue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._catalogue import Catalogue, FailureGroup, FunctionSummary, Growth, StepN
 from .._errors import StoreError
 
 MOST_RUNS = 40
-"""The latest ones are shown."""
+"""How many runs are shown: the latest ones."""
 
 
 class StepRun(NamedTuple):
@@ -28,18 +28,18 @@ def latest(runs: Iterable[StepRun]) -> list[StepRun]:
 
 
 class StepReport(NamedTuple):
-    """What is told of a step."""
+    """The part of a report about one step."""
 
     summary: StepSummary
     functions: list[FunctionSummary]
     growth: Growth
     failures: list[FailureGroup]
     runs: list[Run]
-    """The newest last."""
+    """The step's runs, the newest last."""
 
     @property
     def stats(self) -> Stats:
-        """What all runs that are known of have done."""
+        """The sums of what all known runs have done."""
         return total(run.stats for run in self.runs)
 
     @property
@@ -49,7 +49,7 @@ class StepReport(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What is told of a place."""
+    """A report about a place."""
 
     title: str
     place: str
@@ -58,7 +58,7 @@ class Report(NamedTuple):
 
     @property
     def totals(self) -> Totals:
-        """What all steps come to."""
+        """The totals of all steps."""
         totals = Totals()
         for step in self.steps:
             totals = totals.plus(step.summary.totals)
@@ -71,12 +71,12 @@ class Report(NamedTuple):
 
     @property
     def stats(self) -> Stats:
-        """What all runs that are known of have done."""
+        """The sums of what all known runs have done."""
         return total(run.stats for step in self.steps for run in step.runs)
 
 
 def gathered(catalogue: Catalogue, names: Iterable[StepName], title: str) -> Report:
-    """Ask a catalogue for what a report tells; of a step that cannot be read, it tells why."""
+    """Make a report from a catalogue; for a step that cannot be read, it has the reason."""
     return Report(title, catalogue.shown_place, time.time(), [_step(catalogue, name) for name in names])
 
 
@@ -84,7 +84,11 @@ def _step(catalogue: Catalogue, name: StepName) -> StepReport:
     asked = catalogue.step(name)
     try:
         return StepReport(
-            asked.summary(), asked.functions(), asked.spread().growth, asked.failure_groups(), asked.told_runs()
+            asked.summary(),
+            asked.functions(),
+            asked.spread().growth,
+            asked.failure_groups(),
+            asked.recorded_runs(),
         )
     except StoreError as error:
         return StepReport(StepSummary(name, 0, Totals(), str(error)), [], Growth(1.0, []), [], [])

@@ -1,4 +1,4 @@
-"""A report as one HTML file that asks for nothing: no script, no request, styles of its own alone."""
+"""Write a report as one self-contained HTML file: no scripts, no requests, and its styles inside."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RUN_NUMBERS = (*KINDS, "ran", "saved")
 
 
 def as_html(report: Report) -> str:
-    """Return the report; whatever is stored is shown as text, never as HTML."""
+    """Return a report as HTML. Anything stored is shown as text, never as HTML."""
     style = files("skipstone._report").joinpath("style.css").read_text(encoding="utf-8")
     digest = b64encode(sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"

@@ -1,4 +1,4 @@
-"""A report as Markdown, for a pull request."""
+"""Write a report as Markdown, for a pull request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FIGURES = ("records", "failures", "size", "time stored", "time saved", "last sa
 
 
 def as_markdown(report: Report) -> str:
-    """Return the report; whatever is stored is shown as text, never as Markdown or HTML."""
+    """Return a report as Markdown. Anything stored is shown as text, never as Markdown or HTML."""
     totals, stats = report.totals, report.stats
     sums = (
         f"**{count_text(totals.records, 'record')}** of {size_text(totals.size_bytes)} in "

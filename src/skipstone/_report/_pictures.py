@@ -1,4 +1,4 @@
-"""What is drawn of a place: runs, growth, distributions. The same in a report and on the page."""
+"""Charts of runs, growth and distributions, the same in a report and on the page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def runs_chart(runs: Sequence[StepRun]) -> str:
 
 
 def legend() -> str:
-    """Return the items of a list that tell the colours of `runs_chart`."""
+    """Return list items that explain the colours of `runs_chart`."""
     return "".join(
         f'<li><svg width="10" height="10" aria-hidden="true"><rect class="{kind}" width="10" height="10"/></svg>'
         f"{kind}</li>"
@@ -36,14 +36,14 @@ def legend() -> str:
 
 
 def runs_span(runs: Sequence[StepRun]) -> str:
-    """Say what the bars of `runs_chart` are."""
+    """Return a text that explains the bars of `runs_chart`."""
     calls = max(run.stats.hits + run.stats.misses + run.stats.failures for _, run in runs)
     first, last = (moment_text(run.started_at_seconds) for _, run in (runs[0], runs[-1]))
     return f"a bar for each run, from {first} to {last}; the tallest: {count_text(calls, 'call')}"
 
 
 def counts_text(stats: Stats) -> str:
-    """Say how many hits, misses and failures there were."""
+    """Return the numbers of hits, misses and failures as text."""
     return (
         f"{count_text(stats.hits, 'hit')}, {count_text(stats.misses, 'miss', 'misses')}, "
         f"{count_text(stats.failures, 'failure')}"
@@ -69,12 +69,12 @@ def distribution_chart(
     """Return a chart of how values are distributed.
 
     Args:
-        bins: From the least value up.
-        text: Says a value.
+        bins: The bins, in ascending order.
+        text: Returns a value as text.
         label: What the chart shows.
-        what: One of those that are counted, such as "record".
-        width: Of the chart, in pixels.
-        height: Of the chart, in pixels.
+        what: The singular of what is counted, such as "record".
+        width: The width of the chart in pixels.
+        height: The height of the chart in pixels.
     """
     values = [
         Bar(f"{text(each.start)} to {text(each.stop)}: {count_text(each.records, what)}", (each.records,))

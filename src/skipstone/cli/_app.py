@@ -1,4 +1,4 @@
-"""The commands, and what becomes of their errors."""
+"""Put the commands together, and turn their errors into messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._where import environment_read
 
 
 class _Commands(TyperGroup):
-    """The commands, with help that says what options take: not <bool> of a flag, nor <str> of an argument with a name."""
+    """The commands, with help that leaves out the types of flags and arguments."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_types(super().get_params(ctx))
@@ -73,7 +73,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit status."""
     try:
         with warnings.catch_warnings(), environment_read():
-            warnings.simplefilter("ignore")  # what they would tell, the commands tell
+            warnings.simplefilter("ignore")  # the commands report these things themselves
             status = app(args=arguments, standalone_mode=True)
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else FAILED

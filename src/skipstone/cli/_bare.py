@@ -1,4 +1,4 @@
-"""What works without the libraries of the command line: clearing."""
+"""The part of the command line that works without its libraries: clearing."""
 
 from __future__ import annotations
 

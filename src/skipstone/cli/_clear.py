@@ -1,4 +1,4 @@
-"""`clear` and `clear_checkpoints`: what is stored is removed, after asking."""
+"""`clear` and `clear_checkpoints`: remove what is stored."""
 
 from __future__ import annotations
 

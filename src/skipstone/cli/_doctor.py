@@ -1,4 +1,4 @@
-"""`doctor`: what skipstone finds here, and whether it can work with it."""
+"""`doctor`: check whether skipstone can work here."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TRIAL = "skipstone-doctor/trial"
 
 
 class Finding(NamedTuple):
-    """What was found."""
+    """A finding."""
 
     what: str
     state: Literal["good", "note", "bad"]
@@ -139,7 +139,7 @@ def _about_folder(folder: str) -> Iterator[Finding]:
 
 
 def _tried(catalogue: Catalogue) -> str:
-    """Do with a store what a call does, in a scope of its own, and leave nothing."""
+    """Use a store as a call would, in a separate scope, and leave nothing behind."""
     scope = f"{_TRIAL}-{os.getpid()}"
     config = catalogue.config
     store: Store = (

@@ -1,4 +1,4 @@
-"""`gc`: what is of no use any more is removed."""
+"""`gc`: remove what is no longer of use."""
 
 from __future__ import annotations
 

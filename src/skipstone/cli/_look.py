@@ -1,4 +1,4 @@
-"""`ls`, `records` and `failures`: what is stored. They change nothing."""
+"""`ls`, `records` and `failures`: list what is stored, without changing anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._catalogue import FailureGroup, FunctionSummary, RecordQuery, StepName, S
 from .._errors import StoreError
 from .._record import RecordInfo
 from .._units import count_text, duration_text, function_text, moment_text, plain_lines, plain_text, size_text
-from ._output import Column, failures_text, print_json, print_table, say, told, warn
+from ._output import Column, failures_text, print_found, print_json, print_table, say, warn
 from ._where import (
     ArtifactsOption,
     FunctionOption,
@@ -35,7 +35,7 @@ _FIGURES = (
 
 
 class Sort(StrEnum):
-    """In which order records are listed."""
+    """The order in which records are listed."""
 
     time = "time"
     duration = "duration"
@@ -191,7 +191,7 @@ def failures(
         warn(
             f"{count_text(unread, 'failure')} cannot be read: damaged, or encrypted or signed with a key that is none of the settings"
         )
-    told(
+    print_found(
         [
             {"index_name": name.index_name, "step": name.step, **group._asdict()}
             for name, groups in found

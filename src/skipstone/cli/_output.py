@@ -1,4 +1,4 @@
-"""How commands tell what they found: tables for people, JSON for scripts."""
+"""Print what commands find: tables for people, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rich.text import Text
 from .._units import plain_text
 
 _WIDE = 100_000
-_FOLDED_CHARACTERS = 24  # of a text that is longer, at least so much stands in a line
-_BETWEEN = 3  # spaces of two columns
+_FOLDED_CHARACTERS = 24  # a longer text may be folded, but to lines of no less than this
+_BETWEEN = 3  # spaces between two columns
 
 
 def console(*, errors: bool = False) -> Console:
-    """Return what to print to: in colours and as wide as the terminal, or plain and as wide as COLUMNS says, or need be."""
+    """Return a console: coloured and as wide as the terminal; elsewhere plain, and as wide as COLUMNS or the content."""
     file = sys.stderr if errors else sys.stdout
     width = None if file.isatty() or os.environ.get("COLUMNS", "").isdecimal() else _WIDE
     return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
@@ -45,16 +45,16 @@ class Column(NamedTuple):
     is_number: bool = False
     style: str = ""
     is_extra: bool = False
-    """It is left out, the last one first, where the terminal is too narrow for all."""
+    """Whether it may be left out if the terminal is too narrow; the last such column goes first."""
 
 
 def failures_text(count: int) -> Text:
-    """Return a count of failures, in red where there are some."""
+    """Return a count of failures, in red if there are any."""
     return Text(f"{count:,}", "red") if count else Text("0", "dim")
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Print a table; what does not fit into the terminal is folded, or left out."""
+    """Print a table; columns that do not fit into the terminal are folded or left out."""
     out = console()
     cells = [[cell if isinstance(cell, Text) else Text(plain_text(cell)) for cell in row] for row in rows]
     shown = _fitting(columns, cells, out.width)
@@ -70,12 +70,12 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]])
         return
     with out.capture() as captured:
         out.print(table)
-    for line in captured.get().splitlines():  # without the spaces that fill a column up
+    for line in captured.get().splitlines():  # without the padding of the last column
         print(line.rstrip())  # noqa: T201
 
 
 def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[Text]], width: int) -> list[int]:
-    """Return the numbers of the columns that are shown."""
+    """Return the numbers of the columns that fit."""
     widths = [
         max([len(column.title), *(row[number].cell_len for row in cells)]) for number, column in enumerate(columns)
     ]
@@ -93,7 +93,7 @@ def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[Text]], width: 
 
 
 def print_json(value: object) -> None:
-    """Print JSON: values with names as objects, keys and fingerprints in hexadecimal digits."""
+    """Print a value as JSON: named tuples as objects, bytes such as keys and fingerprints in hexadecimal."""
     text = json.dumps(_plain(value), indent=2, ensure_ascii=not _takes_unicode())
     print(text)  # noqa: T201
 
@@ -115,8 +115,8 @@ def _plain(value: Any) -> object:
     return value
 
 
-def told(value: object, *, as_json: bool, otherwise: Callable[[], None]) -> None:
-    """Print a value as JSON, or for people."""
+def print_found(value: object, *, as_json: bool, otherwise: Callable[[], None]) -> None:
+    """Print a value as JSON, or else in the way that `otherwise` prints it for people."""
     if as_json:
         print_json(value)
     else:
@@ -124,7 +124,7 @@ def told(value: object, *, as_json: bool, otherwise: Callable[[], None]) -> None
 
 
 def agreed(question: str, *, as_json: bool) -> bool:
-    """Ask, and tell whether the answer was yes; where there is nobody to ask, it is no."""
+    """Ask a question, and tell whether the answer is yes. It is no if there is nobody to ask."""
     if as_json:
         warn("--json does not ask: add --yes or --dry-run")
         return False

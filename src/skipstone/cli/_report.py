@@ -1,4 +1,4 @@
-"""`report`: what is stored, in one file."""
+"""`report`: write what is stored to one file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MARKDOWN_ENDS = (".md", ".markdown")
 
 
 class Format(StrEnum):
-    """What a report is written as."""
+    """The format of a report."""
 
     html = "html"
     md = "md"

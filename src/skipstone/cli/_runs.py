@@ -1,4 +1,4 @@
-"""`stats` and `watch`: what runs did, and what they are doing."""
+"""`stats` and `watch`: show what runs did, and what they are doing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ._where import ArtifactsOption, IndexOption, JsonOption, StepOption, StoreO
 _STATE_STYLES = {"running": "green", "killed": "red", "silent": "yellow", "ended": "dim"}
 
 
-class _Told(NamedTuple):
+class _StepRun(NamedTuple):
     step: StepName
     run: Run
 
@@ -46,14 +46,14 @@ def stats(
 ) -> None:
     """List what runs did, the latest last: hits, misses, failures, time and noted numbers that were spent and saved."""
     catalogue = place(store, artifacts_dir)
-    told = _told(catalogue, steps(catalogue, index, step))[-limit:]
+    runs = _recorded(catalogue, steps(catalogue, index, step))[-limit:]
     if as_json:
-        _print_json(told)
+        _print_json(runs)
         return
-    if not told:
+    if not runs:
         say("no runs")
         return
-    done = total(run.stats for _, run in told)
+    done = total(run.stats for _, run in runs)
     notes = sorted({**done.notes_spent, **done.notes_saved})
     numbers = [
         *("saved", "ran"),
@@ -69,36 +69,36 @@ def stats(
         *(Column(title, is_number=True, is_extra=True) for title in numbers),
         Column("run", style="dim", is_extra=True),
     ]
-    print_table(columns, [_row(name, run, numbers, notes) for name, run in told])
-    say(plain_text(f"\n{count_text(len(told), 'run')}: {done}".lstrip()))
+    print_table(columns, [_row(name, run, numbers, notes) for name, run in runs])
+    say(plain_text(f"\n{count_text(len(runs), 'run')}: {done}".lstrip()))
 
 
-def _print_json(told: Iterable[_Told]) -> None:
+def _print_json(runs: Iterable[_StepRun]) -> None:
     print_json(
-        [{"index_name": name.index_name, **run._asdict(), "stats": run.stats.as_dict()} for name, run in told]
+        [{"index_name": name.index_name, **run._asdict(), "stats": run.stats.as_dict()} for name, run in runs]
     )
 
 
-def _told(catalogue: Catalogue, names: Iterable[StepName]) -> list[_Told]:
-    found: list[_Told] = []
+def _recorded(catalogue: Catalogue, names: Iterable[StepName]) -> list[_StepRun]:
+    found: list[_StepRun] = []
     for name in names:
         asked = catalogue.step(name)
-        found += [_Told(name, run) for run in asked.told_runs()]
+        found += [_StepRun(name, run) for run in asked.recorded_runs()]
         asked.close()
-    return sorted(found, key=lambda told: told.run.started_at_seconds)
+    return sorted(found, key=lambda each: each.run.started_at_seconds)
 
 
 def _row(name: StepName, run: Run, numbers: list[str], notes: list[str]) -> list[str | Text]:
     stats = run.stats
-    told = {
+    cells = {
         "saved": duration_text(stats.seconds_saved),
         "ran": duration_text(stats.seconds_run),
         "left alone": f"{stats.left_alone:,}",
         "written": size_text(stats.bytes_saved),
     }
     for each in notes:
-        told[f"{each} saved"] = number_text(stats.notes_saved.get(each, 0))
-        told[f"{each} spent"] = number_text(stats.notes_spent.get(each, 0))
+        cells[f"{each} saved"] = number_text(stats.notes_saved.get(each, 0))
+        cells[f"{each} spent"] = number_text(stats.notes_spent.get(each, 0))
     return [
         moment_text(run.started_at_seconds),
         name.title,
@@ -106,7 +106,7 @@ def _row(name: StepName, run: Run, numbers: list[str], notes: list[str]) -> list
         f"{stats.hits:,}",
         f"{stats.misses:,}",
         failures_text(stats.failures),
-        *(told[each] for each in numbers),
+        *(cells[each] for each in numbers),
         run.id,
     ]
 
@@ -155,13 +155,15 @@ def _watch_in_lines(catalogue: Catalogue, index: str, step: str, every: float, *
         time.sleep(every)
 
 
-def _running(catalogue: Catalogue, index: str, step: str) -> list[_Told]:
+def _running(catalogue: Catalogue, index: str, step: str) -> list[_StepRun]:
     return [
-        told for told in _told(catalogue, named(catalogue, index, step)) if told.run.state in ("running", "silent")
+        each
+        for each in _recorded(catalogue, named(catalogue, index, step))
+        if each.run.state in ("running", "silent")
     ]
 
 
-def _picture(running: list[_Told]) -> Group:
+def _picture(running: list[_StepRun]) -> Group:
     if not running:
         return Group(Text("nothing is running", "dim"))
     parts: list[Text | Progress] = []
@@ -191,12 +193,12 @@ def _line(name: StepName, run: Run, each: RunningMap | None) -> str:
 
 
 def _rest(each: RunningMap) -> str:
-    told = [count_text(each.workers, "worker")]
+    parts = [count_text(each.workers, "worker")]
     if each.failed:
-        told.append(f"{each.failed:,} failed")
+        parts.append(f"{each.failed:,} failed")
     per_second, seconds_left = each.per_second(time.time()), each.seconds_left(time.time())
     if per_second:
-        told.append(f"{per_second:,.1f}/s")
+        parts.append(f"{per_second:,.1f}/s")
     if seconds_left is not None:
-        told.append(f"{duration_text(round(seconds_left))} left")
-    return ", ".join(told)
+        parts.append(f"{duration_text(round(seconds_left))} left")
+    return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""`show`: one record, or one failure."""
+"""`show`: show one record, or one failure."""
 
 from __future__ import annotations
 
@@ -110,17 +110,17 @@ def _begin_with(asked: StepCatalogue, digits: str, query: RecordQuery) -> list[K
 
 
 def _for_json(found: _Found) -> dict[str, Any]:
-    told: dict[str, Any] = {"index_name": found.step.index_name, "step": found.step.step}
+    fields: dict[str, Any] = {"index_name": found.step.index_name, "step": found.step.step}
     if found.record is not None:
-        told |= {"record": _told(found.record)}
+        fields |= {"record": _record_for_json(found.record)}
     if found.failed is not None:
-        told |= {"failure": found.failed}
+        fields |= {"failure": found.failed}
     if found.value is not None:
-        told |= {"value": _jsonable(found.value.value), "value_problem": found.value.problem}
-    return told
+        fields |= {"value": _jsonable(found.value.value), "value_problem": found.value.problem}
+    return fields
 
 
-def _told(record: RecordInfo) -> dict[str, Any]:
+def _record_for_json(record: RecordInfo) -> dict[str, Any]:
     facts = record._asdict()
     del facts["details"]
     return facts | {
@@ -130,7 +130,7 @@ def _told(record: RecordInfo) -> dict[str, Any]:
 
 
 def _jsonable(value: Any) -> object:
-    """Return a result as JSON can say it, or its text."""
+    """Return a result itself if JSON can represent it, or else its `repr`."""
     try:
         json.dumps(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What the exit status means."""
+"""The exit statuses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ FAILED = 1
 """The reason is on stderr."""
 WRONG_USE = 2
 FOUND_WRONG = 3
-"""It was looked for what should not be, and found: `verify`, `doctor`."""
+"""`verify` or `doctor` found something wrong, or a transfer left something out."""
 NOT_FOUND = 4
 """There is no such step, function, record or call."""
 INTERRUPTED = 130

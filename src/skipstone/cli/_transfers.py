@@ -1,4 +1,4 @@
-"""`export`, `import` and `copy`: records to other places, as they are."""
+"""`export`, `import` and `copy`: take records to other places as they are."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def export(
     """Write the records of one step to one file, to be imported elsewhere."""
     catalogue = place(store, artifacts_dir)
     name = _one(steps(catalogue, index, step))
-    with opened(catalogue, name) as checkpoint, _told_of(f"cannot write {path}"):
+    with opened(catalogue, name) as checkpoint, _file_trouble(f"cannot write {path}"):
         done = _watched(partial(checkpoint.export, path, function or None))
-    _tell([(name, done)], as_json=as_json)
+    _print_done([(name, done)], as_json=as_json)
 
 
 class Source(StrEnum):
-    """What results are imported from."""
+    """The kinds of files that results are imported from."""
 
     export = "export"
     pickles = "pickles"
@@ -110,14 +110,14 @@ def import_(
     name = StepName(index or str(config.index_name), step, "")
     with (
         open_checkpoint(step, config._replace(index_name=name.index_name)) as checkpoint,
-        _told_of(f"cannot read {path}"),
+        _file_trouble(f"cannot read {path}"),
     ):
         if source is not Source.export:
             imported = _from_elsewhere(source, path, function, ids, checkpoint)
             _tell_imported(name, imported, as_json=as_json)
             return
         done = _watched(partial(checkpoint.import_from, path, function or None, replace=replace))
-    _tell([(name, done)], as_json=as_json)
+    _print_done([(name, done)], as_json=as_json)
 
 
 def _from_elsewhere(source: Source, path: str, function: str, ids: str, checkpoint: Checkpoint) -> Imported:
@@ -133,7 +133,7 @@ def _from_elsewhere(source: Source, path: str, function: str, ids: str, checkpoi
         warn("--from pickles needs --ids: the files do not tell them")
         raise typer.Exit(WRONG_USE)
     with (
-        _told_of(f"cannot read {ids}"),
+        _file_trouble(f"cannot read {ids}"),
         nullcontext(sys.stdin) if ids == "-" else open(ids, encoding="utf-8") as lines,
     ):
         return import_pickles(path, method, (line.rstrip("\n") for line in lines), checkpoint=checkpoint)
@@ -210,7 +210,7 @@ def copy(
         ):
             copied = _watched(partial(source.copy_to, target, function or None, replace=replace))
         done.append((name, copied))
-    _tell(done, as_json=as_json)
+    _print_done(done, as_json=as_json)
 
 
 def _one(names: list[StepName]) -> StepName:
@@ -227,8 +227,8 @@ class _Done(NamedTuple):
 
 
 @contextmanager
-def _told_of(trouble: str) -> Generator[None]:
-    """Say what went wrong with a file of the user's, and exit."""
+def _file_trouble(trouble: str) -> Generator[None]:
+    """If an error concerns the user's file, print it and exit."""
     try:
         yield
     except SkipstoneError:
@@ -239,19 +239,19 @@ def _told_of(trouble: str) -> Generator[None]:
 
 
 def _watched(transfer: Callable[[], Transfer]) -> _Done:
-    """Do it, and keep what it warns of."""
+    """Do a transfer, and keep its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DamagedRecordWarning)
         return _Done(transfer(), [str(each.message) for each in caught])
 
 
-def _tell(done: list[tuple[StepName, _Done]], *, as_json: bool) -> None:
-    """Say what was done; exit with a status where something was left out, or is missing."""
+def _print_done(done: list[tuple[StepName, _Done]], *, as_json: bool) -> None:
+    """Print what was done; exit with a status if anything was left out or is missing."""
     if as_json:
         print_json(
             [{"index_name": name.index_name, "step": name.step, **each.transfer._asdict()} for name, each in done]
         )
-    for name, (transfer, told) in done:
+    for name, (transfer, warnings_) in done:
         if not as_json:
             say(
                 plain_text(
@@ -260,7 +260,7 @@ def _tell(done: list[tuple[StepName, _Done]], *, as_json: bool) -> None:
                     f"{transfer.already_there:,} were there already, {transfer.left_out:,} left out"
                 )
             )
-        for text in told:
+        for text in warnings_:
             warn(plain_text(text))
     if any(each.transfer.left_out or each.warnings for _, each in done):
         raise typer.Exit(FOUND_WRONG)

@@ -1,4 +1,4 @@
-"""`verify`: is everything that is stored what was saved?"""
+"""`verify`: check that everything stored is what was saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which store, and which of its steps: what the options, the environment and the project's file say."""
+"""Find the store and the steps that the options, the environment and the project's file name."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ _environment: dict[str, str] = {}
 
 @contextmanager
 def environment_read() -> Generator[None]:
-    """Take skipstone's variables out of the environment: `place` knows them, and what a command opens has its settings."""
+    """Take skipstone's variables out of the environment, inside a `with` block.
+
+    `place` still uses them. Whatever a command opens gets its settings from there, and must not read them again.
+    """
     _environment.update(
         {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(ENVIRONMENT_PREFIX)}
     )
@@ -67,7 +70,13 @@ def environment_read() -> Generator[None]:
 
 
 def place(store: str, artifacts_dir: str, *, prefix: str = "--") -> Catalogue:
-    """Return the catalogue of the store in use: an option, of this prefix, is an environment variable, said for this command."""
+    """Return the catalogue of the store in use. An option acts as the environment variable for this command only.
+
+    Args:
+        store: The option `store`, or empty.
+        artifacts_dir: The option `artifacts_dir`, or empty.
+        prefix: What the names of the two options begin with, for messages.
+    """
     options = {"store": store, "artifacts_dir": artifacts_dir}
     given = {_variable(name): value for name, value in options.items() if value}
     try:
@@ -86,7 +95,7 @@ def _variable(setting: str) -> str:
 
 
 def whole_name(asked: StepCatalogue, function: str) -> str | None:
-    """Return the name that a function has in a step, given that or the last part of it; None where none is given."""
+    """Return the full name of a function in a step, given that or its last part; None if none is given."""
     return _whole_name(_names_in(asked), function) if function else None
 
 
@@ -102,10 +111,10 @@ def _whole_name(names: set[str], function: str) -> str:
 def asked_of(
     catalogue: Catalogue, index: str, step: str, function: str
 ) -> Generator[tuple[StepCatalogue, str | None]]:
-    """Yield what is known of each of the steps that are asked for, and the whole name of the function, if one is asked for.
+    """Yield the catalogue of each step asked for, with the full name of the function if one is asked for.
 
     Raises:
-        typer.Exit: There are no steps of these names; or none of them, which is known at the end, has such a function.
+        typer.Exit: There are no steps of these names; or, raised at the end, none of them has such a function.
     """
     found = steps(catalogue, index, step)
     known: set[str] = set()
@@ -114,7 +123,7 @@ def asked_of(
         with closing(catalogue.step(name)) as asked:
             whole = None
             if function:
-                names = _names_in(asked)  # a look at every record
+                names = _names_in(asked)  # reads every record, so only if needed
                 whole = _whole_name(names, function)
                 known |= names
                 is_known = is_known or whole in names
@@ -129,15 +138,15 @@ def asked_of(
 
 
 def named(catalogue: Catalogue, index: str, step: str) -> list[StepName]:
-    """Return the steps of these names; an empty one stands for all."""
+    """Return the steps with these names; an empty name stands for all."""
     return [name for name in catalogue.steps() if index in ("", name.index_name) and step in ("", name.step)]
 
 
 def steps(catalogue: Catalogue, index: str, step: str) -> list[StepName]:
-    """Return the steps that are asked for: none, with a word on stderr, where there are none at all.
+    """Return the steps asked for; if the place has none at all, say so on stderr and return none.
 
     Raises:
-        typer.Exit: There are none of the name that is asked for.
+        typer.Exit: No step has the names asked for.
     """
     found = named(catalogue, index, step)
     if not found:

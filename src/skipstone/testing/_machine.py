@@ -1,4 +1,4 @@
-"""A store and a dictionary, side by side."""
+"""Compare a store with a dictionary under random sequences of operations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIZES = st.sampled_from([0, 10, 300, 70_000])
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Does the same to both, and compares what they answer."""
+    """Does the same to a store and a dictionary, and compares their answers."""
 
     def __init__(self) -> None:
         super().__init__()

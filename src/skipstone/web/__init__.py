@@ -1,4 +1,4 @@
-"""The web page: what is stored, what runs, what failed, in a browser on this machine. `skipstone ui` starts it."""
+"""The web page, which `skipstone ui` starts: what is stored, runs and failed, in a browser on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which function answers which address; and errors, as pages that say what happened."""
+"""Map addresses to the functions that answer them, and errors to pages that say what happened."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def application(site: Site) -> Starlette:
 
 
 def _problem(site: Site, _request: Request, error: Exception) -> Response:
-    """Answer with a page that says what happened."""
+    """Return a page that says what happened."""
     if isinstance(error, HTTPException):
         return site.page("error.html", error.status_code, title="Not found", text=str(error.detail))
     if isinstance(error, StoreError):

@@ -1,4 +1,4 @@
-"""Clearing: what would go is shown first, and goes when that is confirmed."""
+"""Clearing: show what would be removed, and remove it when that is confirmed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHOICES = ("key", "failure", "error", "failures", "search", "function", "versio
 
 
 class _Choice(NamedTuple):
-    """What was chosen to go."""
+    """What was chosen to be removed."""
 
     sentence: str
     totals: Totals
@@ -30,7 +30,7 @@ class _Choice(NamedTuple):
 
 
 def confirm(site: Site, request: Request) -> Response:
-    """Show what would go, and ask."""
+    """Show what would be removed, and ask."""
     fields = request.query_params
     asked = site.step(fields)
     choice = _choice(site, asked, fields)
@@ -44,9 +44,9 @@ def clear(site: Site, request: Request) -> Response:
     asked = site.step(fields)
     choice = _choice(site, asked, fields)
     selection = choice.selection()
-    asked.close()  # a database that is open here may not be removed everywhere
+    asked.close()  # some file systems do not remove a database that is open
     remove(site.catalogue, selection)
-    asked.close()  # who has looked meanwhile has seen what was
+    asked.close()  # another request may have opened it meanwhile, and seen what is gone now
     number = len(selection.failures) if choice.is_failures else len(selection.records)
     removed = count_text(number, "failure" if choice.is_failures else "record")
     if selection.is_all:
@@ -73,9 +73,9 @@ def _choice(site: Site, asked: StepCatalogue, fields: Mapping[str, str]) -> _Cho
         "run": query.run,
         "a part of the id": query.search or None,
     }
-    told = ", ".join(f"{name} “{value}”" for name, value in conditions.items() if value is not None)
+    described = ", ".join(f"{name} “{value}”" for name, value in conditions.items() if value is not None)
     return _Choice(
-        f"what has {told}",
+        f"what has {described}",
         asked.totals(query).plus(asked.totals(query._replace(failures=True))),
         lambda: select(site.catalogue, asked.name, query),
     )

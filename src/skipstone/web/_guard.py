@@ -1,8 +1,9 @@
-"""Who may ask: a browser on this machine, whose user knows the token, from this page itself.
+"""Let only those requests through that come from this page, in a browser whose user knows the token.
 
-Any page that the user's browser shows can send requests here, and any process of this machine can. So a request must name
-this server as its host (else a foreign name could have been pointed at 127.0.0.1), carry the token, and not be made by
-another page; one that changes something must say that it comes from here, and carry a second token, which only our forms have.
+Any page in the user's browser can send requests here, and so can any process on this machine. So a request must name
+this server as its host (otherwise somebody may have pointed a foreign name at 127.0.0.1), carry the token, and not be
+made by another page. A request that changes something must also say that it comes from here, and carry a second token
+that only our forms have.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOKEN = "token"  # noqa: S105 - its name
 FORM = "skipstone.form"
-"""Where a form's fields are found in the scope of a request."""
+"""The key of a form's fields in the scope of a request."""
 
 _MOST_FORM_BYTES = 65536
 _HEADERS = {
@@ -30,7 +31,8 @@ _HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    # Not no-referrer: browsers would then hide the origin of our own forms, too. Others are told nothing either way.
+    # Not "no-referrer", with which browsers would hide the origin of our own forms, too. Other sites learn nothing
+    # either way.
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -39,7 +41,7 @@ _HEADERS = {
 _DENIED = """\
 This page is shown to those who have its address, with the token in it: open the address that `skipstone ui` has printed.
 """
-# A redirect would still count as made by the page, or the mail, in which the address was clicked, and come without the cookie.
+# Not a redirect, which would count as made by the page or mail where the address was clicked, and lack the cookie.
 _ENTER = """\
 <!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>skipstone</title>
 <link rel="icon" href="/static/icon.svg"><meta http-equiv="refresh" content="0; url={address}"></head><body><p><a href="{address}">skipstone</a></p></body></html>
@@ -47,18 +49,18 @@ _ENTER = """\
 
 
 class Guard:
-    """Lets requests through to an application."""
+    """Stands before an application, and lets only allowed requests through."""
 
     def __init__(self, app: ASGIApp, *, port: int, token: str, form_token: str) -> None:
         self._app = app
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
         self._token = token
         self._form_token = form_token
-        # Cookies know no ports: another skipstone on this machine has another name for its own.
+        # Cookies do not distinguish ports, so each skipstone on this machine gives its cookie another name.
         self._cookie = f"skipstone-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or hand it on."""
+        """Answer a request, or pass it on."""
         if scope["type"] != "http":
             return
 
@@ -71,7 +73,7 @@ class Guard:
         await (answer or self._app)(scope, receive, send_guarded)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
-        """Return what is answered in place of the application, or None."""
+        """Return the response to give in place of the application, or None."""
         request = Request(scope, receive)
         headers = request.headers
         if len(headers.getlist("host")) != 1 or headers["host"].lower() not in self._hosts:
@@ -95,11 +97,11 @@ class Guard:
         return None
 
     def _enter(self, request: Request) -> Response:
-        """Take the token out of the address, and keep it in a cookie."""
+        """Move the token from the address into a cookie."""
         if not _same(request.query_params[TOKEN], self._token):
             return _denied(_DENIED)
         rest = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != TOKEN])
-        # "/" and quoted characters alone: nothing that HTML or another host's name could be made of.
+        # One "/" and then quoted characters, so that the address can be neither HTML nor lead to another host.
         address = "/" + request.scope["raw_path"].decode("ascii").lstrip("/").replace("\\", "%5C")
         address = _quoted(address) + (f"?{rest.replace('&', '&amp;')}" if rest else "")
         response = HTMLResponse(_ENTER.format(address=address))

@@ -1,4 +1,4 @@
-"""What runs now, and how far it is: a page that follows by itself."""
+"""What runs now, and how far it is, on a page that keeps itself up to date."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def live(site: Site, _request: Request) -> Response:
 
 
 def events(site: Site, _request: Request) -> Response:
-    """Tell the same again and again, as server-sent events."""
-    return StreamingResponse(_told(site), media_type="text/event-stream")
+    """Send the runs under way again and again, as server-sent events."""
+    return StreamingResponse(_events(site), media_type="text/event-stream")
 
 
-async def _told(site: Site) -> AsyncIterator[str]:
+async def _events(site: Site) -> AsyncIterator[str]:
     seconds = _EVERY_SECONDS if site.catalogue.place == LOCAL else _EVERY_SECONDS_FAR
     while not site.is_over():
         html = await run_in_threadpool(_part, site)
@@ -56,7 +56,7 @@ def _running(site: Site) -> list[_Running]:
     found = [
         _Running(step.name, run)
         for step in site.steps()
-        for run in step.told_runs()
+        for run in step.recorded_runs()
         if run.state in ("running", "silent")
     ]
     return sorted(found, key=lambda each: -each.run.started_at_seconds)

@@ -26,13 +26,13 @@ class Line(NamedTuple):
 
 
 def lines(site: Site) -> list[Line]:
-    """Return what each step comes to; of one that cannot be read, why."""
+    """Return a summary of each step; for one that cannot be read, with the reason."""
     return [_line(step) for step in site.steps()]
 
 
 def _line(step: StepCatalogue) -> Line:
     try:
-        runs = step.told_runs()
+        runs = step.recorded_runs()
         return Line(step.summary(), total(run.stats for run in runs), runs, step.copied_at())
     except StoreError as error:
         return Line(StepSummary(step.name, 0, Totals(), str(error)), Stats(), [], None)
@@ -59,6 +59,6 @@ def overview(site: Site, _request: Request) -> Response:
 
 
 def again(site: Site, _request: Request) -> Response:
-    """Ask stores anew that were asked once for all that they have."""
+    """Drop the copies of stores, so that these are scanned again."""
     site.close()
     return RedirectResponse("/", 303)

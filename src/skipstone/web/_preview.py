@@ -1,4 +1,4 @@
-"""A result as a page shows it: text, JSON, a table, an image, or the shape and distribution of an array."""
+"""Prepare a result for a page: as text, JSON, a table, an image, or the shape and distribution of an array."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def preview_of(value: Value) -> Preview:
 
 
 def image_kind(value: object) -> str | None:
-    """Return the media type of an image, by its first bytes; None where it is none that a browser shows."""
+    """Return the media type of an image, given its first bytes; None if it is not one that browsers show."""
     if not isinstance(value, bytes):
         return None
     kind = next((kind for magic, kind in _MAGIC.items() if value.startswith(magic)), None)
@@ -79,7 +79,7 @@ def _text(kind: Literal["text", "json"], text: str) -> Preview:
 
 def _json(result: object) -> Preview:
     encoder = json.JSONEncoder(indent=2, ensure_ascii=False, default=str)
-    try:  # part by part, and no more parts than are shown: a large result takes seconds
+    try:  # piece by piece, and no more pieces than are shown, since a large result would take seconds
         return _text("json", "".join(itertools.islice(encoder.iterencode(result), _MOST_CHARACTERS)))
     except (TypeError, ValueError):  # a map with keys that JSON does not have
         return _text("json", pformat(result, width=100))
@@ -93,7 +93,7 @@ def _bytes(result: bytes) -> Preview:
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    """Return the shape of nested lists of numbers; None where they are no array."""
+    """Return the shape of nested lists of numbers, or None if they are not an array."""
     if not isinstance(value, list) or not value:
         return None
     if all(type(item) in (int, float) for item in value):

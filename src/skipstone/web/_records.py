@@ -1,4 +1,4 @@
-"""Records: found among a million, page by page; and one of them, with what it holds."""
+"""Pages of records, out of a million perhaps; and a single record with its result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SORTS = {"time": "when it was saved", "duration": "how long it took", "size": "
 
 
 def records(site: Site, request: Request) -> Response:
-    """Show a page of records, and a form that says which."""
+    """Show a page of records, and a form to choose them by."""
     fields = request.query_params
     asked = site.step(fields)
     query = query_of(fields)
@@ -50,7 +50,7 @@ def records(site: Site, request: Request) -> Response:
 
 
 def _choices(values: Iterable[str]) -> list[tuple[str, str]]:
-    """Return values, each once, and the texts that are shown for them."""
+    """Return the distinct values, each with the text that is shown for it."""
     return [(value, value) for value in dict.fromkeys(values) if value]
 
 
@@ -59,10 +59,10 @@ def _code_text(code: CodeSummary) -> str:
 
 
 def query_of(fields: Mapping[str, str]) -> RecordQuery:
-    """Return what the fields of an address or a form ask for.
+    """Return the query that the fields of an address or a form stand for.
 
     Raises:
-        HTTPException: They say nothing that could be asked.
+        HTTPException: They do not stand for any.
     """
     sort = fields.get("sort") or "time"
     try:
@@ -83,11 +83,11 @@ def query_of(fields: Mapping[str, str]) -> RecordQuery:
 
 
 def fields_of(query: RecordQuery) -> dict[str, str | None]:
-    """Return the fields of an address that asks for this."""
+    """Return the fields of an address that stands for a query."""
     return {
         "search": query.search,
         "function": query.function,
-        # There are functions without version: to ask for these is not to ask for any.
+        # With "=", since an empty version (asking for functions without one) is not the same as no field (any version).
         "version": None if query.version is None else f"={query.version}",
         "code": query.code.hex() if query.code else None,
         "run": query.run,
@@ -97,7 +97,7 @@ def fields_of(query: RecordQuery) -> dict[str, str | None]:
 
 
 def key_of(fields: Mapping[str, str], field: str = "key") -> Key:
-    """Return the key that a field says in hexadecimal digits.
+    """Return the key that a field gives in hexadecimal digits.
 
     Raises:
         HTTPException: It does not.
@@ -136,7 +136,7 @@ def _preview(asked: StepCatalogue, found: RecordInfo) -> Preview:
 
 
 def image(site: Site, request: Request) -> Response:
-    """Return a result that is an image, as the kind that its first bytes say, and no other."""
+    """Return a result that is an image, with the media type that its first bytes show."""
     asked = site.step(request.query_params)
     found = record_of(asked, key_of(request.query_params))
     value = asked.value(found.key).value if found.size_bytes <= _MOST_PREVIEWED_BYTES else None

@@ -1,4 +1,4 @@
-"""From a place to an address that a browser shows."""
+"""Serve the pages of a place at an address for a browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHUTDOWN_SECONDS = 3
 
 
 def run(catalogue: Catalogue, port: int, *, open_browser: bool) -> None:
-    """Listen, say where, and answer until the process is told to stop.
+    """Listen, print the address, and answer until the process is told to stop.
 
     Raises:
         OSError: The port is taken.
@@ -43,7 +43,7 @@ def run(catalogue: Catalogue, port: int, *, open_browser: bool) -> None:
             )
         )
         site.is_over = lambda: server.should_exit
-        listening.listen()  # so that whoever reads the address is answered, if only a moment later
+        listening.listen()  # before the address is printed, so that a request never fails, if only waits a moment
         address = f"http://{HOST}:{port}/?{TOKEN}={token}"
         print(f"skipstone shows {catalogue.shown_place} at\n\n  {address}\n\nCtrl-C stops it.", flush=True)  # noqa: T201
         if open_browser and not webbrowser.open(address):

@@ -1,4 +1,4 @@
-"""What all pages stand on: the place, its steps, kept open, and templates."""
+"""What all pages share: the place, its steps, which are kept open, and the templates."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .._units import count_text, duration_text, moment_text, number_text, plain_
 
 T = TypeVar("T")
 
-_MOST_OPEN = 100  # each has some files open
+_MOST_OPEN = 100  # steps, each of which has some files open
 _MOST_KEPT = 500
 
 
 class _Kept(NamedTuple):
-    """An answer, and what the step was when it was given."""
+    """An answer, and the state of the step when it was given."""
 
     state: object
     answer: Any
 
 
 class Site:
-    """A place, as pages show it. Used by many threads."""
+    """A place for pages to show. Used by many threads."""
 
     def __init__(self, catalogue: Catalogue, form_token: str) -> None:
         self.catalogue = catalogue
@@ -56,7 +56,7 @@ class Site:
         )
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         for step in self._steps.values():
             step.close()
 
@@ -65,20 +65,20 @@ class Site:
         return HTMLResponse(self.rendered(template, **values), status)
 
     def rendered(self, template: str, **values: Any) -> str:
-        """Return the HTML that a template makes of values."""
+        """Return the HTML of a template filled with values."""
         return self._templates.get_template(template).render(
             place=self.catalogue.shown_place, form_token=self.form_token, link=link, count=count_text, **values
         )
 
     def steps(self) -> Iterator[StepCatalogue]:
-        """Yield all steps that there are now; each is to be asked before the next one."""
+        """Yield all present steps. Use each before asking for the next one, which may close it."""
         return map(self._opened, self.catalogue.steps())
 
     def step(self, fields: Mapping[str, str]) -> StepCatalogue:
         """Return the step that the fields of an address or a form name.
 
         Raises:
-            HTTPException: There is none.
+            HTTPException: There is no such step.
         """
         index, step = fields.get("index", ""), fields.get("step", "")
         for name in self.catalogue.steps():
@@ -91,13 +91,13 @@ class Site:
     def _opened(self, name: StepName) -> StepCatalogue:
         with self._lock:
             step = self._steps.pop(name, None) or self.catalogue.step(name)
-            self._steps[name] = step  # the last one now
+            self._steps[name] = step  # moved to the end, since the first one is closed when there are too many
             if len(self._steps) > _MOST_OPEN:
                 self._steps.pop(next(iter(self._steps))).close()
             return step
 
     def kept(self, step: StepCatalogue, what: Hashable, ask: Callable[[], T]) -> T:
-        """Return an answer that was given before, unless the step has changed since."""
+        """Return an answer from before if the step has not changed since; otherwise ask again."""
         before = self._kept.get((step.name, what))
         if before is not None and before.state == step.state():
             return before.answer  # type: ignore[no-any-return]
@@ -111,7 +111,7 @@ class Site:
 
 
 def link(path: str, step: StepName | None = None, **fields: object) -> str:
-    """Return an address within the site; fields without value are left out."""
+    """Return an address within the site, leaving out fields without a value."""
     named = {"index": step.index_name, "step": step.step} if step is not None else {}
     given = {name: value for name, value in {**named, **fields}.items() if value not in (None, "")}
     return f"{path}?{urlencode(given)}" if given else path

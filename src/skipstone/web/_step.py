@@ -20,9 +20,9 @@ _MOST_SHOWN = 10
 def step(site: Site, request: Request) -> Response:
     """Show what a step holds, and what its runs did."""
     asked = site.step(request.query_params)
-    told = asked.told_runs()
-    runs = latest(StepRun(asked.name.title, run) for run in told)
-    stats = total(run.stats for run in told)
+    recorded = asked.recorded_runs()
+    runs = latest(StepRun(asked.name.title, run) for run in recorded)
+    stats = total(run.stats for run in recorded)
     return site.page(
         "step.html",
         summary=asked.summary(),
@@ -39,7 +39,7 @@ def step(site: Site, request: Request) -> Response:
 
 
 def charts(site: Site, request: Request) -> Response:
-    """Return the part of the page that reads every record: it is fetched when the rest is there."""
+    """Return the part of the page that takes reading every record, which is fetched after the rest has loaded."""
     asked = site.step(request.query_params)
     durations, sizes, growth = site.kept(asked, "spread", asked.spread)
     slowest = site.kept(asked, "slowest", lambda: asked.records(_SLOWEST, limit=_MOST_SHOWN).records)

@@ -1,4 +1,4 @@
-"""What takes the space, and what `gc` would free."""
+"""What takes up space, and what `gc` would free."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class _Stored(NamedTuple):
 
     @property
     def disk_bytes(self) -> int:
-        """What it takes of the disk, as far as that is known, or else its payloads."""
+        """How much room it takes on disk if that is known, or else how much its payloads take."""
         if self.space is None:
             return self.summary.totals.size_bytes
         return self.space.database_bytes + self.space.log_bytes + self.space.values_bytes
 
 
 def storage(site: Site, request: Request) -> Response:
-    """Show what each step and function takes."""
+    """Show how much room each step and function takes."""
     found = sorted((_stored(site, step) for step in site.steps()), key=lambda each: -each.disk_bytes)
     return site.page(
         "storage.html",
@@ -67,7 +67,7 @@ def cleaning(site: Site, request: Request) -> Response:
 
 
 def would_free(site: Site, request: Request) -> Response:
-    """Return the part of it that says what `gc` would remove, and asks."""
+    """Return the part of that page that says what `gc` would remove, and asks."""
     asked = site.step(request.query_params)
     config = site.catalogue.config
     return site.page(
@@ -80,7 +80,7 @@ def would_free(site: Site, request: Request) -> Response:
 
 
 def free(site: Site, request: Request) -> Response:
-    """Remove what is of no use, and compact the store if that was asked for."""
+    """Remove what is no longer of use, and compact the store if asked to."""
     fields: Mapping[str, str] = request.scope[FORM]
     asked = site.step(fields)
     with opened(site.catalogue, asked.name) as checkpoint:
