@@ -3,7 +3,7 @@
 import sys as _sys
 import typing as _typing
 
-if _sys.platform == "win32":  # fcntl is not there, and its absence would be told much less clearly
+if _sys.platform == "win32":  # there is no fcntl; this message is clearer than the one about that
     _message = "skipstone runs on Linux and macOS; on Windows, use it in WSL"
     raise ImportError(_message)
 

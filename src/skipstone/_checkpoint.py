@@ -60,7 +60,7 @@ class Checkpoint(Holdings):
         self._arguments: tuple[object, ...] = (store, self.config, name)
         self._engine = _engine_for(store, self.config)
         self._engine.runs.keep(name)
-        self._told: Stats | None = None
+        self._logged: Stats | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Checkpoint], tuple[object, ...]]:
         """Pickle the settings, not the connections."""
@@ -323,8 +323,8 @@ class Checkpoint(Holdings):
         """Let go of files and connections, and log what was done. A later use opens them again."""
         self._engine.close()
         stats = self.stats()
-        if stats not in (self._told, Stats()):
-            self._told = stats
+        if stats not in (self._logged, Stats()):
+            self._logged = stats
             _log.info("step %s: %s", self.name, stats, event="closed", step=self.name, stats=stats.as_dict())
 
 

@@ -31,7 +31,7 @@ def clear_checkpoints(artifacts_dir: str) -> list[str]:
     removed: list[str] = []
     for index in _folders(root):
         removed.extend(step for step in _folders(index) if remove_step(step) and not step.endswith(RUNS))
-        with suppress(OSError):  # something else is in it
+        with suppress(OSError):  # the folder holds something else
             os.rmdir(index)
     if os.listdir(root) == [MARKER]:
         os.unlink(marker)
@@ -40,14 +40,14 @@ def clear_checkpoints(artifacts_dir: str) -> list[str]:
 
 
 def clear_step(folder: str) -> None:
-    """Delete a step's folder and that of its runs, and nothing else; that of its index, too, where it becomes empty.
+    """Delete a step's folder and the folder of its runs, and then the index's folder if it is empty.
 
     Raises:
-        StoreError: A running process uses it, or it cannot be deleted.
+        StoreError: A running process uses the step, or it cannot be deleted.
     """
     remove_step(folder)
     remove_step(folder + RUNS)
-    with suppress(OSError):  # there are others
+    with suppress(OSError):  # the index has other steps
         os.rmdir(os.path.dirname(folder))
 
 

@@ -1,4 +1,4 @@
-"""Which checkpoint is current: the process's one, or another one for this context only."""
+"""The current checkpoint: that of the process, or another one for this context only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def get_checkpoint() -> Checkpoint:
 
 
 def set_checkpoint(checkpoint: Checkpoint) -> Checkpoint | None:
-    """Make a checkpoint the process's one, and return the one before."""
+    """Make a checkpoint the current one of the process, and return the previous one."""
     global _of_process
     before, _of_process = _of_process, checkpoint
     return before

@@ -271,7 +271,7 @@ class StoreUnavailableWarning(SkipstoneWarning):
 
 
 def warn(message: str, category: type[SkipstoneWarning]) -> None:
-    """Give a warning that points at the line of the user's that led here, not at one of this package."""
+    """Warn, pointing at the line of the user's code that led here rather than at one in this package."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{_PACKAGE}."):
         level, frame = level + 1, frame.f_back
@@ -282,10 +282,10 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def check_count(name: str, count: Any) -> None:
-    """Refuse what is no number of things.
+    """Check a setting that is a count.
 
     Raises:
-        ValueError: It is not a whole number of at least 1.
+        ValueError: `count` is not a whole number of at least 1.
     """
     if not hasattr(type(count), "__index__") or count < 1:
         message = f"{name} is {count!r}, expected a whole number, at least 1"

@@ -1,4 +1,4 @@
-"""What joblib.Memory and diskcache have stored, and which calls it belongs to."""
+"""Find results that joblib.Memory and diskcache have stored, and the calls that they belong to."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class Found(NamedTuple):
     """A stored result."""
 
     where: str
-    """For people."""
+    """Where it was found, for people."""
     id_for: Callable[[KnownFunction], object]
     """Returns the call id.
 
     Raises:
-        Exception: It cannot be told.
+        Exception: The id cannot be made from what was stored.
     """
     load: Callable[[], object]
     """Returns the result. It may run code.
 
     Raises:
-        Exception: It cannot be loaded.
+        Exception: The result cannot be loaded.
     """
     duration_seconds: float = 0.0
     created_at_seconds: float = 0.0
 
 
 class _Unknown:
-    """An argument that was not stored: the id must not need it."""
+    """Stands for an argument that was not stored, and raises if the id needs it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -59,7 +59,7 @@ class _Unknown:
 
 
 def in_joblib(location: str, function: Callable[..., Any]) -> Iterator[Found]:
-    """Yield the results of a function that a joblib.Memory has stored."""
+    """Yield the stored results of a function in a joblib.Memory."""
     try:
         import joblib
     except ImportError as error:
@@ -69,20 +69,20 @@ def in_joblib(location: str, function: Callable[..., Any]) -> Iterator[Found]:
         folder = os.path.join(_joblib_folder(location, function), os.path.dirname(path))
         try:
             with open(os.path.join(folder, "metadata.json"), encoding="utf-8") as file:
-                told = json.load(file)
+                metadata = json.load(file)
         except (OSError, ValueError):
-            told = {}
+            metadata = {}
         yield Found(
             folder,
-            _id_from_texts(function, told.get("input_args")),
+            _id_from_texts(function, metadata.get("input_args")),
             partial(joblib.load, os.path.join(folder, "output.pkl")),
-            float(told.get("duration", 0.0)),
-            float(told.get("time", 0.0)),
+            float(metadata.get("duration", 0.0)),
+            float(metadata.get("time", 0.0)),
         )
 
 
 def _joblib_folder(location: str, function: Callable[..., Any]) -> str:
-    """Return the folder of a function, which is named by its module and name."""
+    """Return the folder of a function, whose path ends with the function's module and name."""
     marks = glob.glob(f"**/{glob.escape(function.__name__)}/func_code.py", root_dir=location, recursive=True)
     folders = [os.path.join(location, os.path.dirname(mark)) for mark in marks]
     if len(folders) > 1:
@@ -119,7 +119,7 @@ def _id_from_texts(
 def _id_of(
     known: KnownFunction, function: Callable[..., Any], args: Sequence[object], kwargs: dict[str, object]
 ) -> object:
-    """Return the id of a call; what is missing of its arguments is unknown."""
+    """Return the id of a call; `_Unknown` stands for arguments that are missing."""
     signature = inspect.signature(function)
     bound = signature.bind_partial(
         *args, **{name: each for name, each in kwargs.items() if name in signature.parameters}
@@ -166,7 +166,7 @@ def in_diskcache(folder: str, function: Callable[..., Any], name: str | None) ->
 
 
 def _in_database(path: str, function: Callable[..., Any], names: set[str]) -> Iterator[Found]:
-    # A database that nobody has open is read without its log's index, which would have to be made.
+    # Without a log, the database is read as immutable, since SQLite would otherwise create a log's index beside it.
     has_log = os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") > 0
     connection = sqlite3.connect(
         f"file:{quote(os.path.abspath(path))}?{'mode=ro' if has_log else 'immutable=1'}", uri=True
@@ -185,7 +185,7 @@ def _in_database(path: str, function: Callable[..., Any], names: set[str]) -> It
     for number, pickled, stored_at, mode, filename, value in rows:
         try:
             key = pickle.loads(pickled)
-        except Exception:  # noqa: BLE001, S112 - of another Disk, or not of memoize
+        except Exception:  # noqa: BLE001, S112 - the key is not of memoize, or of another `Disk`
             continue
         if isinstance(key, tuple) and key and key[0] in names:
             yield Found(
@@ -215,7 +215,7 @@ def _loader(folder: str, mode: int, filename: str | None, value: Any) -> Callabl
 
 
 def _id_from_key(known: KnownFunction, *, function: Callable[..., Any], rest: tuple[object, ...]) -> object:
-    """Return the id of a call from positional arguments, None, names and values, and types where `typed` was said."""
+    """Return the id of a call from a key: positional arguments, None, names and values, and types with `typed`."""
     ids: list[object] = []
     for at in (number for number, each in enumerate(rest) if each is None):
         args, tail = rest[:at], rest[at + 1 :]
@@ -236,7 +236,7 @@ def _id_from_key(known: KnownFunction, *, function: Callable[..., Any], rest: tu
 
 
 def _pairs(tail: tuple[object, ...], positional: int) -> Iterator[dict[str, object]]:
-    """Yield what may be named arguments: names and values by turns, and, perhaps, the types of all arguments."""
+    """Yield possible readings of a key's end: names and values in turn, perhaps followed by the types of all arguments."""
     for count in {len(tail) // 2, (len(tail) - positional) // 3}:
         types = tail[2 * count :]
         names = tail[: 2 * count : 2]

@@ -1,4 +1,4 @@
-"""What a step holds: listed, removed, accepted as it is, and taken elsewhere."""
+"""List, remove, accept and transfer what a step holds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._naming import storable
 from ._record import RecordInfo
 
 if TYPE_CHECKING:
-    from ._transfer import Transfer, Where  # it imports much
+    from ._transfer import Transfer, Where  # imported late, because it imports much
 
 R = TypeVar("R")
 Path: TypeAlias = "str | os.PathLike[str]"

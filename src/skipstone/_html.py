@@ -1,4 +1,4 @@
-"""Small tables for notebooks, in whatever colours the notebook has."""
+"""Make small tables for notebooks, in the colours of the notebook."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def facts(title: str, rows: Iterable[tuple[str, object]]) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a title with a table below it; what stands in its cells is HTML."""
+    """Return a title with a table below it; the cells of the rows are HTML."""
     head = "".join(f'<th scope="col" style="{_CELL};{_MUTED}">{text(column)}</th>' for column in columns)
     lines = "".join("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in row) + "</tr>" for row in rows)
     return (
@@ -37,7 +37,7 @@ def folded(summary: str, content: str) -> str:
 
 
 def text(value: object) -> str:
-    """Return a value as text that has no meaning in HTML."""
+    """Return a value as escaped text."""
     from html import escape
 
     return escape(str(value))

@@ -1,7 +1,7 @@
-"""Results that others have stored are taken over: one pickle per call, joblib.Memory, diskcache.
+"""Import results that other libraries have stored: one pickle per call, joblib.Memory, diskcache.
 
-They are pickles, so importing them runs whatever code they name: only for folders that you trust. A result goes to the
-call that the function as it is now would make; where the arguments cannot be told from what was stored, it is left out.
+They are pickles, so importing them runs whatever code they name: do so only from folders that you trust. A result is
+stored for the call that the present function would make; if its arguments cannot be reconstructed, it is left out.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _MOST_REASONS = 20
 
 
 class Imported(NamedTuple):
-    """What became of stored results."""
+    """What an import did."""
 
     results: int
-    """How many are stored now that were not."""
+    """How many results were imported."""
     already_there: int
-    """How many were passed over, because there is one of the same call."""
+    """How many were passed over because their call has a result already."""
     not_there: int
-    """How many ids have no stored result; only of `import_pickles`."""
+    """How many ids have no stored result; only for `import_pickles`."""
     left_out: int
-    """How many were left out, because their call cannot be told or they cannot be loaded."""
+    """How many were left out because their call is unclear or they cannot be loaded."""
     reasons: list[str]
-    """Why, of the first twenty of them."""
+    """The reasons for the first twenty of these."""
 
 
 def import_pickles(
@@ -49,20 +49,20 @@ def import_pickles(
     *,
     checkpoint: Checkpoint | None = None,
 ) -> Imported:
-    """Take over results of one pickle per call: `<function>___<SHA-256 of the id>.pkl`.
+    """Import results kept as one pickle per call: `<function>___<SHA-256 of the id>.pkl`.
 
-    The file does not tell the id, so it has to be given: the ids of your data.
+    A file does not contain its id, so give the ids of your data.
 
     Args:
-        folder: Where the files are. They are unpickled: that runs whatever code they name.
-        function: As your code has it now, decorated or not. Its name is looked for in the files' names.
-        ids: The ids that the calls had, and have.
-        checkpoint: Where they go; by default the current one.
+        folder: The folder with the files. They are unpickled, which runs whatever code they name.
+        function: The present function, decorated or not. Its name is expected in the names of the files.
+        ids: The ids of the calls, then as now.
+        checkpoint: Where the results go; by default the current checkpoint.
 
     Raises:
         TypeError: `function` is a generator function.
         SkipstoneError: There is no such folder.
-        StoreError: The store does not do what is asked.
+        StoreError: The store does not work.
     """
     if not os.path.isdir(folder):
         message = f"{os.fspath(folder)} is no folder"
@@ -81,20 +81,20 @@ def import_pickles(
 def import_joblib(
     folder: str | os.PathLike[str], function: Callable[..., Any], *, checkpoint: Checkpoint | None = None
 ) -> Imported:
-    """Take over results of a `joblib.Memory`.
+    """Import the results of a `joblib.Memory`.
 
-    It keeps the arguments of a call as the texts that `repr` made of them. Where these are literals (numbers, texts, lists,
-    dicts, …), the call can be told; where they are not (arrays, models, objects), it cannot. An argument that was ignored
-    is not there at all: the call can be told if its id does not need it.
+    It keeps the `repr` of a call's arguments. If these are literals (numbers, texts, lists, dicts, …), the call can be
+    reconstructed; if they are not (arrays, models, objects), it cannot. Ignored arguments are not kept at all, so a call
+    can be reconstructed only if its id does not need them.
 
     Args:
-        folder: The `location` of the Memory. Its results are unpickled: that runs whatever code they name.
-        function: As your code has it now, decorated or not; found there by its name and module.
-        checkpoint: Where they go; by default the current one.
+        folder: The `location` of the Memory. Its results are unpickled, which runs whatever code they name.
+        function: The present function, decorated or not. Its results are found by its name and module.
+        checkpoint: Where the results go; by default the current checkpoint.
 
     Raises:
         MissingExtraError: joblib is not installed.
-        SkipstoneError: There is nothing of this function, or of several that it could be.
+        SkipstoneError: There is nothing of this function, or of more than one function that it could be.
     """
     return _imported(function, in_joblib(os.fspath(folder), known(function)[1]), checkpoint)
 
@@ -106,20 +106,20 @@ def import_diskcache(
     name: str | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Imported:
-    """Take over results of `diskcache.Cache.memoize`.
+    """Import the results of `diskcache.Cache.memoize`.
 
-    It keeps the arguments of a call, so the call can be told, unless `ignore` left some out that its id needs. What was
-    stored by `cache[key] = value` belongs to no function, and is not looked at; nor are values that have expired, and those
-    of a `Disk` of one's own.
+    It keeps the arguments of a call, so the call can be reconstructed unless its id needs some that `ignore` left out.
+    Values stored by `cache[key] = value`, which belong to no function, expired values, and values of a custom `Disk` are
+    passed over.
 
     Args:
-        folder: Of the Cache, or of a FanoutCache. Keys and values are unpickled: that runs whatever code they name.
-        function: As your code has it now, decorated or not.
-        name: That was given to `memoize`; by default the function's full name.
-        checkpoint: Where they go; by default the current one.
+        folder: The folder of the Cache or FanoutCache. Keys and values are unpickled, which runs whatever code they name.
+        function: The present function, decorated or not.
+        name: The name that was given to `memoize`; by default the function's full name.
+        checkpoint: Where the results go; by default the current checkpoint.
 
     Raises:
-        SkipstoneError: It is no diskcache folder, or has nothing of this name.
+        SkipstoneError: The folder is not one of diskcache, or has nothing under this name.
     """
     return _imported(function, in_diskcache(os.fspath(folder), known(function)[1], name), checkpoint)
 
@@ -166,7 +166,7 @@ class _Taking:
         try:
             call_id = found.id_for(self._function)
             key = self._function.key(call_id)
-        except Exception as error:  # noqa: BLE001 - an id is whatever the user's code makes of arguments
+        except Exception as error:  # noqa: BLE001 - making an id runs the user's code, which raises what it likes
             self._leave_out(found, f"its call cannot be told: {error}")
             return
         self._waiting[key] = (found, call_id)

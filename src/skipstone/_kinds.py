@@ -1,4 +1,4 @@
-"""The kinds of checkpoints: what `Checkpoint` is, with the store already chosen."""
+"""The kinds of checkpoints, each of which is a `Checkpoint` with its store already chosen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LocalStorageCheckpoint(Checkpoint):
     """Keeps results under `<artifacts_dir>/checkpoint/<index name>/<checkpoint name>/`."""
 
     def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
-        """Open the step's folder; it is made if it is not there.
+        """Open the step's folder, which is made if it does not exist.
 
         Raises:
             ConfigError: The name is empty, or a setting has the wrong type or value.
@@ -48,13 +48,13 @@ class LocalStorageCheckpoint(Checkpoint):
 
 
 class SharedCheckpoint(Checkpoint):
-    """Keeps results where other machines see them: at the config's `store`, the last one where it names several."""
+    """Keeps results where other machines see them: at the config's `store`, or, if it names several, at the last."""
 
     schemes: ClassVar[tuple[str, ...]] = ()
-    """What its URLs begin with; none: whatever no other kind is for."""
+    """The schemes of its URLs; if empty, all that no other kind has."""
 
     def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
-        """Ask for nothing yet: a service that does not answer is told at the first call.
+        """Set up without a request: a service that does not answer is reported at the first call.
 
         Raises:
             ConfigError: The name is empty, a setting has the wrong type or value, or `store` is of another kind.
@@ -98,21 +98,21 @@ class NullCheckpoint(Checkpoint):
     """Runs every call, and touches no disk."""
 
     def __init__(self, checkpoint_name: str = "", config: ConfigLike = None) -> None:
-        """Do nothing with the settings but check them."""
+        """Check the settings, and do nothing else with them."""
         self.name = checkpoint_name
         self.place = "no store"
         self.config: CheckpointConfig = resolve(config)
         self._arguments = (checkpoint_name, self.config)
         self._engine = NullEngine()
         self._engine.runs.keep(checkpoint_name)
-        self._told = None
+        self._logged = None
 
 
 _warned_of: set[str] = set()
 
 
 def _warn_of_pickles(place: str, config: CheckpointConfig) -> None:
-    """Say once of each place that whoever can write there can have code run here."""
+    """Warn, once for each place, that whoever can write there can have code run here."""
     is_safe = config.signing_key or config.encryption_key or config.trust_store
     if is_safe or serializer_of(config).name != "pickle" or place in _warned_of or _is_worker():
         return
@@ -127,7 +127,7 @@ def _warn_of_pickles(place: str, config: CheckpointConfig) -> None:
 
 
 def _is_worker() -> bool:
-    """Tell whether this process was begun by `multiprocessing`: who did that has been told."""
+    """Tell whether this process was started by `multiprocessing`; its parent has given the warning."""
     process = sys.modules.get("multiprocessing.process")
     return process is not None and process.parent_process() is not None
 
@@ -146,10 +146,10 @@ def kind_for(config: CheckpointConfig) -> type[LocalStorageCheckpoint | SharedCh
 
 
 def check_name(checkpoint_name: object) -> None:
-    """Refuse what cannot be the name of a step.
+    """Check the name of a step.
 
     Raises:
-        ConfigError: It is no text, or empty.
+        ConfigError: The name is not a text, or empty.
     """
     if not isinstance(checkpoint_name, str) or not checkpoint_name:
         message = f"checkpoint_name is {checkpoint_name!r}: give the step a name, such as 'index'"
@@ -157,5 +157,5 @@ def check_name(checkpoint_name: object) -> None:
 
 
 def _for_other_folders(config: CheckpointConfig) -> CheckpointConfig:
-    """Return the settings for a pickle, which may be loaded by a process that works in another folder."""
+    """Return the settings for a pickle, which a process with another working folder may load."""
     return config._replace(artifacts_dir=os.path.abspath(config.artifacts_dir))

@@ -1,4 +1,4 @@
-"""`logging.getLogger("skipstone")`, without importing logging: where nobody did, nobody listens."""
+"""Log to `logging.getLogger("skipstone")`, but only if somebody has imported logging: otherwise nobody listens."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _logger: logging.Logger | None = None
 def is_debugging() -> bool:
     """Tell whether DEBUG messages are wanted."""
     if "logging" not in sys.modules:
-        return False  # the way of every hit
+        return False  # as for every hit in most programs
     logger = _logger or _find()
     return logger is not None and logger.isEnabledFor(_DEBUG)
 
 
 def debug(message: str, *args: object, **about: object) -> None:
-    """Log about one call; what is told about it stands in the log record as attributes."""
+    """Log about one call; `about` becomes attributes of the log record."""
     _write(_DEBUG, message, args, about)
 
 
@@ -31,7 +31,7 @@ def info(message: str, *args: object, **about: object) -> None:
 
 
 def warning(message: str, *args: object) -> None:
-    """Log what somebody should see: where logging is not set up, it goes to standard error."""
+    """Log what somebody should see. If logging is not set up, it goes to standard error."""
     import logging
 
     logging.getLogger("skipstone").warning(message, *args)
@@ -44,7 +44,7 @@ def _write(level: int, message: str, args: tuple[object, ...], about: dict[str, 
 
 
 def _find() -> logging.Logger | None:
-    global _logger  # noqa: PLW0603 - found once
+    global _logger  # noqa: PLW0603 - looked up only once
     if "logging" in sys.modules:
         _logger = sys.modules["logging"].getLogger("skipstone")
     return _logger

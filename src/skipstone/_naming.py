@@ -1,4 +1,4 @@
-"""The name of a function or class: the same however its module was started, and short texts for messages."""
+"""Names of functions and classes, which do not depend on how their module was started; and short texts for messages."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ MESSAGE_CHARACTERS = 80
 
 
 def qualified_name(thing: object) -> str:
-    """Return `module.qualname` of a function or class, e.g. `app.embed`."""
+    """Return the `module.qualname` of a function or class, such as `app.embed`."""
     module = getattr(thing, "__module__", None) or "builtins"
     return f"{module_name(module)}.{getattr(thing, '__qualname__', type(thing).__qualname__)}"
 
 
 def module_name(name: str) -> str:
-    """Return the name under which a module would be imported, also when it runs as a script.
+    """Return the name under which a module would be imported, even if it runs as a script.
 
     `python app.py`, `python -m app` and a spawned worker's `__mp_main__` are all `app`.
     """
@@ -41,7 +41,7 @@ def _script_name(name: str) -> str:
 
 
 def storable(text: str) -> str:
-    """Return a text without lone surrogates, which UTF-8 does not have."""
+    """Return a text with lone surrogates escaped, since UTF-8 cannot encode them."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -50,7 +50,7 @@ def shortened(value: object, characters: int = MESSAGE_CHARACTERS) -> str:
     if isinstance(value, str):
         text = value
     else:
-        # Not repr: it would first spell out a list of a million items.
+        # Not `repr`, which would spell out a list of a million items before it is cut.
         from reprlib import Repr
 
         short = Repr()

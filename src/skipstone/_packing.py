@@ -1,4 +1,4 @@
-"""Plain values as MessagePack, written without msgspec, whose import would delay the first call that runs by 11 ms."""
+"""Write plain values as MessagePack without msgspec, whose import would delay the first call that runs by 11 ms."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-# A length below the first is one byte, with the second added to it; others follow a byte: that for 8, 16 or 32 bits.
+# How a length is written. If it is below the first number, it is one byte, the sum of the second number and the length.
+# Otherwise it follows one of the three marks, for a length of 8, 16 or 32 bits.
 _Header = tuple[int, int, bytes, bytes, bytes]
 
 _TEXT = (32, 0xA0, b"\xd9", b"\xda", b"\xdb")
@@ -23,7 +24,7 @@ def packed(value: object) -> bytes:
 
 
 def unpacked(content: bytes) -> Any:
-    """Return the value that was packed, or None where the bytes are no MessagePack."""
+    """Return the value that was packed, or None if the bytes are not MessagePack."""
     import msgspec
 
     try:
@@ -33,7 +34,7 @@ def unpacked(content: bytes) -> Any:
 
 
 def map_in(content: bytes) -> dict[str, Any]:
-    """Return the map that was packed, or an empty one."""
+    """Return the map that was packed, or an empty one if it was not a map."""
     value = unpacked(content) if content else None
     return value if type(value) is dict else {}
 
@@ -71,7 +72,7 @@ def _bytes(content: bytes) -> bytes:
 def _list(items: Sequence[Any]) -> bytes:
     parts = [_list_heads[len(items)] if len(items) < _SHORT else _head(len(items), _LIST)]
     for item in items:
-        parts.append(_writers[type(item)](item))  # noqa: PERF401 - a comprehension is a call, up to Python 3.11
+        parts.append(_writers[type(item)](item))  # noqa: PERF401 - up to Python 3.11, a comprehension costs a call
     return b"".join(parts)
 
 
@@ -83,7 +84,7 @@ def _map(pairs: Mapping[Any, Any]) -> bytes:
 
 
 class _Writers(dict[type, Callable[[Any], bytes]]):
-    """What writes values, by their type."""
+    """Functions that write values, by type."""
 
     def __missing__(self, cls: type) -> Callable[[Any], bytes]:
         message = f"a {cls.__name__} is not packed"

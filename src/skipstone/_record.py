@@ -1,4 +1,4 @@
-"""A record: one finished call, as bytes and where they come from."""
+"""A record: one finished call, as bytes, and where they come from."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 """Bytes in one piece."""
 
 Payload: TypeAlias = Sequence[Buffer]
-"""A serialized result in one or more parts that belong one behind the other: large parts are not copied."""
+"""A serialized result in one or more consecutive parts, so that large parts need not be copied."""
 
 FAILURE = "failure"
-"""The encoding of a record that tells of a call that raised."""
+"""The encoding of the record of a call that raised."""
 
 ITEM = "item:"
-"""What the encoding of a record begins with that is a part of a generator's result."""
+"""The beginning of the encoding of a record that is a part of a generator's result."""
 
 CODE = "code"
-"""The encoding of a record that tells what code results were made by."""
+"""The encoding of a record about the code that made results."""
 
 HISTORY = "history:"
-"""What the encoding of a record begins with whose place another one took."""
+"""The beginning of the encoding of a record that was replaced by another one."""
 
 ITEMS = "items"
-"""The encoding of the record of a generator's call that was exhausted."""
+"""The encoding of the record of a call whose generator was exhausted."""
 
 HEAD = f"{ITEM}head"
-"""The encoding of the record beside it, by which the items of its last run are found."""
+"""The encoding of another record of such a call, by which the items of its last run are found."""
 
 MARK = "mark:"
-"""What the encoding of a record begins with that says what another store is still to get."""
+"""The beginning of the encoding of a record that says what another store has yet to get."""
 
 
 class Origin(NamedTuple):
@@ -47,9 +47,9 @@ class Origin(NamedTuple):
     version: str
     """What the decorator says, or empty."""
     encoding: str
-    """How the payload was made: `pickle`, `msgpack+zstd`, …; says how to read it."""
+    """How the payload was made, and so how to read it: `pickle`, `msgpack+zstd`, …"""
     code: bytes
-    """Fingerprint of the code that ran, 8 bytes, or empty where it is not known."""
+    """Fingerprint of the code that ran, 8 bytes, or empty if it is not known."""
     run: str
     """The id of the run, as in `Run.id`."""
     host: str
@@ -63,41 +63,41 @@ class Record(NamedTuple):
     key: Key
     """16 bytes."""
     checksum: bytes
-    """8 bytes, or 32 where records are signed. Stores keep it as it is."""
+    """8 bytes, or 32 if records are signed. Stores keep it as it is."""
     origin: Origin
     duration_seconds: float
     """How long the function ran."""
     payload: Buffer | Payload
-    """A store takes one or more parts, and gives back one."""
+    """A store takes one or more parts, and returns one."""
     call_id: str = ""
-    """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out: `scan` tells it."""
+    """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out, but not `scan`."""
     created_at_seconds: float = 0.0
     """Unix time at which the call ended."""
     details: bytes = b""
-    """What else is known of the call: a MessagePack map, or empty. `Store.get` may leave it out, too."""
+    """More about the call: a MessagePack map, or empty. `Store.get` may leave it out, but not `scan`."""
 
 
 ARGUMENTS = "arguments"
-"""The detail that tells of a call's arguments."""
+"""The detail with the arguments of a call."""
 
 NOTES = "notes"
-"""The detail that tells of the numbers that a call noted."""
+"""The detail with the numbers that a call noted."""
 
 EXPIRES = "expires_seconds"
-"""The detail that tells how old the result may be, where its function has a say in that."""
+"""The detail that says how old the result may be, if the function's decorator does."""
 
 
 class Argument(NamedTuple):
-    """What a record tells of one argument of its call."""
+    """What a record says about one argument of its call."""
 
     digest: bytes | None
-    """8 bytes that differ where the content does; None where it has none, or is too large to make one on the way."""
+    """8 bytes that differ if the content does; None if the value has no digest, or is too large to make one in passing."""
     text: str
-    """The value, shortened, where it is small and plain; else the name of its type."""
+    """The value, shortened, if it is small and plain, or else the name of its type."""
 
 
 class RecordInfo(NamedTuple):
-    """What is known of a record without reading its payload."""
+    """The description of a record, which is known without reading its payload."""
 
     key: Key
     """16 bytes: the digest of function name, version and call id."""
@@ -108,11 +108,11 @@ class RecordInfo(NamedTuple):
     call_id: str
     """The id as text, shortened: for people, not for look-ups."""
     encoding: str
-    """How the result was made bytes: `pickle`, `msgpack+zstd`, …"""
+    """How the result was turned into bytes: `pickle`, `msgpack+zstd`, …"""
     code: bytes
-    """Fingerprint of the code that ran, 8 bytes, or empty where it is not known."""
+    """Fingerprint of the code that ran, 8 bytes, or empty if it is not known."""
     size_bytes: int
-    """Of the serialized result, as it is stored."""
+    """The size of the serialized result, as it is stored."""
     created_at_seconds: float
     """Unix time at which the call ended."""
     duration_seconds: float
@@ -123,27 +123,27 @@ class RecordInfo(NamedTuple):
     process: int
     """Its number on the host."""
     details: bytes = b""
-    """What else is known of the call: a MessagePack map, or empty."""
+    """More about the call: a MessagePack map, or empty."""
 
     @property
     def origin(self) -> Origin:
-        """What it has in common with others."""
+        """What it has in common with other records of its function and run."""
         return Origin(self.function, self.version, self.encoding, self.code, self.run, self.host, self.process)
 
     @property
     def arguments(self) -> dict[str, Argument]:
-        """What is told of the call's arguments, by the names of the parameters.
+        """The call's arguments, by the names of the parameters.
 
-        Those that are secret are left out, and those of which only the type is known.
+        Arguments that are secret, or of which only the type is known, are left out.
         """
-        told = map_in(self.details).get(ARGUMENTS)
-        return {name: Argument(*argument) for name, argument in told.items()} if isinstance(told, dict) else {}
+        found = map_in(self.details).get(ARGUMENTS)
+        return {name: Argument(*argument) for name, argument in found.items()} if isinstance(found, dict) else {}
 
     @property
     def notes(self) -> dict[str, float]:
         """Numbers that the call noted, by name; see `note`."""
-        told = map_in(self.details).get(NOTES)
-        return told if isinstance(told, dict) else {}
+        found = map_in(self.details).get(NOTES)
+        return found if isinstance(found, dict) else {}
 
 
 class Failure(NamedTuple):
@@ -158,9 +158,9 @@ class Failure(NamedTuple):
     error: str
     """The error's type and message, in one line."""
     traceback: str
-    """As Python prints it, without lines of skipstone's own."""
+    """The traceback as Python prints it, without lines of skipstone's own."""
     attempts: int
-    """How often the call ran and raised since it succeeded last."""
+    """How often the call has raised since it last succeeded."""
     failed_at_seconds: float
     """Unix time of the last attempt."""
     run: str
@@ -170,14 +170,14 @@ class Failure(NamedTuple):
     """Its number on the host."""
 
 
-@lru_cache  # there are few, and a million records
+@lru_cache  # there are few encodings, but perhaps a million records
 def is_result(encoding: str) -> bool:
-    """Tell from the encoding of a record whether it is the one of a finished call."""
+    """Tell from the encoding of a record whether it is that of a finished call."""
     return encoding.partition("+")[0] not in {FAILURE, CODE} and not encoding.startswith((ITEM, HISTORY, MARK))
 
 
 def is_failure(encoding: str) -> bool:
-    """Tell from the encoding of a record whether it is the one of a call that raised, encrypted or not."""
+    """Tell from the encoding of a record whether it is that of a call that raised, encrypted or not."""
     return encoding.partition("+")[0] == FAILURE
 
 
@@ -194,7 +194,7 @@ def size_of(payload: Buffer | Payload) -> int:
 
 
 def info_of(record: Record) -> RecordInfo:
-    """Return what is known of a record without its payload."""
+    """Return the description of a record."""
     origin = record.origin
     return RecordInfo(
         record.key,

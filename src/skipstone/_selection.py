@@ -1,4 +1,4 @@
-"""What is chosen of a step to be removed: looked at first, and then removed."""
+"""Select records of a step to be looked at first, and then removed."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .stores._folder import folder_name
 
 
 class Selection(NamedTuple):
-    """What would go of a step."""
+    """The records and failures of a step that would be removed."""
 
     step: StepName
     records: dict[Key, int]
-    """How many bytes each takes."""
+    """The size of each in bytes."""
     failures: dict[Key, int]
     is_all: bool = False
 
     @property
     def size_bytes(self) -> int:
-        """What all of it takes."""
+        """The size of all of them."""
         return sum(self.records.values()) + sum(self.failures.values())
 
 
 def select(catalogue: Catalogue, name: StepName, query: RecordQuery, *, only_failures: bool = False) -> Selection:
-    """Find the records and failures, or only the failures, that a query asks for; of one without conditions, all.
+    """Find the records and failures, or only the failures, that a query asks for; all if it has no conditions.
 
     Raises:
         StoreError: The store cannot be read.
@@ -48,7 +48,7 @@ def opened(catalogue: Catalogue, name: StepName) -> Checkpoint:
     """Open the checkpoint of a step that was found at a place.
 
     Raises:
-        StoreError: Its name, or that of its index, is so long that the place does not tell it.
+        StoreError: The name of the step or index was too long for a folder, so that it is unknown.
     """
     if f"{folder_name(name.index_name)}/{folder_name(name.step)}" != name.scope:
         message = (
@@ -59,7 +59,7 @@ def opened(catalogue: Catalogue, name: StepName) -> Checkpoint:
 
 
 def takes_runs(catalogue: Catalogue) -> bool:
-    """Tell whether to remove all of a step removes what is known of its runs as well: with its folder."""
+    """Tell whether removing all of a step removes its runs as well, since its folder is deleted."""
     return places_of(catalogue.config.store) == (LOCAL,)
 
 

@@ -1,8 +1,8 @@
-"""Records from one place to another as they are: export, import, copy. Nothing is decoded on the way.
+"""Take records from one place to another as they are: export, import, copy. Nothing is decoded on the way.
 
-A generator's items go before the record of its call, so that the record never tells of what is not there; a failure goes
-only where the call has no result. Whatever is there already is passed over, so that a transfer that was killed is gone on
-with by doing it again.
+The items of a generator go before the record of its call, so that the record never names missing items. A failure goes
+only if the call has no result at the target. Whatever the target already has is passed over, so that a transfer that
+was killed is continued by doing it again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .stores._export import ExportFile
 from .stores._tiers import missing_nothing
 
 _AT_ONCE, _FAILURES_AT_ONCE, _MOST_BYTES = 500, 50_000, 16 << 20
-_MOST_TOLD = 5
+_MOST_REASONS = 5
 
 Where: TypeAlias = Callable[[RecordInfo], bool] | None
 
@@ -38,18 +38,18 @@ class Transfer(NamedTuple):
     failures: int = 0
     """How many failures were written."""
     already_there: int = 0
-    """How many results and failures were passed over, because there was one of the same call."""
+    """How many results and failures were passed over because their call had one already."""
     left_out: int = 0
-    """How many were left out, because they are damaged or without the signature or encryption that the config wants."""
+    """How many were left out because they are damaged, or lack the signature or encryption that the config requires."""
     size_bytes: int = 0
-    """Of the results that were written."""
+    """The size of the results that were written."""
 
 
 Transfer.__module__ = "skipstone"  # where it is public
 
 
 class Source(Protocol):
-    """What records come from: a store or an export."""
+    """Where records come from: a store or an export."""
 
     def scan(self, *, function: str | None = None) -> Iterator[RecordInfo]:
         """See `Store`."""
@@ -87,7 +87,7 @@ def export(engine: Engine | NullEngine, path: str, function: str | None, where: 
         copying = _Copying(engine._store, file, damage_of, replace=False)
         copying.run(function, wanted)
         file.finish()
-    return copying.told(path, engine, [])
+    return copying.summary(path, engine, [])
 
 
 def import_(
@@ -100,7 +100,7 @@ def import_(
         copying = _Copying(file, engine._store, engine._codec.objection, replace=replace)
         copying.left_out += file.lost
         copying.run(function, _wanted(engine, where))
-        return copying.told(path, engine, file.problems)
+        return copying.summary(path, engine, file.problems)
 
 
 def copy(
@@ -111,7 +111,7 @@ def copy(
         return Transfer()
     copying = _Copying(engine._store, other._store, other._codec.objection, replace=replace)
     copying.run(function, _wanted(engine, where))
-    return copying.told("the copied store", engine, [])
+    return copying.summary("the copied store", engine, [])
 
 
 def _wanted(engine: Engine, where: Where) -> Callable[[RecordInfo], bool]:
@@ -122,7 +122,7 @@ def _wanted(engine: Engine, where: Where) -> Callable[[RecordInfo], bool]:
 def _is_still_true(
     file: ExportFile, source: Source, function: str | None, wanted: Callable[[RecordInfo], bool]
 ) -> bool:
-    """Tell whether what an earlier export wrote is what this one would write: nothing else, nothing since replaced."""
+    """Tell whether everything that an earlier export wrote is still what this one would write."""
     written = sum(_is_moved(info) for info in file.scan())
     same = 0
     for some in _blocks(source, function, wanted, _AT_ONCE) if written else ():
@@ -132,7 +132,7 @@ def _is_still_true(
 
 
 def _is_moved(info: RecordInfo) -> bool:
-    """Tell whether a record goes by itself: not those of items, nor marks of what another store is to get."""
+    """Tell whether a record is moved by itself, which items of generators, marks and others are not."""
     return is_result(info.encoding) or is_failure(info.encoding)
 
 
@@ -159,7 +159,7 @@ class _Copying:
         self._objection = objection
         self._replace = replace
         self.results = self.failures = self.already_there = self.left_out = self.size_bytes = 0
-        self._told: list[tuple[RecordInfo, str]] = []
+        self._reasons: list[tuple[RecordInfo, str]] = []
 
     def run(self, function: str | None, wanted: Callable[[RecordInfo], bool]) -> None:
         """Write all results, then the failures of calls that have none."""
@@ -176,11 +176,11 @@ class _Copying:
             for infos in _blocks(self._source, function, failed, _FAILURES_AT_ONCE):
                 self._write_failures(infos)
 
-    def told(self, source: str, engine: Engine, problems: list[str]) -> Transfer:
-        """Say what was left out, and return what was done."""
+    def summary(self, source: str, engine: Engine, problems: list[str]) -> Transfer:
+        """Return what was done, and warn about what was left out."""
         done = Transfer(self.results, self.failures, self.already_there, self.left_out, self.size_bytes)
-        reasons = problems[:_MOST_TOLD]
-        for info, reason in self._told:
+        reasons = problems[:_MOST_REASONS]
+        for info, reason in self._reasons:
             reasons.append(f"{info.function} for id {shortened(engine._codec.shown(info).call_id)!r}: {reason}")
         if reasons:
             what = f"{self.left_out:,} records of {source} were" if self.left_out else f"some of {source} was"
@@ -224,7 +224,7 @@ class _Copying:
             self.failures += len(kept)
 
     def _loaded(self, infos: list[RecordInfo], there: set[Key]) -> Iterator[list[Record]]:
-        """Yield those records that are to be written, some megabytes at a time."""
+        """Yield the records to be written, some megabytes at a time."""
         wanted = infos if self._replace else [info for info in infos if info.key not in there]
         self.already_there += len(infos) - len(wanted)
         for some in _bounded(wanted):
@@ -233,8 +233,8 @@ class _Copying:
             records: list[Record] = []
             for info in some:
                 if info.key not in found:
-                    continue  # deleted meanwhile
-                # A look-up may leave out what a listing tells.
+                    continue  # it was deleted meanwhile
+                # A look-up may leave out what a listing has.
                 record = found[info.key]._replace(
                     call_id=info.call_id, created_at_seconds=info.created_at_seconds, details=info.details
                 )
@@ -247,11 +247,11 @@ class _Copying:
 
     def _leave_out(self, info: RecordInfo, reason: str) -> None:
         self.left_out += 1
-        if len(self._told) < _MOST_TOLD:
-            self._told.append((info, reason))
+        if len(self._reasons) < _MOST_REASONS:
+            self._reasons.append((info, reason))
 
     def _has_written_items(self, record: Record) -> bool:
-        """Write the items of an exhausted generator; tell whether all of them are there."""
+        """Write the items of an exhausted generator; return False if some are damaged or missing."""
         try:
             items = items_of(record)
         except struct.error:
@@ -281,7 +281,7 @@ class _Copying:
 
 
 def _keys_of_parts(key: Key, items: Items) -> Iterator[list[Key]]:
-    """Yield the key by which the items of a call are found, then those of the items, some megabytes at a time."""
+    """Yield the key of a call's head, and then the keys of its items, for some megabytes at a time."""
     yield [head_key(key)]
     count = items.number + items.has_value
     at_once = max(1, min(_AT_ONCE, _MOST_BYTES // max(1, items.size_bytes // max(1, items.number))))
@@ -290,7 +290,7 @@ def _keys_of_parts(key: Key, items: Items) -> Iterator[list[Key]]:
 
 
 def _bounded(infos: list[RecordInfo]) -> Iterator[list[RecordInfo]]:
-    """Yield them in order, as many at a time as have some megabytes together, and at least one."""
+    """Yield the records in order, at least one and at most some megabytes at a time."""
     some: list[RecordInfo] = []
     size_bytes = 0
     for info in infos:

@@ -1,4 +1,4 @@
-"""Numbers and texts for people: sizes, durations, moments, and ids that might do something to a terminal."""
+"""Format values for people: sizes, durations, moments, and texts that must not control a terminal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def count_text(count: int, one: str, more: str = "") -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a number: whole, with cents, or, where it is small, with two digits that count."""
+    """Return a number as text: whole, with two decimals, or, if it is below 1, with two significant digits."""
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.2g}"
@@ -61,12 +61,12 @@ def function_text(function: str, version: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return a text without what a terminal would obey: escape sequences, line ends, changes of direction."""
+    """Return a text with everything escaped that could control a terminal, such as line ends and escape sequences."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def plain_lines(text: str) -> str:
-    """Return a text of several lines, each without what a terminal would obey."""
+    """Return a text of several lines with everything else escaped that could control a terminal."""
     return "\n".join(plain_text(line.replace("\t", "    ")) for line in text.splitlines())

@@ -133,8 +133,8 @@ class Counters:
         "_hits",
         "_is_folding",
         "_lock",
+        "_reported",
         "_sums",
-        "_told",
         "on_count",
         "step",
     )
@@ -145,7 +145,8 @@ class Counters:
         self._counted: list[tuple[int, Any]] = []
         """By how much which count grows, for everything except single hits."""
         self._sums = Stats()
-        self._told = Stats()
+        self._reported = Stats()
+        """The counts that `news` has returned."""
         self.on_count: Callable[[], object] = lambda: None
         """Called when something was counted; for single hits, only now and then."""
         self.step = ""
@@ -243,5 +244,5 @@ class Counters:
         self._fold()
         with self._lock:
             sums = self._sums
-            before, self._told = self._told, sums
+            before, self._reported = self._reported, sums
             return Stats(*[_plus(now, then, sign=-1) for now, then in zip(sums, before, strict=True)])

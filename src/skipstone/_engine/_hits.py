@@ -216,9 +216,9 @@ class Hits:
             return MISS
 
     def _log(self, function: KnownFunction, call_id: object) -> None:
-        told = shortened(call_id)
-        about = {"step": self._counters.step, "function": function.name, "call_id": told}
-        _log.debug("hit: %s for id %r", function.name, told, event="hit", **about)
+        shown = shortened(call_id)
+        about = {"step": self._counters.step, "function": function.name, "call_id": shown}
+        _log.debug("hit: %s for id %r", function.name, shown, event="hit", **about)
 
     def _decode_used(
         self, record: Record, function: KnownFunction, tell: Callable[[Notes], object] | None
