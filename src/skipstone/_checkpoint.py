@@ -21,7 +21,7 @@ from .stores import MemoryStore, Store
 
 if TYPE_CHECKING:
     from ._maps._map import MapResults
-    from ._maps._map_async import AsyncMapResults  # they import much, and many never map
+    from ._maps._map_async import AsyncMapResults  # imported late, because it imports much, and many never map
     from ._workers._crew import Retry
     from ._workers._workers import ExecutorLike
 

@@ -170,7 +170,7 @@ def cache_with_checkpoint(
             message = f"{known.name} is a generator function: each={each!r} is for one that returns a list"
             raise TypeError(message)
         else:
-            from ._maps._each import decorated_each  # it imports much
+            from ._maps._each import decorated_each  # imported late, because it imports much
 
             decorated, calls_of, rerun = decorated_each(function, known, each, id_of)
         _add_methods(decorated, calls_of, rerun)
@@ -181,7 +181,7 @@ def cache_with_checkpoint(
 
 
 def _versions_of(packages: Iterable[str]) -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version  # it imports much
+    from importlib.metadata import PackageNotFoundError, version  # imported late, because it imports much
 
     try:
         return {name: version(name) for name in packages}
@@ -202,11 +202,11 @@ def _check(function: Any) -> None:
 def _decorated(
     function: Callable[..., Any], known: KnownFunction, compiled: Callable[..., object]
 ) -> tuple[Any, Callable[..., list[Call]], Callable[..., Any]]:
-    """Return what stands for a function, what makes a call of arguments, and what runs it even if it is done."""
+    """Return the decorated function, a function from arguments to calls, and one that runs a call even if it is done."""
     id_of: Callable[..., object]
 
     def first_id(*args: Any, **kwargs: Any) -> object:
-        """Make the id of the first call in this process, twice; those after it are made once."""
+        """Make the id of this process's first call twice, to check that it is the same; later ids are made once."""
         nonlocal id_of
         call_id, id_of = check_repeats(known, compiled, args, kwargs), compiled
         return call_id
@@ -245,7 +245,7 @@ def _decorated(
 
 
 def _add_methods(decorated: Any, calls_of: Callable[..., list[Call]], rerun: Callable[..., Any]) -> None:
-    """Let a decorated function ask and act on one call, which may be several: one for each item."""
+    """Add the methods that concern a single call, or, with `each`, the calls of all its items."""
 
     def is_done(*args: Any, **kwargs: Any) -> bool:
         engine = get_checkpoint()._engine

@@ -28,14 +28,14 @@ _EVERY_ID: Any = object()
 
 
 class Holdings:
-    """The part of a checkpoint that is about what is stored."""
+    """The methods of a checkpoint that concern what is stored."""
 
     _engine: Engine | NullEngine
 
     def records(self, function: FunctionLike = None) -> Records:
-        """Return an iterator over what is known of each stored result, in the order of saving; nothing is unpickled.
+        """Return an iterator over descriptions of all stored results, in the order of saving; nothing is unpickled.
 
-        `.to_pandas()` and `.to_arrow()` of what is returned make a table of it.
+        Its methods `.to_pandas()` and `.to_arrow()` turn it into a table.
 
         Args:
             function: Only the results of this function, given itself or by its name.
@@ -43,14 +43,14 @@ class Holdings:
         return Records(self._engine.contents.records(_name(function)))
 
     def history(self, function: Callable[..., R], id: object) -> Iterator[tuple[RecordInfo, R]]:
-        """Yield what is known of each result of one call, with the result itself: the first one first, the present one last.
+        """Yield each result that a call has had, after its description, the oldest first and the present one last.
 
-        Those before the present one were kept if the config's `keep_history` was set when the call ran again. What
-        cannot be loaded any more is left out. Of generator functions there is none.
+        An earlier result was kept if the config's `keep_history` was set when the call ran again. Results that can no
+        longer be loaded are left out. Generator functions have no history.
 
         Args:
             function: The function itself, decorated or not.
-            id: Of the call.
+            id: The id of the call.
         """
         known_function = known(function)[0]
         if known_function.is_generator:
@@ -60,10 +60,10 @@ class Holdings:
         )
 
     def accept(self, function: Callable[..., Any]) -> int:
-        """Take the present code of a function for as good as all code that made its stored results.
+        """Accept all stored results of a function as if its present code had made them.
 
-        After a change that changes no result, such as a refactoring: nothing is run again, and nobody is warned. It is
-        noted in the store, for every process.
+        Use this after a change that changes no result, such as a refactoring: nothing is run again, and nobody is
+        warned. This is noted in the store, and so applies to every process.
 
         Args:
             function: The function itself, decorated or not.
@@ -89,22 +89,23 @@ class Holdings:
         return Failures(partial(self._engine.contents.failures, _name(function)))
 
     def runs(self) -> Iterator[Run]:
-        """Yield what was done at this step, in this run up to this moment and in those before it, the newest last.
+        """Yield what was done at this step, in earlier runs and in this one so far, the newest last.
 
-        What a run did is told about once a second, and at its end. At least the last thousand are kept; they stay where
-        the records are, or, where those are in a store of your own, in memory.
+        A run records what it did about once a second, and at its end. At least the last thousand runs are kept, where
+        the records are; for a store of your own, they are kept in memory.
         """
         return self._engine.runs.all()
 
     def gc(self, *, max_bytes: float | None = None, compact: bool = False, dry_run: bool = False) -> Cleanup:
-        """Remove what is of no use any more: results that expired, and what killed processes left behind.
+        """Remove what is no longer of use: expired results, and what killed processes left behind.
 
-        Nothing else goes, unless `max_bytes` is given or set in the config; then results that were used least recently do.
+        Nothing else is removed, unless `max_bytes` is given or set in the config: then the least recently used results
+        beyond that are removed as well.
 
         Args:
-            max_bytes: How much the results may take; None: as the config says.
-            compact: Give room that is free in the store back to the file system, too, which may take long.
-            dry_run: Remove nothing, and tell what would be removed.
+            max_bytes: How much the results may take; None for the config's `max_bytes`.
+            compact: Also give free room in the store back to the file system, which may take long.
+            dry_run: Remove nothing, and only say what would be removed.
 
         Returns:
             What was removed, or would be.
@@ -118,15 +119,15 @@ class Holdings:
         """Remove stored results and failures: of the step, of one function, or of one call.
 
         Args:
-            function: Given itself or by its name. None: all functions of this step.
-            id: Of the call; needs the function itself.
+            function: The function itself or its name; None for all functions of this step.
+            id: The id of the call; needs the function itself.
 
         Returns:
             How many results were removed.
 
         Raises:
             StoreError: The store does not answer.
-            TypeError: There is an id, and no function.
+            TypeError: An id is given, but no function.
         """
         if id is _EVERY_ID:
             return self._engine.contents.clear(_name(function))
@@ -136,20 +137,20 @@ class Holdings:
         return self._engine.contents.forget([known(function)[0].key(id)])
 
     def export(self, path: Path, function: FunctionLike = None, *, where: Where = None) -> Transfer:
-        """Write the step's records, or a part of them, to one file, for a checkpoint elsewhere to import.
+        """Write the step's records, or some of them, to one file, for a checkpoint elsewhere to import.
 
-        The file has its name when it is whole. Where this was killed, doing it again goes on from there.
+        The file gets its name once it is whole. If this is killed, doing it again continues the file.
 
         Args:
-            path: Of the file; one of this name is replaced.
+            path: The path of the file, which is replaced if it exists.
             function: Only the records of this function, given itself or by its name.
-            where: Only the records of which this says True: it gets their `RecordInfo`.
+            where: Only the records for which this returns True, given their `RecordInfo`.
 
         Returns:
             What was written.
 
         Raises:
-            StoreError: The store does not answer, or somebody else writes this file just now.
+            StoreError: The store does not answer, or another export is writing this file.
         """
         from ._transfer import export
 
@@ -158,16 +159,16 @@ class Holdings:
     def import_from(
         self, path: Path, function: FunctionLike = None, *, where: Where = None, replace: bool = False
     ) -> Transfer:
-        """Take over the records of a file that `export` has written, from whichever step and store. Nothing is unpickled.
+        """Import the records of a file that `export` has written, from any step and store. Nothing is unpickled.
 
-        Damaged records are left out, with a warning, and so are those that do not bear the config's signing_key or
-        encryption_key, if it has one.
+        Damaged records are left out with a warning. So are records that lack the signature or encryption of the config's
+        `signing_key` or `encryption_key`, if it has one.
 
         Args:
-            path: Of the file.
+            path: The path of the file.
             function: See `export`.
             where: See `export`.
-            replace: If False, a record that is there already stays.
+            replace: If False, an existing record stays.
 
         Returns:
             What was written.
@@ -183,10 +184,10 @@ class Holdings:
     def copy_to(
         self, other: Holdings, function: FunctionLike = None, *, where: Where = None, replace: bool = False
     ) -> Transfer:
-        """Write the step's records, or a part of them, to another checkpoint, as if exported and imported there.
+        """Write the step's records, or some of them, to another checkpoint, as if exported and imported there.
 
         Args:
-            other: A checkpoint of any store.
+            other: A checkpoint with any store.
             function: See `export`.
             where: See `export`.
             replace: See `import_from`.

@@ -113,7 +113,8 @@ def import_diskcache(
     passed over.
 
     Args:
-        folder: The folder of the Cache or FanoutCache. Keys and values are unpickled, which runs whatever code they name.
+        folder: The folder of the Cache or FanoutCache. Its keys and values are unpickled, which runs whatever code they
+            name.
         function: The present function, decorated or not.
         name: The name that was given to `memoize`; by default the function's full name.
         checkpoint: Where the results go; by default the current checkpoint.

@@ -91,7 +91,7 @@ class Argument(NamedTuple):
     """What a record says about one argument of its call."""
 
     digest: bytes | None
-    """8 bytes that differ if the content does; None if the value has no digest, or is too large to make one in passing."""
+    """8 bytes that differ if the content does; None if the value has no digest, or is too large for one."""
     text: str
     """The value, shortened, if it is small and plain, or else the name of its type."""
 

@@ -22,59 +22,62 @@ class CheckpointConfig(NamedTuple):
     """The settings of a checkpoint."""
 
     use_checkpoints: bool = True
-    """False: every call runs, and no disk is touched."""
+    """False to run every call and touch no disk."""
     index_name: str | Callable[[], str] = "default"
-    """The variant of the data or experiment, as a text or a method that returns one: another index name sees none of this one's
-    records."""
+    """The variant of the data or experiment, as a text or a method that returns one. Another index name sees none of this
+    one's records."""
     artifacts_dir: str | os.PathLike[str] = "artifacts"
     """Records are kept under `<artifacts_dir>/checkpoint/<index name>/<step>/`."""
     store: str | Sequence[str] = "local"
-    """`local`: below `artifacts_dir`; or a place that several machines share, as a URL: `s3://`, `gs://`, `az://`, `file://`,
-    `postgresql://`, `redis://`, or `module.Class://` for one of your own; or a list of these, the nearest first."""
+    """`local`, for a folder below `artifacts_dir`; or a place that several machines share, as a URL: `s3://`, `gs://`,
+    `az://`, `file://`, `postgresql://`, `redis://`, or `module.Class://` for a store of your own; or a list of these, the
+    nearest first."""
     background_saves: bool = False
-    """With several stores, True: a call waits for the nearest to have its record; the others get it soon, also after a
-    crash."""
+    """True, with several stores, to let a call wait only until the nearest store has its record. The others get it soon
+    after, even if there is a crash."""
     serializer: str | Serializer = "pickle"
-    """`pickle`, `msgpack` or `json` (both decoded to the function's return annotation), or an object with `name`, `dumps` and
-    `loads`. A change of it loses nothing: how a record was made is written in it."""
+    """`pickle`, `msgpack` or `json` (both decoded to the function's return annotation), or an object with `name`, `dumps`
+    and `loads`. Changing it loses nothing, since each record says how it was made."""
     compression: Literal["zstd"] | None = None
-    """`zstd`, with `pip install "skipstone[zstd]"`, or None. A change of it loses nothing."""
+    """`zstd`, with `pip install "skipstone[zstd]"`, or None. Changing it loses nothing."""
     durability: Literal["process", "power"] = "process"
-    """`process`: what is acknowledged survives `kill -9`. `power`: it survives a power loss, too, at
-    some 0.2 ms a record."""
+    """`process`: acknowledged results survive `kill -9`. `power`: they also survive a power loss, at a cost of some
+    0.2 ms a record."""
     on_code_change: Literal["warn", "rerun", "ignore"] = "warn"
-    """What a hit made by other code means: `warn` (return it, and say so), `rerun` (replace it) or `ignore` (return it)."""
+    """What to do about a hit made by other code: `warn` (warn and return it), `rerun` (replace it) or `ignore` (return
+    it)."""
     check_calls: bool = False
-    """True: look for misuse, such as one id for different arguments, and warn of it. For development: it takes time."""
+    """True to look for misuse, such as one id for different arguments, and warn about it. Takes time: for development."""
     audit: float = 0.0
-    """The share of hits that are run again, to see whether the result is still the stored one: 0.01 is one in a hundred."""
+    """The share of hits that are run again to see whether the result is still the stored one: 0.01 is one in a hundred."""
     keep_history: bool = False
-    """True: a result that is replaced, because its call was run again, is kept beside the new one; see `Checkpoint.history`."""
+    """True to keep a result that is replaced because its call was run again; see `Checkpoint.history`."""
     on_save_error: Literal["warn", "raise"] = "warn"
-    """What a result that cannot be kept means: `warn` (return it, and say so) or `raise` (a `SaveError`, with it in `.result`)."""
+    """What to do about a result that cannot be kept: `warn` (warn and return it) or `raise` (a `SaveError` with the result
+    in `.result`)."""
     trust_store: bool = False
-    """True: open a store that others own or can write to, although they could plant a pickle in it."""
+    """True to open a store that others own or can write to, although they could plant a pickle in it."""
     signing_key: bytes | str | Sequence[bytes | str] | None = None
-    """A secret text or bytes: records are signed with it, and none without its signature is loaded. Of several, the first
-    signs, and all are accepted."""
+    """A secret text or bytes with which records are signed; only records with its signature are loaded. Of several, the
+    first signs, and the signatures of all are accepted."""
     encryption_key: bytes | str | Sequence[bytes | str] | None = None
-    """A secret of at least 16 random bytes, as a text or bytes, with `pip install "skipstone[crypt]"`: results, failures and ids
-    are encrypted with it, and none that is not is loaded. Of several, the first encrypts, and all decrypt."""
+    """A secret of at least 16 random bytes, as text or bytes, with which results, failures and ids are encrypted; only
+    encrypted ones are loaded. Of several, the first encrypts, and all decrypt. Needs `pip install "skipstone[crypt]"`."""
     wait_timeout: float | None = None
-    """Seconds to wait while somebody else computes the same call; None: as long as it takes."""
+    """How many seconds to wait while somebody else computes the same call; None to wait as long as it takes."""
     expires_seconds: float | None = None
-    """How old a stored result may be to be returned; None: as old as it is."""
+    """How old a stored result may be to be returned; None for any age."""
     max_bytes: float | None = None
-    """How much the stored results of a step may take: when it is closed, those that were used least recently go. None: as
-    much as they take."""
+    """How much the stored results of a step may take: when the checkpoint is closed, the least recently used ones beyond
+    that are removed. None for no limit."""
 
     def __repr__(self) -> str:
-        """Show no secrets."""
+        """Show the settings without secrets."""
         fields = (f"{name}={_without_secrets(name, value)!r}" for name, value in self._asdict().items())
         return f"CheckpointConfig({', '.join(fields)})"
 
     def __reduce__(self) -> tuple[type[CheckpointConfig], tuple[object, ...]]:
-        """Pickle it without the password that a store's URL may have: see `stores._urls.sendable`."""
+        """Pickle the settings without the password that a store's URL may have; see `stores._urls.sendable`."""
         store = self.store
         sent = sendable(store) if isinstance(store, str) else [sendable(place) for place in store]
         return CheckpointConfig, tuple(self._replace(store=sent))

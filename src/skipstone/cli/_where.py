@@ -150,12 +150,9 @@ def steps(catalogue: Catalogue, index: str, step: str) -> list[StepName]:
     """
     found = named(catalogue, index, step)
     if not found:
-        what = " ".join(
-            text
-            for text in (f"no step {step!r}" if step else "no checkpoints", f"of index {index!r}" if index else "")
-            if text
-        )
-        warn(f"{what} in {catalogue.shown_place}")
+        what = f"no step {step!r}" if step else "no checkpoints"
+        of_index = f" of index {index!r}" if index else ""
+        warn(f"{what}{of_index} in {catalogue.shown_place}")
         if index or step:
             raise typer.Exit(NOT_FOUND)
     return found

@@ -79,7 +79,8 @@ class Backlog:
         """Start without a thread and with an empty queue: after a fork, what was queued is the parent's business."""
         self._lock, self._copying, self._noting = threading.RLock(), threading.RLock(), threading.RLock()
         self._has_looked = False
-        # Reentrant, unlike `Queue`: garbage collection may end a generator at any time, which may then save something.
+        # This queue and `Sleep` are reentrant, unlike `Queue` and `Event`: garbage collection may end a generator at any
+        # time, in any thread, and that may save something.
         self._queue: queue.SimpleQueue[Mark] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._sleep = Sleep()

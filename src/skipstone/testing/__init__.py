@@ -1,4 +1,4 @@
-"""What every store and every serializer keeps to, as tests. Needs pytest and hypothesis.
+"""Tests of the rules that every store and every serializer follows. Needs pytest and hypothesis.
 
 ```python
 class TestMine(StoreConformance):

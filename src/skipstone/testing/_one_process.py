@@ -1,4 +1,4 @@
-"""What every store keeps to, seen from one process."""
+"""Tests of the rules that every store follows, as far as one process can check them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SCOPE = "index/step"
 
 
 class OneProcessStoreConformance:
-    """What a store keeps to whose records or claims are those of one process; see `StoreConformance`."""
+    """Tests for a store whose records or claims belong to a single process; see `StoreConformance`."""
 
     examples = 40
-    """How many sequences of operations are tried beside a dictionary."""
+    """How many random sequences of operations are compared with a dictionary."""
 
     def make_store(self, scope: str) -> Store:
         """Return a new handle on the records of a scope, `<index>/<step>`, as another process would have one."""
@@ -49,7 +49,7 @@ class OneProcessStoreConformance:
         return open_store()
 
     def test_what_was_put_comes_back(self, store: Store) -> None:
-        """A record comes back with its payload in one part, and with what a hit needs."""
+        """A record comes back with its payload in one part, and with everything that a hit needs."""
         record = sample(1, [b"in ", memoryview(b"three ppp")[:6], bytearray(b"parts")])
         assert store.put(record)
         found = store.get(sample_key(1))
@@ -60,7 +60,7 @@ class OneProcessStoreConformance:
         assert store.get_many([record.key])[record.key].created_at_seconds == record.created_at_seconds
 
     def test_the_absent_is_none(self, store: Store) -> None:
-        """A key without a record gives None, and is in no answer."""
+        """A key without a record gives None, and appears in no answer."""
         store.put(sample(1))
         keys = [sample_key(1), sample_key(2)]
         assert store.get(sample_key(2)) is None
@@ -69,7 +69,7 @@ class OneProcessStoreConformance:
         assert store.delete([sample_key(2)]) == 0
 
     def test_nothing_may_be_asked_for(self, store: Store) -> None:
-        """No keys and no records are a number of them like any other."""
+        """Methods for many keys or records also accept none at all."""
         assert (store.get_many([]), store.present([]), store.delete([]), store.put_many([])) == (
             {},
             set(),
@@ -79,7 +79,7 @@ class OneProcessStoreConformance:
         assert list(store.scan()) == []
 
     def test_the_first_one_wins(self, store: Store) -> None:
-        """A second record of the same key is not kept, and `put` says so, unless it is to replace the first."""
+        """A second record of the same key is not kept, and `put` says so, unless it replaces the first."""
         assert store.put(sample(1, b"first")) is True
         assert store.put(sample(1, b"second")) is False
         assert content_of(store.get(sample_key(1))) == b"first"
@@ -99,7 +99,7 @@ class OneProcessStoreConformance:
         assert _contents(store, range(1, 6)) == {1: b"second", 2: b"second", 3: b"second", 4: b"second", 5: large}
 
     def test_any_number_of_keys(self, store: Store) -> None:
-        """Thousands of keys are put, asked for and deleted at once; deleting says how many there were."""
+        """Thousands of keys can be put, asked for and deleted in one call; deleting says how many there were."""
         keys = [sample_key(number) for number in range(2500)]
         assert store.put_many([sample(number, b"%d" % number) for number in range(1200)]) == set(keys[:1200])
         assert store.present(keys) == set(keys[:1200])
@@ -116,7 +116,7 @@ class OneProcessStoreConformance:
         assert content_of(store.get(sample_key(1))) == b"again"
 
     def test_scan_tells_all_but_the_payload(self, store: Store) -> None:
-        """A scan yields what is known of each record, of one function if asked."""
+        """A scan yields a description of each record, or of each one of a function."""
         record = sample(1, b"12345", call_id="doc-1")
         store.put(record)
         store.put(sample(2, function="app.other"))
@@ -142,7 +142,7 @@ class OneProcessStoreConformance:
         assert list(store.scan()) == []
 
     def test_a_failure_is_a_record(self, store: Store) -> None:
-        """What the engine keeps beside results, under an encoding of its own, is a record like any other."""
+        """A record that the engine keeps beside results, with an encoding of its own, is like any other."""
         origin = sample(1).origin._replace(encoding=FAILURE)
         store.put(sample(1))
         assert store.put(sample(2, b"{}")._replace(origin=origin))
@@ -155,7 +155,7 @@ class OneProcessStoreConformance:
 
     @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 9_000_000])
     def test_payloads_of_any_size(self, store: Store, size: int) -> None:
-        """Small and large payloads come back byte for byte, from another opening as well."""
+        """Small and large payloads come back byte for byte, through another handle as well."""
         payload = os.urandom(size)
         store.put(sample(1, [payload[: size // 3], payload[size // 3 :]]))
         assert content_of(store.get(sample_key(1))) == payload
@@ -174,13 +174,13 @@ class OneProcessStoreConformance:
 
     @pytest.mark.parametrize("text", ["", "x" * 10_000, "../../etc", "a\nb", "é", "e\u0301", "A", "☃"])
     def test_any_text_is_a_call_id(self, store: Store, text: str) -> None:
-        """What a call id or a function's name says has no influence on where a record lives."""
+        """The texts of a call id and a function's name have no influence on where a record is kept."""
         store.put(sample(1, function=f"app.{text}", call_id=text))
         assert [(info.function, info.call_id) for info in store.scan()] == [(f"app.{text}", text)]
         assert len(list(store.scan(function=f"app.{text}"))) == 1
 
     def test_scopes_see_nothing_of_one_another(self, open_store: Callable[[str], Store]) -> None:
-        """A scope has records and claims of its own, also where its name begins like another one's."""
+        """A scope has records and claims of its own, even if its name begins like another one's."""
         scopes = ["index/step", "index/step2", "index/ste", "index2/step", "step/index", "index/step-step"]
         stores = {scope: open_store(scope) for scope in scopes}
         for scope, store in stores.items():
@@ -197,7 +197,7 @@ class OneProcessStoreConformance:
                     pass
 
     def test_one_claim_at_a_time(self, store: Store) -> None:
-        """A key is claimed by one at a time, another key by somebody else; a claim that ended can be had again."""
+        """A key has one holder at a time, and others can hold other keys; a claim given back can be taken again."""
         with _held(store.claim(sample_key(1))):
             assert store.claim(sample_key(1)) is None
             with _held(store.claim(sample_key(2))):
@@ -208,7 +208,7 @@ class OneProcessStoreConformance:
             pass
 
     def test_a_claim_may_end_in_another_thread(self, store: Store) -> None:
-        """A claim belongs to no thread."""
+        """A claim can be given back by another thread."""
         claim = store.claim(sample_key(1))
         assert claim is not None
         claim.__enter__()
@@ -217,7 +217,7 @@ class OneProcessStoreConformance:
             pass
 
     def test_one_thread_of_many_has_a_claim(self, store: Store) -> None:
-        """Of many threads that claim one key, never two have it at a time, and each gets it in the end."""
+        """Of many threads that claim one key, no two have it at the same time, and each gets it in the end."""
         holders: list[int] = []
         most: list[int] = []
 
@@ -238,7 +238,7 @@ class OneProcessStoreConformance:
         assert most == [1] * 30
 
     def test_many_threads_put_one_key(self, store: Store) -> None:
-        """Of many threads that put the same key, exactly one is told that it is the one."""
+        """Of many threads that put the same key, exactly one is told that its record is kept."""
         kept: list[int] = []
         begin = threading.Barrier(8)
 
@@ -252,21 +252,21 @@ class OneProcessStoreConformance:
         assert content_of(store.get(sample_key(1))) == b"%d" % winner
 
     def test_a_closed_store_opens_again(self, store: Store) -> None:
-        """Closing lets go of connections; a later use opens them again."""
+        """After closing, a store can be used again."""
         store.put(sample(1))
         store.close()
         store.close()
         assert _contents(store, [1]) == {1: b"value"}
 
     def test_handles_see_one_another(self, open_store: Callable[[], Store]) -> None:
-        """What one handle saves, deletes and replaces, another one sees, though it has read what was there."""
+        """A handle sees what another one saves, deletes and replaces, even if it has read the records before."""
         one, other = open_store(), open_store()
         one.put_many([sample(number, b"old") for number in range(50)])
         assert _contents(other, range(50)) == dict.fromkeys(range(50), b"old")
         assert all(content_of(other.get(sample_key(number))) == b"old" for number in range(50))
         one.put(sample(3, b"new"), replace=True)
         one.delete([sample_key(4)])
-        # A store may look for changes now and then.
+        # A store may look for changes only now and then.
         wait_until(lambda: other.get(sample_key(4)) is None and content_of(other.get(sample_key(3))) == b"new", 5)
         assert other.put(sample(3)) is False
         assert other.put(sample(4)) is True
@@ -285,7 +285,7 @@ class OneProcessStoreConformance:
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
-    """Ask again and again, and fail when it is not so after some seconds."""
+    """Check a condition again and again, and fail if it does not hold after some seconds."""
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, f"not after {seconds} s"
@@ -303,7 +303,7 @@ def _held(claim: Claim | None) -> Claim:
 
 
 def _in_threads(work: Callable[[int], object], count: int) -> None:
-    """Do something in threads, and raise what one of them raised."""
+    """Do something in several threads, and raise an error that one of them raised."""
     with ThreadPoolExecutor(count) as threads:
         for done in [threads.submit(work, number) for number in range(count)]:
             done.result()

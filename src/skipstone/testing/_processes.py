@@ -1,4 +1,4 @@
-"""What a store keeps to that several processes use."""
+"""Tests of the rules for stores that several processes use."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _ANSWER_SECONDS = 60
 
 
 class StoreConformance(OneProcessStoreConformance):
-    """What every store keeps to that several processes use: derive from it, and give `make_store`.
+    """Tests of the rules for stores that several processes use: derive from this class, and define `make_store`.
 
-    The store's class must be one that another process can import, as pickling it needs.
+    Another process must be able to import the store's class, since the store is pickled.
     """
 
     takeover_seconds: float = 30.0
-    """Within what time the claim of a process that was killed can be had by another."""
+    """How long it may take until another process can have the claim of one that was killed."""
     large_bytes: int = 1 << 30
-    """Size of a payload that fits into memory once: it is put and got without being there twice."""
+    """The size of a payload that fits into memory once: it is put and got without being in memory twice."""
 
     def test_another_process_sees_the_records(self, store: Store) -> None:
         """A pickled store reads what the original wrote, in another process, too."""
@@ -52,7 +52,7 @@ class StoreConformance(OneProcessStoreConformance):
             assert _answer(answers) == {1: b"one", 2: b"two" * 50_000}
 
     def test_a_forked_child_uses_it(self, store: Store) -> None:
-        """A handle works in a child after `fork`, and goes on working in the parent."""
+        """A handle works in a child after `fork`, and still works in the parent."""
         store.put(sample(1))
 
         def use() -> None:
@@ -88,7 +88,7 @@ class StoreConformance(OneProcessStoreConformance):
         }
 
     def test_processes_that_put_the_same_keys(self, store: Store) -> None:
-        """Of several processes that put the same keys, exactly one is told of each that it is the one."""
+        """If several processes put the same keys, each key's record is kept from exactly one, and `put` tells which."""
         names, numbers = ["a", "b", "c"], range(40)
         with ExitStack() as stack:
             begin = get_context("spawn").Barrier(len(names))
@@ -102,7 +102,7 @@ class StoreConformance(OneProcessStoreConformance):
                 assert content_of(store.get(sample_key(number))) == name.encode()
 
     def test_a_claim_holds_among_processes_and_ends_with_its_process(self, store: Store) -> None:
-        """What another process has claimed cannot be claimed, until that process is killed."""
+        """A key that another process has claimed cannot be claimed until that process is killed."""
         with _process(hold_until_killed, store, 1) as (process, answers):
             assert _answer(answers)
             assert store.claim(sample_key(1)) is None
@@ -120,7 +120,7 @@ class StoreConformance(OneProcessStoreConformance):
                 assert store.claim(sample_key(1)) is None
 
     def test_never_two_holders(self, store: Store, tmp_path: Path) -> None:
-        """Processes that claim the same keys again and again never have one at the same time, and all get theirs."""
+        """Processes that claim the same keys again and again never hold one at the same time, and all get theirs."""
         with ExitStack() as stack:
             running = [stack.enter_context(_process(hammer, store, str(tmp_path), 3, 15))[1] for _ in range(4)]
             assert [_answer(answers) for answers in running] == [0, 0, 0, 0]
@@ -139,7 +139,7 @@ class StoreConformance(OneProcessStoreConformance):
 def _process(
     work: Callable[..., None], store: Store, *arguments: Any
 ) -> Generator[tuple[BaseProcess, Connection]]:
-    """Begin a process that does something with a copy of a store, and what it answers; kill it in the end."""
+    """Start a process that works on a copy of a store, yield it with a connection for its answers, and kill it."""
     context = get_context("spawn")
     answers, theirs = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(store, theirs, *arguments), daemon=True)

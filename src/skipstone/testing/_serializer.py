@@ -1,4 +1,4 @@
-"""What every serializer keeps to."""
+"""Tests of the rules that every serializer follows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PLAIN: Sequence[object] = (
 
 
 class SerializerConformance:
-    """What every serializer keeps to: derive from it, and give `make_serializer`.
+    """Tests of the rules that every serializer follows: derive from this class, and define `make_serializer`.
 
     ```python
     class TestMine(SerializerConformance):
@@ -40,11 +40,11 @@ class SerializerConformance:
     """
 
     results: ClassVar[Sequence[object]] = _PLAIN
-    """What it is for: each comes back equal, and of the same type."""
+    """Results that the serializer is for. Each comes back equal, and of the same type."""
     refused: ClassVar[Sequence[object]] = (threading.Lock(),)
-    """What it cannot keep: an error when it is saved, so that it is not kept, rather than when it is loaded."""
+    """Results that it cannot keep. They raise an error when saved, so that they are not kept, rather than when loaded."""
     result_type: Any = Any
-    """The return annotation of the functions whose results these are."""
+    """The return annotation of a function with these results."""
 
     def make_serializer(self) -> Serializer:
         """Return a new serializer, as another process would have one."""
@@ -62,7 +62,7 @@ class SerializerConformance:
         assert type(serializer_named(name)) in (type(None), type(self.make_serializer()))
 
     def test_results_come_back(self) -> None:
-        """From another serializer of the same kind, from bytes and from memory that may or may not be written to."""
+        """Another serializer of the same kind loads them, from bytes and from memory that may be read-only."""
         for result in self.results:
             payload = self._saved(result)
             for given in (payload, memoryview(payload), memoryview(bytearray(payload))):
@@ -81,7 +81,7 @@ class SerializerConformance:
             assert before == payload
 
     def test_what_cannot_be_kept_is_refused(self) -> None:
-        """With an error of any kind, when it is saved."""
+        """Saving it raises an error of any kind."""
         for result in self.refused:
             try:
                 self._saved(result)
@@ -91,7 +91,7 @@ class SerializerConformance:
             raise AssertionError(message)
 
     def test_foreign_bytes_are_no_more_than_an_error(self) -> None:
-        """What is cut or of another kind raises an Exception, or is a result; it ends no process, and no thread."""
+        """Bytes that are cut or foreign raise an Exception or give a result, and end neither process nor thread."""
         whole = [self._saved(result) for result in self.results]
         for payload in (
             b"",
@@ -107,7 +107,7 @@ class SerializerConformance:
                 continue
 
     def test_threads_use_it_at_once(self) -> None:
-        """One object serves them all."""
+        """One object serves all threads."""
         serializer = self.make_serializer()
 
         def there_and_back(result: Any) -> bool:
@@ -118,12 +118,12 @@ class SerializerConformance:
             assert all(pool.map(there_and_back, [*self.results] * 20))
 
     def test_it_travels_to_other_processes(self) -> None:
-        """It can be pickled, as part of the settings of a checkpoint."""
+        """The serializer can be pickled, as part of the settings of a checkpoint."""
         copy = pickle.loads(pickle.dumps(self.make_serializer()))
         assert copy.name == self.make_serializer().name
 
     def test_a_checkpoint_keeps_results_with_it(self) -> None:
-        """Each is saved once, found, and bears the serializer's name."""
+        """Each result is saved once, found again, and has the serializer's name in its record."""
         serializer = self.make_serializer()
         checkpoint = Checkpoint(MemoryStore(), {"serializer": serializer}, name="step")
 

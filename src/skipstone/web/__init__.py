@@ -15,15 +15,15 @@ _NEEDED = ("jinja2", "starlette", "uvicorn")
 def serve(catalogue: Catalogue, *, port: int = 0, open_browser: bool = True) -> None:
     """Show a place in a browser, until Ctrl-C or SIGTERM.
 
-    The page is there for this machine alone, and for those who know the address that is printed.
+    Only this machine can reach the page, and only those who know the printed address can see it.
 
     Args:
-        catalogue: Of the place.
-        port: Where it listens, on 127.0.0.1; 0: wherever there is room.
-        open_browser: Open the page, too.
+        catalogue: The catalogue of the place.
+        port: The port to listen on, at 127.0.0.1; 0 for any free port.
+        open_browser: Whether to open the page in a browser as well.
 
     Raises:
-        MissingExtraError: Its libraries are not installed.
+        MissingExtraError: The libraries of the page are not installed.
         OSError: The port is taken.
     """
     if not all(find_spec(name) for name in _NEEDED):

@@ -72,7 +72,7 @@ class _PatientConnection(sqlite3.Connection):
         raise busy
 
     def __del__(self) -> None:
-        """Close silently. The owner may be collected first, with this left open for a generator collected with it."""
+        """Close silently. If a generator that used it is collected together with its owner, the owner cannot close it."""
         with suppress(sqlite3.ProgrammingError):  # it was never opened
             self.close()
 
@@ -81,7 +81,8 @@ class Log:
     """The log of a database. Each process writes it back after adding a certain number of pages to it."""
 
     def __init__(self) -> None:
-        # Random, so that processes that start together do not write it back together, and some short-lived ones do so.
+        # Random, so that processes that start together do not write the log back together, and so that some of those
+        # that end soon do write it back.
         self._pages_left = _WRITTEN_BACK_AFTER_PAGES * os.urandom(1)[0] / 256
         self._is_long = False
 
