@@ -45,7 +45,10 @@ def clear(
     function: FunctionOption = "",
     call_id: Annotated[str, typer.Option("--id", metavar="ID", help="Only calls with this id.")] = "",
     older_than: Annotated[
-        str, typer.Option("--older-than", metavar="AGE", help="Only what was saved longer ago than this: 90m, 12h, 30d, 4w.")
+        str,
+        typer.Option(
+            "--older-than", metavar="AGE", help="Only what was saved longer ago than this: 90m, 12h, 30d, 4w."
+        ),
     ] = "",
     code: Annotated[
         str, typer.Option("--code", metavar="DIGITS", help="Only results of this code: see show and ls --json.")

@@ -37,7 +37,9 @@ def report(
     chosen: Annotated[
         Format | None, typer.Option("--format", help="By default what the file's name says, otherwise html.")
     ] = None,
-    title: Annotated[str, typer.Option("--title", metavar="TEXT", help="The title of the report.")] = "Checkpoints",
+    title: Annotated[
+        str, typer.Option("--title", metavar="TEXT", help="The title of the report.")
+    ] = "Checkpoints",
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
     index: IndexOption = "",

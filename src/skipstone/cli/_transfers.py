@@ -37,7 +37,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="The file to write; a file of this name is replaced.")],
+    path: Annotated[
+        str, typer.Argument(metavar="FILE", help="The file to write; a file of this name is replaced.")
+    ],
     *,
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
@@ -71,7 +73,8 @@ def import_(
     *,
     step: Annotated[str, typer.Option("--step", "-s", metavar="NAME", help="The step to import into.")],
     index: Annotated[
-        str, typer.Option("--index", "-i", metavar="NAME", help="The index to import into; by default the config's.")
+        str,
+        typer.Option("--index", "-i", metavar="NAME", help="The index to import into; by default the config's."),
     ] = "",
     source: Annotated[
         Source,

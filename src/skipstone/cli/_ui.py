@@ -22,7 +22,8 @@ def ui(
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
     port: Annotated[
-        int, typer.Option("--port", "-p", metavar="NUMBER", min=0, max=65535, help="The port; 0 takes any free one.")
+        int,
+        typer.Option("--port", "-p", metavar="NUMBER", min=0, max=65535, help="The port; 0 takes any free one."),
     ] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
