@@ -133,9 +133,23 @@ class ClaimsMany(Protocol):
         ...
 
 
+@runtime_checkable
+class HasCopies(Protocol):
+    """A store that may have a record in more than one place."""
+
+    def renewed(self, keys: Sequence[Key]) -> dict[Key, Record]:
+        """Return what other places have of records that the store has returned and that are of no use, and keep it."""
+        ...
+
+
 def at_hand_in(store: Store) -> Callable[[], AtHand | None]:
     """Return what tells which records of a store are at hand."""
     return store.at_hand if isinstance(store, ReadsAhead) else lambda: None
+
+
+def renewed(store: Store, keys: Sequence[Key]) -> dict[Key, Record]:
+    """Return records in place of those that a store has returned and that are of no use, where it has copies."""
+    return store.renewed(keys) if isinstance(store, HasCopies) else {}
 
 
 class BaseStore:
