@@ -59,8 +59,8 @@ def _goals(results):
         floor = number(goal.measured(results, FLOOR))
         rows.append([goal.text, f"{sign} {number(goal.limit)}", number(found), is_met, floor])
     return table(["", "goal", "skipstone", "met", FLOOR], rows) + (
-        "\n\nThe last column is what the floor comes to: the same work written by hand, with none of what a library is for "
-        "but the checksum. Where that does not reach a goal, no library in Python over SQLite does."
+        "\n\nThe last column is the floor: the same work written by hand, with the checksum and nothing else that a library "
+        "is for. If the floor does not reach a goal, no library in Python over SQLite does."
     )
 
 
