@@ -91,7 +91,7 @@ class Checkpoint(Holdings):
             **kwargs: For `method`.
 
         Returns:
-            What `method` returns: on a hit, a fresh copy. For a generator function, an iterator.
+            What `method` returns; on a hit, a fresh copy. For a generator function, an iterator.
 
         Raises:
             Exception: What `method` raises, unchanged.
@@ -118,7 +118,7 @@ class Checkpoint(Holdings):
             **kwargs: For `method`.
 
         Returns:
-            What awaiting `method(...)` returns: on a hit, a fresh copy.
+            What awaiting `method(...)` returns; on a hit, a fresh copy.
 
         Raises:
             Exception: See `load_or_run`.
