@@ -1,5 +1,7 @@
 """Results as Markdown."""
 
+from collections import Counter
+
 import goals
 import peers
 import rounds
@@ -8,7 +10,8 @@ from peers import FLOOR, OURS
 _NOTES = {
     "Hits": "In order and at random, there is one call per record. Together, one call asks for all records: `map` of "
     "skipstone, and the one call that exca is made for; compare these two. exca is not meant for one call per item, so it "
-    "gets a tenth of the calls there, as do cachier and dbos.",
+    "gets a tenth of the calls there, as do cachier and dbos. By hand, exca and diskcache-rs have read their records or their "
+    "index when the clock starts, and skipstone reads its records while it runs; what an index costs is under Resume and Growth.",
     "Saves": "Times without the function itself. Together is `map` of skipstone, one call of exca, and one transaction by hand "
     "and of diskcache, whose results are not safe before the transaction ends.",
     "Resume": "From opening to the last result. The benchmark drops results as they come; memory is what the process grew by. "
@@ -42,7 +45,8 @@ def report(results, *, count, workloads, records, machine, plots):
             parts += [_folded("Spread and ratios", "\n\n".join(_details(results, each) for each in measured))]
     parts += ["## Bytes on disk per record", _bytes(results)]
     if results.lost:
-        parts += ["## What did not work", "\n".join(f"- {problem}" for problem in results.lost)]
+        problems = Counter(results.lost).items()
+        parts += ["## What did not work", "\n".join(f"- {problem} ({count} times)" for problem, count in problems)]
     versions = sorted({version for of_peer in results.versions.values() for version in of_peer})
     parts += ["## Versions", f"{', '.join(versions)}."]
     return "\n\n".join(part for part in parts if part) + "\n"
