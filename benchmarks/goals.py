@@ -125,7 +125,7 @@ def _goals():
     yield Goal("load of an array, 1024 MiB: ms", 20, _median("load array, 1024 MiB"))
     for processes in (2, 8):
         yield Goal(
-            f"{processes} processes at once: calls of all in a second, times those of one",
+            f"{processes} processes at once: calls per second of all, times those of one alone",
             1,
             _times_faster_than_one(processes),
             False,

@@ -35,18 +35,18 @@ class Holdings:
     def records(self, function: FunctionLike = None) -> Records:
         """Return an iterator over descriptions of all stored results, in the order of saving; nothing is unpickled.
 
-        Its methods `.to_pandas()` and `.to_arrow()` turn it into a table.
+        `.to_pandas()` and `.to_arrow()` of the iterator make a table of it.
 
         Args:
-            function: Only the results of this function, given itself or by its name.
+            function: Only the results of this function: the function itself, or its name.
         """
         return Records(self._engine.contents.records(_name(function)))
 
     def history(self, function: Callable[..., R], id: object) -> Iterator[tuple[RecordInfo, R]]:
         """Yield each result that a call has had, after its description, the oldest first and the present one last.
 
-        An earlier result was kept if the config's `keep_history` was set when the call ran again. Results that can no
-        longer be loaded are left out. Generator functions have no history.
+        Earlier results were kept if the config's `keep_history` was set when the call ran again. Results that can no longer
+        be loaded are left out. Generator functions have no history.
 
         Args:
             function: The function itself, decorated or not.
@@ -60,16 +60,16 @@ class Holdings:
         )
 
     def accept(self, function: Callable[..., Any]) -> int:
-        """Accept all stored results of a function as if its present code had made them.
+        """Declare the present code of a function as good as all code that made its stored results.
 
-        Use this after a change that changes no result, such as a refactoring: nothing is run again, and nobody is
-        warned. This is noted in the store, and so applies to every process.
+        Use it after an edit that changes no result, such as a refactoring: nothing is run again, and nobody is warned. The
+        store keeps it, for every process.
 
         Args:
             function: The function itself, decorated or not.
 
         Returns:
-            How many results were made by other code that was not accepted before.
+            How many results other code had made that was not accepted before.
 
         Raises:
             StoreError: The store does not answer.
@@ -84,28 +84,27 @@ class Holdings:
         """Return the calls that raised and have not succeeded since.
 
         Args:
-            function: Only the calls of this function, given itself or by its name.
+            function: Only the calls of this function: the function itself, or its name.
         """
         return Failures(partial(self._engine.contents.failures, _name(function)))
 
     def runs(self) -> Iterator[Run]:
-        """Yield what was done at this step, in earlier runs and in this one so far, the newest last.
+        """Yield the runs of this step, the newest last, which is this run up to this moment.
 
-        A run records what it did about once a second, and at its end. At least the last thousand runs are kept, where
-        the records are; for a store of your own, they are kept in memory.
+        A run records what it did about once a second, and at its end. At least the last thousand runs are kept where the
+        records are; for a store of your own, in memory.
         """
         return self._engine.runs.all()
 
     def gc(self, *, max_bytes: float | None = None, compact: bool = False, dry_run: bool = False) -> Cleanup:
         """Remove what is no longer of use: expired results, and what killed processes left behind.
 
-        Nothing else is removed, unless `max_bytes` is given or set in the config: then the least recently used results
-        beyond that are removed as well.
+        With `max_bytes`, given here or in the config, also remove the least recently used results. Nothing else is removed.
 
         Args:
-            max_bytes: How much the results may take; None for the config's `max_bytes`.
+            max_bytes: How many bytes the results may take; None: as the config says.
             compact: Also give free room in the store back to the file system, which may take long.
-            dry_run: Remove nothing, and only say what would be removed.
+            dry_run: Remove nothing, and return what would be removed.
 
         Returns:
             What was removed, or would be.
@@ -119,7 +118,7 @@ class Holdings:
         """Remove stored results and failures: of the step, of one function, or of one call.
 
         Args:
-            function: The function itself or its name; None for all functions of this step.
+            function: The function itself, or its name. None: all functions of this step.
             id: The id of the call; needs the function itself.
 
         Returns:
@@ -127,7 +126,7 @@ class Holdings:
 
         Raises:
             StoreError: The store does not answer.
-            TypeError: An id is given, but no function.
+            TypeError: There is an id, but no function.
         """
         if id is _EVERY_ID:
             return self._engine.contents.clear(_name(function))
@@ -139,18 +138,18 @@ class Holdings:
     def export(self, path: Path, function: FunctionLike = None, *, where: Where = None) -> Transfer:
         """Write the step's records, or some of them, to one file, for a checkpoint elsewhere to import.
 
-        The file gets its name once it is whole. If this is killed, doing it again continues the file.
+        The file gets its name when it is complete. If the export was killed, doing it again goes on from there.
 
         Args:
-            path: The path of the file, which is replaced if it exists.
-            function: Only the records of this function, given itself or by its name.
-            where: Only the records for which this returns True, given their `RecordInfo`.
+            path: The path of the file; a file of this name is replaced.
+            function: Only the records of this function: the function itself, or its name.
+            where: Only the records for which this function of a `RecordInfo` returns True.
 
         Returns:
             What was written.
 
         Raises:
-            StoreError: The store does not answer, or another export is writing this file.
+            StoreError: The store does not answer, or somebody else is writing this file.
         """
         from ._transfer import export
 
@@ -159,9 +158,9 @@ class Holdings:
     def import_from(
         self, path: Path, function: FunctionLike = None, *, where: Where = None, replace: bool = False
     ) -> Transfer:
-        """Import the records of a file that `export` has written, from any step and store. Nothing is unpickled.
+        """Import the records of a file that `export` wrote, from any step and store. Nothing is unpickled.
 
-        Damaged records are left out with a warning. So are records that lack the signature or encryption of the config's
+        Damaged records are left out, with a warning. So are records that are not signed or encrypted with the config's
         `signing_key` or `encryption_key`, if it has one.
 
         Args:
@@ -175,7 +174,7 @@ class Holdings:
 
         Raises:
             StoreError: The store does not answer.
-            StoreFormatError: The file is no export, or a newer skipstone wrote it.
+            StoreFormatError: The file is not an export, or a newer skipstone wrote it.
         """
         from ._transfer import import_
 

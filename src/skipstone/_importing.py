@@ -33,13 +33,13 @@ class Imported(NamedTuple):
     results: int
     """How many results were imported."""
     already_there: int
-    """How many were passed over because their call has a result already."""
+    """How many results were passed over, because the call already has one."""
     not_there: int
     """How many ids have no stored result; only for `import_pickles`."""
     left_out: int
-    """How many were left out because their call is unclear or they cannot be loaded."""
+    """How many results were left out, because their call cannot be told or they cannot be loaded."""
     reasons: list[str]
-    """The reasons for the first twenty of these."""
+    """Why, for the first twenty of these."""
 
 
 def import_pickles(
@@ -49,20 +49,20 @@ def import_pickles(
     *,
     checkpoint: Checkpoint | None = None,
 ) -> Imported:
-    """Import results kept as one pickle per call: `<function>___<SHA-256 of the id>.pkl`.
+    """Import results that are stored as one pickle per call: `<function>___<SHA-256 of the id>.pkl`.
 
-    A file does not contain its id, so give the ids of your data.
+    A file does not reveal its id, so you have to give the ids of your data.
 
     Args:
-        folder: The folder with the files. They are unpickled, which runs whatever code they name.
-        function: The present function, decorated or not. Its name is expected in the names of the files.
-        ids: The ids of the calls, then as now.
-        checkpoint: Where the results go; by default the current checkpoint.
+        folder: Where the files are. They are unpickled, which runs whatever code they name.
+        function: The function as your code has it now, decorated or not. The files' names contain its name.
+        ids: The ids that the calls had, and have.
+        checkpoint: The checkpoint to import into; by default the current one.
 
     Raises:
         TypeError: `function` is a generator function.
-        SkipstoneError: There is no such folder.
-        StoreError: The store does not work.
+        SkipstoneError: The folder does not exist.
+        StoreError: The store does not do what is asked.
     """
     if not os.path.isdir(folder):
         message = f"{os.fspath(folder)} is no folder"
@@ -81,20 +81,20 @@ def import_pickles(
 def import_joblib(
     folder: str | os.PathLike[str], function: Callable[..., Any], *, checkpoint: Checkpoint | None = None
 ) -> Imported:
-    """Import the results of a `joblib.Memory`.
+    """Import results of a `joblib.Memory`.
 
-    It keeps the `repr` of a call's arguments. If these are literals (numbers, texts, lists, dicts, …), the call can be
-    reconstructed; if they are not (arrays, models, objects), it cannot. Ignored arguments are not kept at all, so a call
-    can be reconstructed only if its id does not need them.
+    joblib keeps the arguments of a call as the texts that `repr` made of them. If these are literals (numbers, texts, lists,
+    dicts, …), the call can be told; if they are not (arrays, models, objects), it cannot. An ignored argument is not stored
+    at all: the call can be told if its id does not need it.
 
     Args:
         folder: The `location` of the Memory. Its results are unpickled, which runs whatever code they name.
-        function: The present function, decorated or not. Its results are found by its name and module.
-        checkpoint: Where the results go; by default the current checkpoint.
+        function: The function as your code has it now, decorated or not; found there by its name and module.
+        checkpoint: The checkpoint to import into; by default the current one.
 
     Raises:
         MissingExtraError: joblib is not installed.
-        SkipstoneError: There is nothing of this function, or of more than one function that it could be.
+        SkipstoneError: The folder has nothing of this function, or has several functions that it could be.
     """
     return _imported(function, in_joblib(os.fspath(folder), known(function)[1]), checkpoint)
 
@@ -106,21 +106,20 @@ def import_diskcache(
     name: str | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Imported:
-    """Import the results of `diskcache.Cache.memoize`.
+    """Import results of `diskcache.Cache.memoize`.
 
-    It keeps the arguments of a call, so the call can be reconstructed unless its id needs some that `ignore` left out.
-    Values stored by `cache[key] = value`, which belong to no function, expired values, and values of a custom `Disk` are
-    passed over.
+    diskcache keeps the arguments of a call, so the call can be told, unless `ignore` left some out that its id needs. Values
+    stored by `cache[key] = value` belong to no function, and are not looked at; nor are expired values, or those of a
+    `Disk` of your own.
 
     Args:
-        folder: The folder of the Cache or FanoutCache. Its keys and values are unpickled, which runs whatever code they
-            name.
-        function: The present function, decorated or not.
+        folder: The folder of the Cache or FanoutCache. Keys and values are unpickled, which runs whatever code they name.
+        function: The function as your code has it now, decorated or not.
         name: The name that was given to `memoize`; by default the function's full name.
-        checkpoint: Where the results go; by default the current checkpoint.
+        checkpoint: The checkpoint to import into; by default the current one.
 
     Raises:
-        SkipstoneError: The folder is not one of diskcache, or has nothing under this name.
+        SkipstoneError: The folder is not one of diskcache, or has nothing of this name.
     """
     return _imported(function, in_diskcache(os.fspath(folder), known(function)[1], name), checkpoint)
 

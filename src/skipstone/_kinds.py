@@ -21,7 +21,7 @@ class LocalStorageCheckpoint(Checkpoint):
     """Keeps results under `<artifacts_dir>/checkpoint/<index name>/<checkpoint name>/`."""
 
     def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
-        """Open the step's folder, which is made if it does not exist.
+        """Open the step's folder, and make it if it does not exist.
 
         Raises:
             ConfigError: The name is empty, or a setting has the wrong type or value.
@@ -54,7 +54,7 @@ class SharedCheckpoint(Checkpoint):
     """The schemes of its URLs; if empty, all that no other kind has."""
 
     def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
-        """Set up without a request: a service that does not answer is reported at the first call.
+        """Make no request yet: if a service does not answer, you hear of it at the first call.
 
         Raises:
             ConfigError: The name is empty, a setting has the wrong type or value, or `store` is of another kind.

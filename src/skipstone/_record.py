@@ -15,7 +15,7 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 """Bytes in one piece."""
 
 Payload: TypeAlias = Sequence[Buffer]
-"""A serialized result in one or more consecutive parts, so that large parts need not be copied."""
+"""A serialized result in one or more parts that follow one another, so that large parts need not be copied."""
 
 FAILURE = "failure"
 """The encoding of the record of a call that raised."""
@@ -54,7 +54,7 @@ class Origin(NamedTuple):
     """The id of the run, as in `Run.id`."""
     host: str
     process: int
-    """Its number on the host."""
+    """The number of the process on the host."""
 
 
 class Record(NamedTuple):
@@ -70,7 +70,7 @@ class Record(NamedTuple):
     payload: Buffer | Payload
     """A store takes one or more parts, and returns one."""
     call_id: str = ""
-    """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out, but not `scan`."""
+    """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out; `scan` yields it."""
     created_at_seconds: float = 0.0
     """Unix time at which the call ended."""
     details: bytes = b""
@@ -91,9 +91,9 @@ class Argument(NamedTuple):
     """What a record says about one argument of its call."""
 
     digest: bytes | None
-    """8 bytes that differ if the content does; None if the value has no digest, or is too large for one."""
+    """8 bytes that differ if the content does; None if the argument has no digest, or is too large for a quick one."""
     text: str
-    """The value, shortened, if it is small and plain, or else the name of its type."""
+    """The value, shortened, if it is small and plain; otherwise the name of its type."""
 
 
 class RecordInfo(NamedTuple):
@@ -121,20 +121,20 @@ class RecordInfo(NamedTuple):
     """The id of the run, as in `Run.id`."""
     host: str
     process: int
-    """Its number on the host."""
+    """The number of the process on the host."""
     details: bytes = b""
     """More about the call: a MessagePack map, or empty."""
 
     @property
     def origin(self) -> Origin:
-        """What it has in common with other records of its function and run."""
+        """What the record has in common with others."""
         return Origin(self.function, self.version, self.encoding, self.code, self.run, self.host, self.process)
 
     @property
     def arguments(self) -> dict[str, Argument]:
-        """The call's arguments, by the names of the parameters.
+        """What the record tells of the call's arguments, by the names of the parameters.
 
-        Arguments that are secret, or of which only the type is known, are left out.
+        Secret arguments are left out, and arguments of which only the type is known.
         """
         found = map_in(self.details).get(ARGUMENTS)
         return {name: Argument(*argument) for name, argument in found.items()} if isinstance(found, dict) else {}
@@ -158,7 +158,7 @@ class Failure(NamedTuple):
     error: str
     """The error's type and message, in one line."""
     traceback: str
-    """The traceback as Python prints it, without lines of skipstone's own."""
+    """The traceback as Python prints it, without skipstone's own lines."""
     attempts: int
     """How often the call has raised since it last succeeded."""
     failed_at_seconds: float
@@ -167,7 +167,7 @@ class Failure(NamedTuple):
     """The id of the run of the last attempt, as in `Run.id`."""
     host: str
     process: int
-    """Its number on the host."""
+    """The number of the process on the host."""
 
 
 @lru_cache  # there are few encodings, but perhaps a million records
@@ -182,12 +182,12 @@ def is_failure(encoding: str) -> bool:
 
 
 def parts_of(payload: Buffer | Payload) -> Payload:
-    """Return the parts of a payload, whether it has one or more."""
+    """Return the parts of a payload, whether it has one or several."""
     return (cast("Buffer", payload),) if isinstance(payload, (bytes, bytearray, memoryview)) else payload
 
 
 def size_of(payload: Buffer | Payload) -> int:
-    """Return the size of a payload in bytes, whether it has one part or more."""
+    """Return the size of a payload in bytes, whether it has one part or several."""
     if isinstance(payload, (bytes, bytearray)):
         return len(payload)
     return payload.nbytes if isinstance(payload, memoryview) else sum(map(size_of, payload))

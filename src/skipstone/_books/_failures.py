@@ -20,7 +20,7 @@ _SHOWN, _ERROR_CHARACTERS = 20, 200
 
 
 class Failures(Iterator[Failure]):
-    """An iterator over the calls that raised and have not succeeded since, which are read as they are asked for.
+    """The calls that raised and have not succeeded since, one after the other; each is read when it is asked for.
 
     Printed or shown in a notebook, it lists the first of them.
     """

@@ -23,7 +23,7 @@ class Serializer(Protocol):
             result_type: The function's return annotation, or `typing.Any`.
 
         Raises:
-            Exception: Of any kind, if the value cannot be serialized so that `loads` returns the same.
+            Exception: Any error, if the value cannot be serialized so that `loads` returns it.
         """
         ...
 
@@ -35,7 +35,7 @@ class Serializer(Protocol):
             result_type: The function's return annotation, or `typing.Any`.
 
         Raises:
-            Exception: Of any kind, if the result cannot be loaded; the call then runs again.
+            Exception: Any error, if that is not possible; the call then runs again.
         """
         ...
 

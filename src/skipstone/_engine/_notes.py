@@ -35,17 +35,17 @@ _noting = _Noting()
 def note(**numbers: Number | Sequence[Number]) -> None:
     """Add numbers to the record of the call that is under way: `note(tokens=1234, usd=0.02)`.
 
-    Notes of the same name add up, within a call and across calls. They belong to the innermost call. `Stats` has what
-    calls that ran have spent, and what hits have saved. Tasks that a call starts can note for it; threads that it
-    starts can do so only if they run in a `contextvars.copy_context()` made in the call.
+    Notes with one name add up, within a call and over calls. They belong to the innermost call. `Stats` tells what calls that
+    ran have spent, and what hits have saved. Tasks that a call starts note for it; threads do so only if they run in a copy of
+    its context, `contextvars.copy_context()`.
 
     Args:
-        **numbers: Numbers by name. If a function runs many items together, a number is divided among them; a list
-            gives one number for each item, in their order.
+        **numbers: Numbers by name. If a function runs many items together, a number is divided among them; a list has one
+            number for each item, in their order.
 
     Raises:
         TypeError: A value is not a number.
-        ValueError: A number is not finite, or a list does not have a number for each item.
+        ValueError: A number is not finite, or a list does not have one number per item.
     """
     attempts = under_way()
     if not attempts:

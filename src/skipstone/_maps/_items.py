@@ -31,10 +31,10 @@ class Plan(NamedTuple):
     failed: int
     """Missing calls that raised when they last ran."""
     estimated_seconds: float | None
-    """How long the missing calls would take, one after another, at the pace of those that are stored; None if none
-    is."""
+    """How long the missing calls would run, one after the other, at the pace of the stored ones; None if none is
+    stored."""
     estimated_bytes: int | None
-    """How much room their results would take; None if none is stored."""
+    """How many bytes their results would take."""
 
     def __str__(self) -> str:
         """Return the plan in one line."""

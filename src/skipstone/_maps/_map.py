@@ -42,8 +42,8 @@ _LARGEST_PIECE = 250
 class MapResults(Iterator[R]):
     """The results of `Checkpoint.map`, as they become ready. Work goes on while the consumer uses a result.
 
-    Use it in a `for` loop, or as a context manager around one: at its end, calls in flight finish and are saved, and no
-    further ones begin.
+    Use it in a `for` loop, or as a context manager around one: at its end, calls in flight finish and are saved,
+    and no further ones begin.
     """
 
     __module__ = "skipstone"

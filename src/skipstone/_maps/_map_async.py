@@ -52,8 +52,8 @@ class TaskCrew(Crew):
 class AsyncMapResults(AsyncIterator[R]):
     """The results of `Checkpoint.map_async`, as they become ready. Work goes on while the consumer uses a result.
 
-    Use it in an `async for` loop, or as an asynchronous context manager around one: at its end, calls in flight finish
-    and are saved, and no further ones begin.
+    Use it in an `async for` loop, or as an asynchronous context manager around one: at its end, calls in flight
+    finish and are saved, and no further ones begin.
     """
 
     __module__ = "skipstone"

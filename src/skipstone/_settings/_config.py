@@ -24,52 +24,52 @@ class CheckpointConfig(NamedTuple):
     use_checkpoints: bool = True
     """False to run every call and touch no disk."""
     index_name: str | Callable[[], str] = "default"
-    """The variant of the data or experiment, as a text or a method that returns one. Another index name sees none of this
-    one's records."""
+    """The variant of the data or experiment: a text, or a method that returns one. Another index name sees none of this one's
+    records."""
     artifacts_dir: str | os.PathLike[str] = "artifacts"
     """Records are kept under `<artifacts_dir>/checkpoint/<index name>/<step>/`."""
     store: str | Sequence[str] = "local"
-    """`local`, for a folder below `artifacts_dir`; or a place that several machines share, as a URL: `s3://`, `gs://`,
-    `az://`, `file://`, `postgresql://`, `redis://`, or `module.Class://` for a store of your own; or a list of these, the
-    nearest first."""
+    """Where records live. `local` is a folder below `artifacts_dir`. A URL is a store that several machines share: `s3://`, `gs://`,
+    `az://`, `file://`, `postgresql://`, `redis://`, or `module.Class://` for one of your own. A list names several, the nearest
+    first."""
     background_saves: bool = False
-    """True, with several stores, to let a call wait only until the nearest store has its record. The others get it soon
-    after, even if there is a crash."""
+    """With several stores. True: a call waits only until the nearest one has its record; the others get it soon, even after a
+    crash."""
     serializer: str | Serializer = "pickle"
-    """`pickle`, `msgpack` or `json` (both decoded to the function's return annotation), or an object with `name`, `dumps`
-    and `loads`. Changing it loses nothing, since each record says how it was made."""
+    """`pickle`, `msgpack` or `json` (both decoded to the function's return annotation), or an object with `name`, `dumps` and
+    `loads`. Changing it loses nothing, because each record says how it was made."""
     compression: Literal["zstd"] | None = None
     """`zstd`, with `pip install "skipstone[zstd]"`, or None. Changing it loses nothing."""
     durability: Literal["process", "power"] = "process"
-    """`process`: acknowledged results survive `kill -9`. `power`: they also survive a power loss, at a cost of some
-    0.2 ms a record."""
+    """`process`: what is acknowledged survives `kill -9`. `power`: it also survives a power loss, which costs some 0.2 ms per
+    record."""
     on_code_change: Literal["warn", "rerun", "ignore"] = "warn"
-    """What to do about a hit made by other code: `warn` (warn and return it), `rerun` (replace it) or `ignore` (return
-    it)."""
+    """What to do with a stored result that other code made: `warn` (return it with a warning), `rerun` (replace it) or `ignore`
+    (return it)."""
     check_calls: bool = False
-    """True to look for misuse, such as one id for different arguments, and warn about it. Takes time: for development."""
+    """True: look for misuse, such as one id for different arguments, and warn about it. For development, because it takes time."""
     audit: float = 0.0
-    """The share of hits that are run again to see whether the result is still the stored one: 0.01 is one in a hundred."""
+    """The share of hits that are run again, to check that the result is still the stored one: 0.01 is one in a hundred."""
     keep_history: bool = False
-    """True to keep a result that is replaced because its call was run again; see `Checkpoint.history`."""
+    """True: when a call is run again, its old result is kept beside the new one; see `Checkpoint.history`."""
     on_save_error: Literal["warn", "raise"] = "warn"
-    """What to do about a result that cannot be kept: `warn` (warn and return it) or `raise` (a `SaveError` with the result
-    in `.result`)."""
+    """What to do with a result that cannot be kept: `warn` (return it with a warning) or `raise` (a `SaveError` that has it in
+    `.result`)."""
     trust_store: bool = False
     """True to open a store that others own or can write to, although they could plant a pickle in it."""
     signing_key: bytes | str | Sequence[bytes | str] | None = None
-    """A secret text or bytes with which records are signed; only records with its signature are loaded. Of several, the
-    first signs, and the signatures of all are accepted."""
+    """A secret text or bytes: records are signed with it, and no record without its signature is loaded. In a list, the first
+    key signs, and all are accepted."""
     encryption_key: bytes | str | Sequence[bytes | str] | None = None
-    """A secret of at least 16 random bytes, as text or bytes, with which results, failures and ids are encrypted; only
-    encrypted ones are loaded. Of several, the first encrypts, and all decrypt. Needs `pip install "skipstone[crypt]"`."""
+    """A secret of at least 16 random bytes, as a text or bytes, with `pip install "skipstone[crypt]"`: results, failures and ids
+    are encrypted with it, and unencrypted ones are not loaded. In a list, the first key encrypts, and all decrypt."""
     wait_timeout: float | None = None
     """How many seconds to wait while somebody else computes the same call; None to wait as long as it takes."""
     expires_seconds: float | None = None
-    """How old a stored result may be to be returned; None for any age."""
+    """How old a stored result may be to be returned, in seconds; None: any age."""
     max_bytes: float | None = None
-    """How much the stored results of a step may take: when the checkpoint is closed, the least recently used ones beyond
-    that are removed. None for no limit."""
+    """How many bytes the stored results of a step may take: when it is closed, the least recently used ones are removed until
+    they fit. None: no limit."""
 
     def __repr__(self) -> str:
         """Show the settings without secrets."""

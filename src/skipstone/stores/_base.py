@@ -31,7 +31,7 @@ class AtHand(NamedTuple):
 class Claim(Protocol):
     """The right to compute one key, held from `Store.claim` until the end of the `with` block.
 
-    It belongs to no thread: one thread may take it and another give it back.
+    It belongs to no thread: another thread than the one that took it may release it.
     """
 
     def __enter__(self) -> object:
@@ -41,30 +41,30 @@ class Claim(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        """Give the claim back."""
+        """Release the claim."""
         ...
 
 
 class Store(Protocol):
     """Keeps the records of one step of one index by key.
 
-    All methods may be called from several threads at once. Each raises StoreUnavailableError if the store cannot do
-    what it was asked to do; no error of an underlying client gets through.
+    All methods may be called from several threads at once. Each of them raises StoreUnavailableError if the store
+    does not do what was asked; no other error of a client gets through.
     """
 
     is_remote: bool
     """Whether its methods may take longer than an event loop can wait: then they are called in threads."""
 
     def get(self, key: Key, /) -> Record | None:
-        """Return the record of a key, with its payload in one part, or None if there is none."""
+        """Return the record of a key, its payload in one part, or None if there is none."""
         ...
 
     def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
-        """Return the records of those of these keys that have one."""
+        """Return the records of those keys that have one."""
         ...
 
     def present(self, keys: Sequence[Key], /) -> set[Key]:
-        """Return those of these keys that have a record, without reading payloads."""
+        """Return those of the keys that have a record. No payload is read."""
         ...
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
@@ -80,7 +80,7 @@ class Store(Protocol):
         ...
 
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
-        """Keep records with different keys; see `put`.
+        """Keep records, all with different keys; see `put`.
 
         Returns:
             The keys whose record is now the given one.
@@ -106,10 +106,10 @@ class Store(Protocol):
         ...
 
     def claim(self, key: Key, /) -> Claim | None:
-        """Take the right to compute a key, or return None at once if somebody has it.
+        """Take the right to compute a key, or return None at once if somebody else has it.
 
-        There is at most one holder at a time, among threads, processes and, for a shared store, machines. The claim
-        ends with its holder, however that ends.
+        There is at most one holder at a time, among threads, processes and, for a shared store, machines. The claim ends
+        with its holder, however that ends.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Tests of the rules that every store and every serializer follows. Needs pytest and hypothesis.
+"""What every store and every serializer must do, as tests. Needs pytest and hypothesis.
 
 ```python
 class TestMine(StoreConformance):

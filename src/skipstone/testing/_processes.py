@@ -32,15 +32,15 @@ _ANSWER_SECONDS = 60
 
 
 class StoreConformance(OneProcessStoreConformance):
-    """Tests of the rules for stores that several processes use: derive from this class, and define `make_store`.
+    """What every store must do that several processes use: derive from it, and give `make_store`.
 
-    Another process must be able to import the store's class, since the store is pickled.
+    Another process must be able to import the store's class, because the tests pickle it.
     """
 
     takeover_seconds: float = 30.0
-    """How long it may take until another process can have the claim of one that was killed."""
+    """The time after which another process can get the claim of a killed one, in seconds."""
     large_bytes: int = 1 << 30
-    """The size of a payload that fits into memory once: it is put and got without being in memory twice."""
+    """Size of a payload that fits into memory once: the store puts and gets it without holding it twice."""
 
     def test_another_process_sees_the_records(self, store: Store) -> None:
         """A pickled store reads what the original wrote, in another process, too."""

@@ -28,7 +28,7 @@ _PLAIN: Sequence[object] = (
 
 
 class SerializerConformance:
-    """Tests of the rules that every serializer follows: derive from this class, and define `make_serializer`.
+    """What every serializer must do: derive from it, and give `make_serializer`.
 
     ```python
     class TestMine(SerializerConformance):
@@ -40,9 +40,9 @@ class SerializerConformance:
     """
 
     results: ClassVar[Sequence[object]] = _PLAIN
-    """Results that the serializer is for. Each comes back equal, and of the same type."""
+    """Results that the serializer keeps: each comes back equal, and with the same type."""
     refused: ClassVar[Sequence[object]] = (threading.Lock(),)
-    """Results that it cannot keep. They raise an error when saved, so that they are not kept, rather than when loaded."""
+    """Results that the serializer cannot keep: saving them must raise an error, so that they are not kept."""
     result_type: Any = Any
     """The return annotation of a function with these results."""
 
