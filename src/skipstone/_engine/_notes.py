@@ -61,9 +61,7 @@ def note(**numbers: Number | Sequence[Number]) -> None:
         for position, attempt in enumerate(attempts):
             for name, each in shares.items():
                 attempt.notes.setdefault(name, 0)
-                attempt.notes[name] += each[
-                    position
-                ]  # atomic: no garbage is collected between reading and writing
+                attempt.notes[name] += each[position]  # atomic: no garbage is collected in the middle of it
 
 
 def _shares(name: str, value: Any, count: int) -> Sequence[Number]:

@@ -37,9 +37,7 @@ from ._stream_runs import Abandoned, Course, Do, KeptRun, Run, exhaust, refuse_t
 
 def stream(engine: Engine | NullEngine, call: Call, *, replace: bool = False) -> Any:
     """Return the generator, or async generator, that replays a call or runs it."""
-    handed_out: list[
-        Any
-    ] = []  # will have a weak reference to the iterator: the course asks whether it was dropped
+    handed_out: list[Any] = []  # gets a weak reference to the iterator: the course asks whether it was dropped
     if isinstance(engine, NullEngine):
         course = exhaust(Run(engine.counters, call), 0)
     else:

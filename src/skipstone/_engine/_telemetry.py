@@ -86,9 +86,7 @@ def traced_for(engine: object, counters: Counters) -> Traced:
             try:
                 yield
             except Exception as error:
-                with suppress(
-                    Exception
-                ):  # an error whose text cannot be made must not be replaced by another error
+                with suppress(Exception):  # an error whose text cannot be made must not be replaced by another
                     span.set_status(StatusCode.ERROR, type(error).__name__)
                     span.record_exception(error)
                 raise

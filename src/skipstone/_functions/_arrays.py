@@ -86,9 +86,7 @@ def _pandas_column(column: Any) -> object:
 
 
 def _pandas_timedelta(value: Any) -> object:
-    return str(
-        value.to_timedelta64()
-    ), value.isoformat()  # exact to the nanosecond; and for values beyond its range
+    return str(value.to_timedelta64()), value.isoformat()  # exact to the nanosecond; beyond the former's range
 
 
 def _is_missing(item: object) -> bool:

@@ -72,7 +72,5 @@ def _is_watched() -> bool:
 
 
 def _is_notebook() -> bool:
-    ipython = sys.modules.get(
-        "IPython"
-    )  # that alone does not mean much: libraries import it outside notebooks, too
+    ipython = sys.modules.get("IPython")  # libraries import it outside notebooks, too
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

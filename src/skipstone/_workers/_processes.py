@@ -51,9 +51,7 @@ class RemoteCrew(Crew):
     def _do(self, step: Callable[[], object]) -> None:
         """Do something in a thread of our own, which no signal interrupts, and which holds up no executor's thread."""
         if self._is_begun.acquire(blocking=False):
-            with suppress(
-                RuntimeError
-            ):  # since Python 3.12, no thread can be started when the interpreter is exiting
+            with suppress(RuntimeError):  # since Python 3.12, no thread can be started while the interpreter exits
                 self._thread.start()
         self._steps.put(step)
 
