@@ -85,7 +85,7 @@ def connect_to_read(path: str) -> sqlite3.Connection:
     from urllib.parse import quote
 
     how = "mode=ro&readonly_shm=1" if standing(path).log_bytes else "immutable=1"
-    connection = _connect(f"file:{quote(path)}?{how}")
+    connection = _connect(f"file:{quote(os.fsencode(path))}?{how}")
     try:
         if not check_format(connection, path):
             connection.close()
