@@ -17,7 +17,7 @@ from contextlib import suppress
 from weakref import WeakSet
 
 from .._record import Buffer, Key, Payload, size_of
-from ._folder import make_private, open_private, sync_folder
+from ._folder import make_inner, open_inner, sync_folder
 from ._leftovers import Leftovers, remove_files
 
 _MAP_FROM_BYTES = 1 << 20  # below, reading is as fast, and takes no descriptor
@@ -49,11 +49,11 @@ class Values:
         name = f"{_folder_of_now()}/{key.hex()[2:]}-{os.urandom(4).hex()}{_SUFFIX}"
         path = self._path(name)
         try:
-            descriptor = open_private(path, _NEW_FILE)
+            descriptor = open_inner(path, _NEW_FILE)
         except FileNotFoundError:
-            make_private(self._folder)
-            make_private(os.path.dirname(path))
-            descriptor = open_private(path, _NEW_FILE)
+            make_inner(self._folder)
+            make_inner(os.path.dirname(path))
+            descriptor = open_inner(path, _NEW_FILE)
         try:
             try:
                 write_all(descriptor, payload)

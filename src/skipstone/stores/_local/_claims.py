@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from ..._record import Key
 from .._base import Claim
-from .._folder import open_private
+from .._folder import open_inner
 
 _OFFSET_BITS = 62  # an offset is a signed 64-bit integer; two keys share one with probability 2**-62
 _IN_USE = 1 << _OFFSET_BITS  # behind all keys: everybody who has the file open shares the lock of this byte
@@ -57,7 +57,7 @@ class LockFile:
         """Whether nobody else had the file open when it was opened last."""
         self._held: dict[Key, _HeldByte] = {}
         self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
-        self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+        self._descriptor = open_inner(path, os.O_RDWR | os.O_CREAT)
 
     @classmethod
     def open(cls, path: str) -> LockFile:
