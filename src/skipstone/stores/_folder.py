@@ -208,7 +208,17 @@ def mode_of_inner(path: str) -> int:
     return 0o600 | _mode_above(path) & 0o066
 
 
-def unsafe_below(folder: str) -> str | None:
+def unsafe_step(folder: str, database: str) -> str | None:
+    """Say what lets others change something of a step, or return None where nothing does."""
+    index = os.path.dirname(folder)
+    folders = (os.path.dirname(index), index, folder)
+    for path in (*folders, database):
+        if (problem := unsafe(path)) is not None:
+            return f"{path} {problem}"
+    return _unsafe_below(folder) if all(map(_can_be_entered, folders)) else None
+
+
+def _unsafe_below(folder: str) -> str | None:
     """Say what lets others change something below a folder that they can enter, or return None."""
     for place, _, files in os.walk(folder):
         for path in (place, *(os.path.join(place, name) for name in files)):
@@ -217,7 +227,7 @@ def unsafe_below(folder: str) -> str | None:
     return None
 
 
-def can_be_entered(folder: str) -> bool:
+def _can_be_entered(folder: str) -> bool:
     """Tell whether others than the owner can get to what is in a folder, as far as this folder goes."""
     try:
         return bool(os.stat(folder).st_mode & (stat.S_IXGRP | stat.S_IXOTH))

@@ -24,10 +24,10 @@ from ..._errors import (
     warn,
 )
 from .._file_system import network_file_system
-from .._folder import RUNS, can_be_entered, make_step_folder, open_as_its_folder, unsafe, unsafe_below
+from .._folder import RUNS, make_step_folder, open_as_its_folder, unsafe_step
 from ._claims import LockFile
 from ._log_check import frames_found, last_commit_in
-from ._read_only import NoLocks, can_be_written, connect_to_read, forbids_writing, standing
+from ._read_only import NoLocks, can_be_written, check_room, connect_to_read, forbids_writing, standing
 from ._recovery import is_damage, recover
 from ._schema import prepare
 from ._writers import Log, connect
@@ -232,6 +232,7 @@ class Connection:
             return self._open_to_read()
         try:
             make_step_folder(self._folder, sync=self._sync_each)
+            check_room(self._folder)
             return self._open_to_write()
         except (sqlite3.Error, OSError) as error:
             if not forbids_writing(error) or not os.path.exists(self._path):
@@ -299,12 +300,7 @@ class Connection:
         self._check_file_system()
 
     def _check_owner(self) -> None:
-        index = os.path.dirname(self._folder)
-        folders = (os.path.dirname(index), index, self._folder)
-        places = (*folders, self._path)
-        problem = next((f"{path} {problem}" for path in places if (problem := unsafe(path)) is not None), None)
-        if problem is None and all(map(can_be_entered, folders)):
-            problem = unsafe_below(self._folder)
+        problem = unsafe_step(self._folder, self._path)
         if problem is not None:
             message = (
                 f"{problem}. Whoever can write there can plant a pickle that runs code when it is loaded; "
