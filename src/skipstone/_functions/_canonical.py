@@ -21,6 +21,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from xxhash import xxh3_128_digest
 
+from .._digest import blake2b
 from .._errors import UnstableIdError
 from .._naming import qualified_name
 from ._arrays import STAND_INS
@@ -32,6 +33,7 @@ _NAN = b"f" + _double(float("nan"))
 _SHORT = 64
 _str_heads, _int_heads = ([_head(tag, length) for length in range(_SHORT)] for tag in (b"s", b"d"))
 _DIGEST_FROM_BYTES = 4096
+_SMALL_PARTS = 100
 _BUFFERS = ("numpy.", "torch.")  # digested as a whole, at memory speed
 
 _Writer: TypeAlias = Callable[[Any, "_Budget | None"], bytes]
@@ -74,6 +76,14 @@ def canonical(value: object, /, *, most: int | None = None) -> bytes:
     except RecursionError:
         message = f"{type(value).__qualname__} contains itself or is nested too deeply to be an id"
         raise UnstableIdError(message) from None
+
+
+def digest_of_small(value: object) -> str:
+    """Return a digest of a value, or an empty text where it is not small, or has no canonical form."""
+    try:
+        return blake2b(canonical(value, most=_SMALL_PARTS), digest_size=8).hexdigest()
+    except Exception:  # noqa: BLE001 - what is asked of it is the user's
+        return ""
 
 
 def _written(value: object, budget: _Budget | None) -> bytes:
