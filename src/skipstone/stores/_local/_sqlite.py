@@ -256,6 +256,9 @@ class SqliteStore(BaseStore):
             refuse_transaction(connection)
             row = self._row_of(connection, record, None)
             is_kept = connection.execute(INSERT, row).rowcount == 1
+            self._ahead.discard(
+                (record.key,)
+            )  # one that another connection has deleted, and that is not noticed yet
         self._connection.wrote(1, len(_payload(row)))
         return is_kept
 
@@ -270,6 +273,7 @@ class SqliteStore(BaseStore):
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
                 with self._change(connection, [row[0] for row in rows]) if replace else together(connection, rows):
                     kept = insert(connection, rows)
+                    self._ahead.discard(kept)
                     if replace and len(kept) < len(rows):
                         raise damaged_index(rows[0][0])
             for key in kept:
