@@ -21,6 +21,7 @@ class Goal(NamedTuple):
     text: str
     limit: float
     measured: Callable
+    """Returns the figure of a peer, or None, of results and the peer."""
     is_ceiling: bool = True
     """Rather than something that is to be reached at least."""
 
@@ -30,29 +31,37 @@ class Goal(NamedTuple):
 
 
 def _times_faster(workload, *others):
-    """Return how many times faster skipstone is than the fastest of some peers, by medians of ratios."""
+    """Return how many times faster one is than the fastest of some peers, by medians of ratios."""
 
-    def measured(results):
-        ratios = [results.ratio(workload, other, OURS) for other in others]
+    def measured(results, who):
+        ratios = [results.ratio(workload, other, who) for other in others]
         return min((ratio.median for ratio in ratios if ratio), default=None)
 
     return measured
 
 
-def _times_as_long(workload, other, of_other=None):
-    def measured(results):
-        ratio = results.ratio(workload, OURS, other, of_other)
+def _times_the_floor(workload):
+    def measured(results, who):
+        ratio = results.ratio(workload, who, FLOOR)
+        return ratio and ratio.median
+
+    return measured
+
+
+def _times_as_long(workload, other_workload):
+    def measured(results, who):
+        ratio = results.ratio(workload, who, who, other_workload)
         return ratio and ratio.median
 
     return measured
 
 
 def _median(workload):
-    return lambda results: results.median(workload, OURS)
+    return lambda results, who: results.median(workload, who)
 
 
 def _memory(workload):
-    return lambda results: results.memory_mib(workload, OURS)
+    return lambda results, who: results.memory_mib(workload, who)
 
 
 def _goals():
@@ -65,7 +74,7 @@ def _goals():
     yield Goal(
         "hit in order: times faster than `diskcache.memoize`", 8, _times_faster("in order", _MEMOIZE), False
     )
-    yield Goal("hit in order: times the floor", 2, _times_as_long("in order", FLOOR))
+    yield Goal("hit in order: times the floor", 2, _times_the_floor("in order"))
     yield Goal(
         "hit at random, 10,000 records: times faster than the fastest peer",
         2,
@@ -98,25 +107,25 @@ def _goals():
         yield Goal(
             f"opening and first hit, {records} records: times as long as with 10,000",
             1.2,
-            _times_as_long(f"open, {records}", OURS, "open, 10,000"),
+            _times_as_long(f"open, {records}", "open, 10,000"),
         )
         for way in ("in order", "at random"):
             yield Goal(
                 f"hit {way}, {records} records: times as long as with 10,000",
                 1.5,
-                _times_as_long(f"{way}, {records}", OURS, f"{way}, 10,000"),
+                _times_as_long(f"{way}, {records}", f"{way}, 10,000"),
             )
     for kind in ("bytes", "array", "data frame"):
         for size in (1, 64, 1024):
             yield Goal(
                 f"save of {kind}, {size} MiB: times a bare write",
                 1.3,
-                _times_as_long(f"save {kind}, {size} MiB", FLOOR),
+                _times_the_floor(f"save {kind}, {size} MiB"),
             )
     yield Goal("load of an array, 1024 MiB: ms", 20, _median("load array, 1024 MiB"))
     for processes in (2, 8):
         yield Goal(
-            f"{processes} processes at once: calls of all in a second, times those of one",
+            f"{processes} processes at once: calls per second of all, times those of one alone",
             1,
             _times_faster_than_one(processes),
             False,
@@ -126,7 +135,7 @@ def _goals():
     yield Goal(
         "bytes on disk: times the size of the result",
         1.6,
-        lambda results: results.bytes_per_record.get(OURS) and results.bytes_per_record[OURS] / RESULT_BYTES,
+        _times_the_result,
     )
     yield Goal("import: ms", 35, _median("import"))
     yield Goal("import: times faster than the fastest peer", 1, _times_faster("import", *_LIBRARIES), False)
@@ -146,11 +155,16 @@ def _goals():
         )
 
 
-def _resumed(how, fastest):
-    """Return how many times faster skipstone resumes, by medians."""
+def _times_the_result(results, who):
+    size_bytes = results.bytes_per_record.get(who)
+    return size_bytes and size_bytes / RESULT_BYTES
 
-    def measured(results):
-        ours, theirs = results.median(f"1,000,000 {how}", OURS), fastest(results)
+
+def _resumed(how, fastest):
+    """Return how many times faster one resumes, by medians."""
+
+    def measured(results, who):
+        ours, theirs = results.median(f"1,000,000 {how}", who), fastest(results)
         return theirs / ours if ours and theirs else None
 
     return measured
@@ -166,8 +180,8 @@ def _fastest(results):
 
 
 def _times_faster_than_one(processes):
-    def measured(results):
-        ratio = results.ratio("calls in 1", OURS, OURS, f"calls in {processes}")
+    def measured(results, who):
+        ratio = results.ratio("calls in 1", who, who, f"calls in {processes}")
         return ratio and ratio.median
 
     return measured

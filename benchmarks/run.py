@@ -84,11 +84,11 @@ def _machine(loads, clock):
     system = f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores"
     text = f"{python} on {system}, {dt.datetime.now(tz=dt.UTC):%B %Y}; the load average was {min(loads):.0f} to {max(loads):.0f}"
     if max(loads) > 2:
-        text += ", for others were at work on the machine"
+        text += ", because others were at work on the machine"
     if clock == "cpu":
         text += (
-            ". So times are those of a processor, user and system, of all threads of a process: waiting, for a disk or "
-            "for one's turn, is not in them (but in those of processes at once and of work in processes)"
+            ". Times are therefore those of a processor, user and system, of all threads of a process. They leave out "
+            "waiting for a disk or for one's turn, except those of processes at once and of work in processes"
         )
     return f"{text}."
 

@@ -1,37 +1,43 @@
 """Results as Markdown."""
 
+from collections import Counter
+
 import goals
 import peers
 import rounds
 from peers import FLOOR, OURS
 
 _NOTES = {
-    "Hits": "In order and at random, there is a call for each. Together, all are asked for in one call: by `map` of "
-    "skipstone, and by the one call that exca is made for; compare these two. With exca, a call for each item is "
-    "another use than it is meant for; it is given a tenth of the calls, as are cachier and dbos.",
-    "Saves": "Beyond the function itself. Together: `map` of skipstone, one call of exca, one transaction by hand and "
-    "of diskcache, whose results are not safe before its end.",
-    "Resume": "From opening to the last result. The results are dropped as they come; memory is what the process grew "
-    "by. exca takes a list of all items, which is part of it.",
-    "Growth": "Opening and first hit, and hits from the middle of the store on, or at random. The stores were just "
-    "filled, so the system may hold them in memory.",
-    "Large results": "By hand is a bare `write` of the same bytes, and a copy of them from memory to memory, which "
-    "checks nothing. Nothing is synced, so a save is one into the memory of the system.",
-    "Processes at once": "Each saves and hits by turns, in one store; the time of all, by the number of calls of all.",
-    "Work in processes": "By hand is a bare `ProcessPoolExecutor`; a call takes some 20 ms. In ms for a call.",
-    "Digests": "Of one argument, where no id is given. By hand, it is a digest of a pickle, which may differ from "
-    "process to process for equal values.",
+    "Hits": "In order and at random, there is one call per record. Together, one call asks for all records: `map` of "
+    "skipstone, and the one call that exca is made for; compare these two. exca is not meant for one call per item, so it "
+    "gets a tenth of the calls there, as do cachier and dbos. By hand, exca and diskcache-rs have read their records or their "
+    "index when the clock starts, and skipstone reads its records while it runs; what an index costs is under Resume and Growth.",
+    "Saves": "Times without the function itself. Together is `map` of skipstone, one call of exca, and one transaction by hand "
+    "and of diskcache, whose results are not safe before the transaction ends.",
+    "Resume": "From opening to the last result. The benchmark drops results as they come; memory is what the process grew by. "
+    "exca takes a list of all items, which is included.",
+    "Growth": "Opening and first hit, and hits from the middle of the store on, or at random. The stores were just filled, so "
+    "the system may hold them in memory.",
+    "Large results": "By hand is a bare `write` of the same bytes, and a copy of them from memory to memory, which checks "
+    "nothing. Nothing is synced, so a save goes into the memory of the system.",
+    "Processes at once": "Each process saves and hits by turns, in one store. A figure is the total time divided by the calls "
+    "of all.",
+    "Work in processes": "By hand is a bare `ProcessPoolExecutor`. Figures are ms per call; a call only computes, for some "
+    "milliseconds.",
+    "Digests": "The digest of one argument, when no id is given. By hand is a digest of a pickle, which may differ between "
+    "processes for equal values.",
 }
 
 
 def report(results, *, count, workloads, records, machine, plots):
     """Return a page: goals, what each peer lacks, and for each group of workloads its medians, ratios and spread."""
     method = (
-        f"Medians of {count} interleaved rounds ({-(-count // rounds.LONG_EVERY)} for what takes long), each measurement in a "
-        f"fresh process; {records:,} records of about 200 bytes where nothing else is said. {machine} Take ratios, not "
-        f"times: they are those of the same round. `make bench` makes this page; [notes](NOTES.md) say what was tried."
+        f"Figures are medians of {count} interleaved rounds ({-(-count // rounds.LONG_EVERY)} for what takes long). Each "
+        f"measurement runs in a fresh process, with {records:,} records of about 200 bytes unless a table says otherwise. "
+        f"{machine} Compare ratios rather than times: a ratio is that of two measurements of the same round. `make bench` "
+        f"makes this page; [notes](NOTES.md) say what was tried."
     )
-    parts = ["# Benchmarks", method, "## Goals", _goals(results), "## Who gives less", _lacks(results)]
+    parts = ["# Benchmarks", method, "## Goals", _goals(results), "## What each one lacks", _lacks(results)]
     for group in dict.fromkeys(workload.group for workload in workloads):
         measured = [each for each in workloads if each.group == group and each.name in results.times]
         if measured:
@@ -39,7 +45,8 @@ def report(results, *, count, workloads, records, machine, plots):
             parts += [_folded("Spread and ratios", "\n\n".join(_details(results, each) for each in measured))]
     parts += ["## Bytes on disk per record", _bytes(results)]
     if results.lost:
-        parts += ["## What did not work", "\n".join(f"- {problem}" for problem in results.lost)]
+        problems = Counter(results.lost).items()
+        parts += ["## What did not work", "\n".join(f"- {problem} ({count} times)" for problem, count in problems)]
     versions = sorted({version for of_peer in results.versions.values() for version in of_peer})
     parts += ["## Versions", f"{', '.join(versions)}."]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -48,21 +55,24 @@ def report(results, *, count, workloads, records, machine, plots):
 def _goals(results):
     rows = []
     for goal in goals.GOALS:
-        found = goal.measured(results)
+        found = goal.measured(results, OURS)
         if found is None:
             continue
         sign = "at most" if goal.is_ceiling else "at least"
-        rows.append(
-            [goal.text, f"{sign} {number(goal.limit)}", number(found), "yes" if goal.is_met(found) else "**no**"]
-        )
-    return table(["", "goal", "measured", "met"], rows)
+        is_met = "yes" if goal.is_met(found) else "**no**"
+        floor = number(goal.measured(results, FLOOR))
+        rows.append([goal.text, f"{sign} {number(goal.limit)}", number(found), is_met, floor])
+    return table(["", "goal", "skipstone", "met", FLOOR], rows) + (
+        "\n\nThe last column is the floor: the same work written by hand, with the checksum and nothing else that a library "
+        "is for. If the floor does not reach a goal, no library in Python over SQLite does."
+    )
 
 
 def _lacks(results):
     rows = [[peer, peers.PEERS[peer].lacks] for peer in results.versions if peers.PEERS[peer].lacks]
     return table(["", "lacks"], rows) + (
-        "\n\nOnce: of those who ask for the same call at the same time, one runs it. Crash safety: a process that is "
-        "killed leaves no half-written record ([reliability](../reliability.md) shows who does). Checksums: what was "
+        "\n\nOnce: of all who ask for the same call at the same time, one runs it. Crash safety: a killed process leaves no "
+        "half-written record ([reliability](../reliability.md) shows which libraries leave one). Checksums: what was "
         "damaged is not returned as a result."
     )
 

@@ -35,7 +35,7 @@ def summarize_id(identifier):
 
 
 def spin(document):
-    """Use the processor for some 20 ms."""
+    """Use the processor for some milliseconds."""
     return sum(number * number for number in range(160_000)) + len(document.id)
 
 
@@ -53,14 +53,14 @@ def some_documents(count):
 
 
 def in_order(peer, folder, records):
-    """Hits in the order of saving, a call for each."""
+    """Hits in the order of saving, one call per record."""
     opened = peer(folder)
     opened.load_all()
     return _time_hits(opened, documents(min(records, peer.most_calls)))
 
 
 def at_random(peer, folder, records):
-    """Hits in random order, a call for each."""
+    """Hits in random order, one call per record."""
     import random
 
     opened = peer(folder)
@@ -69,20 +69,20 @@ def at_random(peer, folder, records):
 
 
 def at_random_among_many(peer, folder, records):
-    """The same, of some among so many records that few of them are in memory."""
+    """Hits at random, among so many records that few of them are in memory."""
     import random
 
     return _time_hits(peer(folder), _shuffled(random, records, peer))
 
 
 def in_order_among_many(peer, folder, records):
-    """Hits in the order of saving, from the middle of many records on."""
+    """Hits in the order of saving, starting in the middle of many records."""
     numbers = range(records // 2, min(records, records // 2 + peer.most_calls))
     return _time_hits(peer(folder), [Document(number) for number in numbers])
 
 
 def in_bulk(peer, folder, records):
-    """Hits in the order of saving, asked for together."""
+    """Hits in the order of saving, all in one call."""
     opened = peer(folder)
     opened.load_all()
     wanted = documents(min(records, peer.most_records))
@@ -91,7 +91,7 @@ def in_bulk(peer, folder, records):
 
 
 def resume(peer, folder, records):
-    """Opening, and every result, loaded and dropped."""
+    """Opening, then loading and dropping every result."""
     started = clock()
     opened = peer(folder)
     opened.load_all()
@@ -99,7 +99,7 @@ def resume(peer, folder, records):
 
 
 def resume_one_by_one(peer, folder, records):
-    """The same, a call for each."""
+    """The same, one call per record."""
     started = clock()
     opened = peer(folder)
     opened.load_all()
@@ -107,7 +107,7 @@ def resume_one_by_one(peer, folder, records):
 
 
 def count(peer, folder, records):
-    """Opening, and whether every call is done, with no result loaded."""
+    """Opening, then asking whether every call is done, without loading a result."""
     started = clock()
     done = peer(folder).count(some_documents(records))
     if done != records:
@@ -119,17 +119,17 @@ def count(peer, folder, records):
 
 
 def save(peer, folder, records):
-    """A save, beyond the function itself."""
+    """A save, without the time of the function itself."""
     return _time_saves(peer(folder), min(records // 5, peer.most_calls // 4), "save_all")
 
 
 def save_in_bulk(peer, folder, records):
-    """The same, of calls that are asked for together."""
+    """The same, for many calls at once."""
     return _time_saves(peer(folder), records // 2, "save_in_bulk")
 
 
 def crowd(peer, folder, records, processes):
-    """A call that saves or hits, where so many processes do both at once: the time of all by the calls of all."""
+    """A call that saves or hits, while this many processes do both: the total time divided by the calls of all."""
     import multiprocessing
 
     __import__(peer.module)
@@ -182,7 +182,7 @@ def _one_of_a_crowd(peer, folder, numbers, barrier, times):
 
 
 def cpu(peer, folder, _records, processes):
-    """Calls of some 20 ms, in so many processes."""
+    """Calls that compute for some milliseconds, in this many processes."""
     opened, wanted = peer(folder), documents(CPU_CALLS)
     started = time.perf_counter()
     opened.spin(wanted, processes)
@@ -200,7 +200,7 @@ def import_it(peer, _folder, _records):
 
 
 def first_hit(peer, folder, _records):
-    """Import, opening and first hit in a fresh process, beyond the interpreter's start."""
+    """Import, opening and first hit in a fresh process, without the interpreter's start."""
     document = Document(0)
     started = clock()
     result = peer(folder).hit(document)
@@ -210,7 +210,7 @@ def first_hit(peer, folder, _records):
 
 
 def open_it(peer, folder, _records):
-    """Opening and first hit, the import done."""
+    """Opening and first hit, after the import."""
     __import__(peer.module)
     return first_hit(peer, folder, 0)
 
@@ -232,7 +232,7 @@ def large_by_id(identifier):
 
 
 def save_large(peer, folder, _records, kind, size):
-    """A save of a large result: the mean of 32, where it has 1 MiB."""
+    """A save of a large result; for 1 MiB, the mean of 32 saves."""
     opened, wanted = peer(folder, (large, large_by_id)), documents(max(1, LARGE_BYTES // size))
     _warm_up(opened)
     LARGE.update(dict.fromkeys((document.id for document in wanted), _large_value(kind, size)))
@@ -240,7 +240,7 @@ def save_large(peer, folder, _records, kind, size):
 
 
 def load_large(peer, folder, _records, kind, size):
-    """A load of a large result, by a process that has loaded none before."""
+    """A load of a large result, in a process that has loaded none before."""
     opened, document = peer(folder, (large, large_by_id)), Document(0)
     opened.hit(Document(10**7))
     import_of_kind(kind)
@@ -250,7 +250,7 @@ def load_large(peer, folder, _records, kind, size):
 
 
 def digest(peer, folder, _records, kind):
-    """The digest of a large argument, where no id is given."""
+    """The digest of a large argument, when no id is given."""
     opened, argument = peer(folder), _argument(kind)
     opened.digest(1)
     return _time(opened.digest, argument) / 1e3

@@ -115,11 +115,11 @@ def _resumes(records):
 
 
 def _grown(records):
-    facts = {"records": records, "is_long": records > 100_000}
+    is_long = records > 100_000
     return [
-        Workload("Growth", f"open, {records:,}", "open_it", "ms", has_memory=True, **facts),
-        Workload("Growth", f"in order, {records:,}", "in_order_among_many", **facts),
-        Workload("Growth", f"at random, {records:,}", "at_random_among_many", **facts),
+        Workload("Growth", f"open, {records:,}", "open_it", "ms", records=records, has_memory=True),
+        Workload("Growth", f"in order, {records:,}", "in_order_among_many", records=records, is_long=is_long),
+        Workload("Growth", f"at random, {records:,}", "at_random_among_many", records=records, is_long=is_long),
     ]
 
 

@@ -20,15 +20,15 @@ PAGE = ROOT / "docs" / "code-changes.md"
 TEXT = """\
 # Which edits count
 
-A stored result carries a fingerprint of the code that made it. When the code of a function, or of what it calls, has
-changed, the next call says so, runs again, or says nothing: as `on_code_change` wants it. [The right
-result](right-results.md) tells more.
+A stored result carries a fingerprint of the code that made it. When the code of a function, or of anything it calls, has
+changed, `on_code_change` decides whether the next call warns, runs again, or says nothing: see [the right
+result](right-results.md).
 
-Each row is an edit to one small project (`tests/edits/edits.py`): one process ran it before the edit, another one after.
-*must* says whether the edit can change what the function returns; the other columns, whether the library noticed: skipstone
-by a warning, the others by running the call again. A wrong answer is in **bold**: a missed change gives a result that is not
-right, and a change that is none costs the work of all calls. The table is made by `tools/code_changes.py` with {versions}; the
-column of skipstone is checked by a test.
+Each row is an edit to one small project (`tests/edits/edits.py`). One process ran the project before the edit, another one
+after it. The column *must* says whether the edit can change what the function returns. The other columns say whether the library
+noticed the edit: skipstone by a warning, the others by running the call again. Wrong answers are in **bold**: a missed change
+returns a result that is not right, and an invented one repeats the work of all calls. `tools/code_changes.py` made the table with
+{versions}; a test checks the column of skipstone.
 
 | edit | must | {libraries} |
 | --- | --- | {lines} |

@@ -36,19 +36,19 @@ class Checkpoint(Holdings):
     """
 
     name: str
-    """Of the step."""
+    """The name of the step."""
     config: CheckpointConfig
-    """The settings as they were read: from `config`, the environment and the project's file."""
+    """The settings as read from `config`, the environment and the project's file."""
     place: str
     """Where the records are, for people: a folder, or a URL without its password."""
 
     def __init__(self, store: Store, config: ConfigLike = None, name: str = "") -> None:
-        """Keep results in a store of one's own.
+        """Keep results in a store of your own.
 
         Args:
             store: See `skipstone.stores.Store`. It is closed with the checkpoint.
-            config: See `CheckpointConfig`; where results are kept is the store's business.
-            name: Of the step, for messages.
+            config: See `CheckpointConfig`. Settings of where results are kept do not apply: the store decides that.
+            name: The name of the step, for messages.
 
         Raises:
             ConfigError: A setting has the wrong type or value.
@@ -86,12 +86,12 @@ class Checkpoint(Holdings):
 
         Args:
             method: A function, method, class or `functools.partial`; decorated or not.
-            id: What identifies this call among those of `method`: any value of plain data, or that has a canonical form.
+            id: What identifies this call among those of `method`: plain data, or any value with a canonical form.
             *args: For `method`.
             **kwargs: For `method`.
 
         Returns:
-            What `method` returns: on a hit, a fresh copy. For a generator function, an iterator.
+            What `method` returns; on a hit, a fresh copy. For a generator function, an iterator.
 
         Raises:
             Exception: What `method` raises, unchanged.
@@ -118,11 +118,11 @@ class Checkpoint(Holdings):
             **kwargs: For `method`.
 
         Returns:
-            What awaiting `method(...)` gives: on a hit, a fresh copy.
+            What awaiting `method(...)` returns; on a hit, a fresh copy.
 
         Raises:
             Exception: See `load_or_run`.
-            TypeError: `method` is no coroutine function.
+            TypeError: `method` is not a coroutine function.
         """
         function, call = known(method)
         check_takes_id(function)
@@ -177,33 +177,33 @@ class Checkpoint(Holdings):
     ) -> MapResults[R]:
         """Call a function for each item; calls that are done are not run again.
 
-        Results come while work goes on. Input is read as it is needed: it may be endless. `.drain()` of what is
-        returned makes sure that all calls are done, without loading a result.
+        Results come while work goes on. Input is read as it is needed, so it may be endless. `.drain()` of the returned
+        iterator makes sure that all calls are done, without loading a result.
 
         Args:
-            method: A function, method or `functools.partial`, decorated or not. No coroutine function.
+            method: A function, method or `functools.partial`, decorated or not. It must not be a coroutine function.
             *iterables: As for the built-in `map`: one for each positional parameter.
             id: As for `cache_with_checkpoint`; None: the decorator's, or the content of all arguments.
             workers: How many calls run at a time; by default as many as suit the executor.
-            executor: "threads"; "processes", "ray", "dask" or "slurm": `method` and its arguments must be picklable,
-                and each worker saves its results itself; any `concurrent.futures.Executor`, which stays open; an
-                executor of submitit; or `ray.remote(...)` with what a worker needs.
-            ordered: Results come in the order of the input, or else as they become ready.
+            executor: "threads"; "processes", "ray", "dask" or "slurm", for which `method` and its arguments must be
+                picklable, and each worker saves its results itself; any `concurrent.futures.Executor`, which stays
+                open; an executor of submitit; or `ray.remote(...)` with what a worker needs.
+            ordered: True: results come in the order of the input. False: they come as they become ready.
             on_error: "raise": begin no further calls, let those in flight finish, and raise the first error, with
-                a note of the id. "return": a `Failure` stands in the result's place.
-            retry: A policy that is called with the function and its arguments, as those of tenacity
-                (`Retrying(...)`) and stamina (`RetryingCaller(...).on(...)`) are.
+                a note of the id. "return": put a `Failure` in the result's place.
+            retry: A policy that is called with the function and its arguments, like those of tenacity
+                (`Retrying(...)`) and stamina (`RetryingCaller(...).on(...)`).
             window: How many items are held at a time: read, in flight, or waiting to be asked for.
-            progress: Show a bar. None: on a terminal and in a notebook; else a line in the log now and then.
-            skip_failed_after: A call that has failed this often is not tried again: its `Failure` stands in the
+            progress: Show a bar. None: on a terminal and in a notebook; otherwise a line in the log now and then.
+            skip_failed_after: A call that has failed this often is not tried again: its `Failure` takes the
                 result's place.
-            batch_size: `method` takes a list of up to so many items (of each iterable one list), and returns a list
-                of their results; yet ids, records and failures are those of single items, and only missing ones
-                are put together. An id expression may have a name of its own for the item: `id="doc.id"`. None:
-                single items; 32 where the function was decorated with `each`.
-            on_batch_error: "split": where a batch raises, its halves are tried, to find the item that does.
+            batch_size: `method` takes a list of up to this many items (one list per iterable), and returns a list
+                of their results. Ids, records and failures are still those of single items, and only missing items
+                are put together. An id expression may use a name of its own for the item: `id="doc.id"`. None:
+                single items, or 32 if the function was decorated with `each`.
+            on_batch_error: "split": if a batch raises, try its halves, to find the item that raises.
             grace_seconds: How long calls in flight may take when the map is stopped: by Ctrl-C, SIGTERM, an
-                error, or because its results are not asked for any more.
+                error, or because its results are no longer asked for.
 
         Returns:
             An iterator over the results, which is also a context manager.
@@ -248,7 +248,7 @@ class Checkpoint(Holdings):
             concurrency: How many calls, or batches, are in flight at a time.
             ordered: See `map`.
             on_error: See `map`.
-            retry: See `map`; of tenacity an `AsyncRetrying`, of stamina an `AsyncRetryingCaller`.
+            retry: See `map`; from tenacity an `AsyncRetrying`, from stamina an `AsyncRetryingCaller`.
             window: See `map`.
             progress: See `map`.
             skip_failed_after: See `map`.
@@ -261,7 +261,7 @@ class Checkpoint(Holdings):
 
         Raises:
             IdExpressionError: The id does not fit the function.
-            TypeError: `method` is no coroutine function.
+            TypeError: `method` is not a coroutine function.
             ValueError: A setting has a wrong value.
         """
         from ._maps._map_async import mapped_async
@@ -275,8 +275,8 @@ class Checkpoint(Holdings):
     def wrap(self, function: Callable[P, R], /) -> Callable[P, R]:
         """Return the function, or generator function, so that this checkpoint is current wherever it runs.
 
-        For engines that call it in other processes: Ray Data, Dask collections, Spark. What it calls that is decorated
-        is looked up here. It can be pickled where `function` can.
+        For engines that call it in other processes: Ray Data, Dask collections, Spark. Decorated functions that it calls
+        are looked up here. The returned function can be pickled if `function` can.
         """
         from ._workers._elsewhere import wrapped
 
@@ -289,7 +289,7 @@ class Checkpoint(Holdings):
         *iterables: Iterable[Any],
         id: str | Callable[..., object] | None = None,
     ) -> Plan:
-        """Tell what `map` would do with these arguments, without running anything. The input is read to its end.
+        """Return what `map` would do with these arguments, without running anything. The input is read to its end.
 
         Args:
             method: See `map`; coroutine functions as well.
@@ -297,7 +297,8 @@ class Checkpoint(Holdings):
             id: See `map`.
 
         Returns:
-            How many calls are done and how many are missing; what these would take, as those that are stored took.
+            How many calls are done, how many are missing, and how long the missing ones would take, going by those that
+            are stored.
 
         Raises:
             IdExpressionError: The id does not fit the function.
@@ -316,11 +317,11 @@ class Checkpoint(Holdings):
         return stream(self._engine, Call(function, key, id, method, args, kwargs))
 
     def stats(self) -> Stats:
-        """Return what was done since the checkpoint was opened, in this process."""
+        """Return counts of what this process did since it opened the checkpoint."""
         return self._engine.counters.stats()
 
     def close(self) -> None:
-        """Let go of files and connections, and log what was done. A later use opens them again."""
+        """Close files and connections, and log what was done. A later use opens them again."""
         self._engine.close()
         stats = self.stats()
         if stats not in (self._told, Stats()):

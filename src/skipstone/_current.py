@@ -41,7 +41,7 @@ def use_checkpoint(checkpoint: Checkpoint) -> Generator[Checkpoint]:
     """Make another checkpoint the current one inside a `with` block, for this thread or task only.
 
     Args:
-        checkpoint: It stays open afterwards.
+        checkpoint: The checkpoint to use; it stays open afterwards.
 
     Yields:
         The same checkpoint.

@@ -105,36 +105,36 @@ def cache_with_checkpoint(
 ) -> Any:
     """Keep a function's results at the current checkpoint: a call that is done is not run again.
 
-    Works on functions, methods, class and static methods, coroutine functions, and generator functions, sync and
-    async: these are saved item by item, and are done when they were exhausted. The checkpoint is looked up at each
-    call. On the decorated function, `is_done`, `rerun` and `forget` take the same arguments and ask or
-    act on one call (for methods, through the class: `Reader.embed.is_done(reader, doc)`), and `__wrapped__` is
-    the undecorated function.
+    Works on functions, methods, class and static methods, coroutine functions, and generator functions, sync and async.
+    A generator function is saved item by item, and a call of it is done once it is exhausted. The checkpoint is looked up
+    at each call. The decorated function has `is_done`, `rerun` and `forget`, which take the same arguments and ask about one
+    call or act on it (for methods, through the class: `Reader.embed.is_done(reader, doc)`). Its `__wrapped__` is the
+    undecorated function.
 
     Args:
-        function: Given when it is used without parentheses: then all arguments are the id.
-        id: What identifies a call: an expression over the parameters, such as `"doc.id"`; a callable of the same
-            parameters; or None: the content of all arguments.
+        function: Given if you write the decorator without parentheses; all arguments are then the id.
+        id: What identifies a call: an expression over the parameters, such as `"doc.id"`; or a callable with the same
+            parameters; or None, for the content of all arguments.
         each: The parameter that takes items (a list, or any iterable), for a function that returns a list of their
-            results. Each item has an id, a record and a failure of its own; the function gets a list of those that
-            are missing, and a call returns the results of all. The expression of `id` mentions one item, under any
-            name: `id="doc.id", each="docs"`; in a callable, the parameter stands for an item. `is_done` tells
-            whether all are done, `forget` whether one was stored; `map` takes single items, and runs them in batches.
-        name: The function's name in keys and listings, `module.qualname` by default: give the old one after a
-            move or rename.
+            results. Each item has an id, a record and a failure of its own. The function gets a list of the missing
+            items, and a call returns the results of all. The expression of `id` mentions one item, under any name:
+            `id="doc.id", each="docs"`; in a callable, the parameter stands for an item. `is_done` tells whether all
+            items are done, `forget` whether one was stored; `map` takes single items, and runs them in batches.
+        name: The function's name in keys and listings, by default `module.qualname`. After a move or rename, give the
+            old name.
         version: Results of different versions do not mix.
         on_code_change: Overrides the config's setting for this function.
-        ignore: Parameters that do not matter, such as a logger or a client, where the id is the content of all arguments.
+        ignore: Parameters that do not matter, such as a logger or a client, if the id is the content of all arguments.
         packages: Names of installed packages, as pip knows them, whose versions count as code of this function. Without
-            this, what is installed counts by the names that are used of it.
-        expires_seconds: How old a stored result may be to be returned; overrides the config's setting. An older one is
-            replaced.
+            it, installed packages count by the names that you use from them.
+        expires_seconds: How old a stored result may be to be returned, in seconds; overrides the config's setting. An older
+            result is replaced.
 
     Raises:
-        IdExpressionError: The expression has a syntax error, or names something that is no parameter; or it does not
-            mention the item, or `each` is no parameter; or the callable asks for the time, a random number or a hash.
+        IdExpressionError: The expression has a syntax error, or names something that is not a parameter; or it does not
+            mention the item, or `each` is not a parameter; or the callable asks for the time, a random number or a hash.
         ValueError: A package is not installed.
-        TypeError: What is decorated is not a Python function, or a generator function with `each`.
+        TypeError: The decorated object is not a Python function, or is a generator function with `each`.
     """
     if on_code_change not in (None, "warn", "rerun", "ignore"):
         message = f"on_code_change is {on_code_change!r}, expected 'warn', 'rerun' or 'ignore'"

@@ -49,54 +49,54 @@ class SkipstoneError(Exception):
 class CheckpointNotInitializedError(SkipstoneError):
     """No checkpoint is current: `init_checkpoint` was not called.
 
-    Call it once, before the first call of a decorated function; in a worker process of your own, there as well, or use
-    `checkpoint.wrap`. In tests, `use_checkpoint(Checkpoint(MemoryStore()))` or `NullCheckpoint()` will do.
+    Call it once, before the first call of a decorated function. Call it in each worker process of your own, too, or use
+    `checkpoint.wrap`. In tests, use `use_checkpoint(Checkpoint(MemoryStore()))` or `NullCheckpoint()`.
     """
 
 
 class ConfigError(SkipstoneError, ValueError):
     """A setting has the wrong type or value.
 
-    The message names the setting, where it was said (the config, an environment variable, a file), its value, and what was
+    The message names the setting, where it was set (the config, an environment variable, a file), its value, and what was
     expected.
     """
 
 
 class IdExpressionError(SkipstoneError, ValueError):
-    """An id expression has a syntax error or names something that is no parameter.
+    """An id expression has a syntax error or names something that is not a parameter.
 
-    Raised when the function is decorated, or when a map begins. The message shows the expression and the parameters that
-    there are: name one of them, or give a callable of the same parameters.
+    Raised when the function is decorated, or when a map begins. The message shows the expression and the parameters: name
+    one of them, or give a callable with the same parameters.
     """
 
 
 class UnstableIdError(SkipstoneError, TypeError):
     """A value has no form that is the same in every process, so it cannot identify a call.
 
-    Let the id mention what identifies the value (`id="model.name"`), or say it for its class: a method
-    `__skipstone_id__`, or `register_id`. A function that was made by another one needs `name=`.
+    Let the id mention what identifies the value (`id="model.name"`), or define it for the class, with a method
+    `__skipstone_id__` or with `register_id`. A function that another function made needs `name=`.
     """
 
 
 class ReentrantCallError(SkipstoneError, RuntimeError):
-    """A call asked, from within itself, for its own result.
+    """A call asked, from inside itself, for its own result.
 
-    It would wait for itself for ever. Mostly an id is too coarse: a recursive function whose id does not mention what
-    differs from level to level.
+    It would wait for itself for ever. Usually an id is too coarse: a recursive function's id does not mention what differs
+    from level to level.
     """
 
 
 class ClaimTimeoutError(SkipstoneError, TimeoutError):
     """Another thread, process or machine computed the key for longer than `wait_timeout`.
 
-    Try again later, or wait longer. If its holder is dead, others take over by themselves.
+    Try again later, or wait longer. If the other one dies, somebody else takes over without your help.
     """
 
 
 class BatchLengthError(SkipstoneError, ValueError):
     """A function of many items returned more or fewer results than it got items; none of them was kept.
 
-    Return one result for each item, in their order: also for those that have none.
+    Return one result for each item, in their order, even for items that have none.
     """
 
 
@@ -108,21 +108,21 @@ class SaveError(SkipstoneError):
     """
 
     result: object = None
-    """What the function returned: it need not be computed again."""
+    """What the function returned, so that you need not compute it again."""
 
 
 class StoreError(SkipstoneError):
     """A store failed. The client's own error is the `__cause__`.
 
-    Raised where a store is asked for more than a call's result: listing, clearing, exporting. A call itself never fails
-    because of its store.
+    Raised by operations on more than a call's result: listing, clearing, exporting. A call itself never fails because of
+    its store.
     """
 
 
 class StoreUnavailableError(StoreError, ConnectionError):
-    """A store did not do what was asked, now: disk full, locked, gone, no permission.
+    """A store could not do what was asked at this moment: disk full, locked, gone, no permission.
 
-    The message and the `__cause__` say why. Mend that, and do it again: the store works again by itself.
+    The message and the `__cause__` say why. Fix the cause, and try again: the store recovers by itself.
     """
 
 
@@ -155,8 +155,8 @@ class SkipstoneWarning(UserWarning):
 class SaveWarning(SkipstoneWarning):
     """A result was returned but could not be kept.
 
-    Given once for each function and cause. The message names the part of the result that cannot be serialized, or the
-    trouble of the store. Return plain data, choose another serializer, or free the disk; `on_save_error="raise"` makes it an
+    Given once per function and cause. The message names the part of the result that cannot be serialized, or the
+    store's problem. Return plain data, choose another serializer, or free the disk; `on_save_error="raise"` turns it into an
     error.
     """
 
@@ -164,55 +164,55 @@ class SaveWarning(SkipstoneWarning):
 class LoadWarning(SkipstoneWarning):
     """A stored result could not be used, so the call runs again.
 
-    The message says why: a class that is not there any more, another `signing_key` or `encryption_key`, a serializer that is
-    not at hand. Where a key is missing, what is stored stays, and is found again with the key; else the new result takes its
-    place.
+    The message says why: a class that no longer exists, another `signing_key` or `encryption_key`, a serializer that is not
+    at hand. If a key is missing, the stored result stays, and is found again with the key; otherwise the new result
+    replaces it.
     """
 
 
 class DamagedRecordWarning(LoadWarning):
     """The bytes of a stored result are not those that were saved.
 
-    An intact copy takes its place, where one of several stores has one; else the call runs again, and its result does.
-    `skipstone verify` looks for more; check the disk.
+    If one of several stores has an intact copy, the copy replaces it. Otherwise the call runs again, and its result
+    replaces it. Look for more damage with `skipstone verify`, and check the disk.
     """
 
 
 class DamagedStoreWarning(SkipstoneWarning):
-    """A store's database was damaged; what could be read of it was carried over into a new one.
+    """A store's database was damaged; what could be read was carried over into a new one.
 
-    What is missing is computed again. The damaged database stays beside the new one, as `records.damaged-<time>.sqlite3`:
-    delete it when you do not need it.
+    Missing results are computed again. The damaged database stays beside the new one, as `records.damaged-<time>.sqlite3`:
+    delete it when you no longer need it.
     """
 
 
 class CodeChangedWarning(SkipstoneWarning):
     """A stored result was made by other code than the present.
 
-    Given once for each function, with what changed. If stored results are still right, `checkpoint.accept(function)`; if not,
-    `on_code_change="rerun"`, another `version=`, or `checkpoint.clear(function)`.
+    Given once per function, with what changed. If the stored results are still right, call `checkpoint.accept(function)`. If
+    not, set `on_code_change="rerun"`, give another `version=`, or call `checkpoint.clear(function)`.
     """
 
 
 class CheckWarning(SkipstoneWarning):
-    """Base of what `check_calls` and `audit` find.
+    """Base of the warnings of `check_calls` and `audit`.
 
-    In tests, make it an error: `warnings.simplefilter("error", CheckWarning)`.
+    In tests, turn it into an error: `warnings.simplefilter("error", CheckWarning)`.
     """
 
 
 class DifferentArgumentsWarning(CheckWarning):
-    """A call got the result of one with other arguments, for both have the same id.
+    """A call got the result of a call with other arguments, because both have the same id.
 
-    Mention in the id what differs, which the message names, or `ignore` it if it does not matter; then clear the results
-    of the function.
+    The message names what differs. Mention it in the id, or `ignore` it if it does not matter; then clear the results of
+    the function.
     """
 
 
 class ChangedArgumentWarning(CheckWarning):
-    """A function changed its arguments in place, which a stored result will not do.
+    """A function changed its arguments in place, which a hit does not do.
 
-    Return what is new in place of changing what was given, or work on a copy.
+    Return the changed value instead, or work on a copy.
     """
 
 
@@ -226,46 +226,46 @@ class ChangedGlobalWarning(CheckWarning):
 class RoundTripWarning(CheckWarning):
     """A result does not come back from the store as it was.
 
-    Annotate what the function returns, return what the serializer can give back, or use the pickle serializer.
+    Annotate the function's return type, return something that the serializer can restore, or use the pickle serializer.
     """
 
 
 class AuditWarning(CheckWarning):
     """A call was run again, and its result is not the stored one.
 
-    The function is not deterministic, or reads something that its id does not mention: a file, the clock, a service.
-    Mention it, or give the function `expires_seconds`.
+    The function is not deterministic, or it reads something that its id does not mention: a file, the clock, a service.
+    Mention that in the id, or give the function `expires_seconds`.
     """
 
 
 class UnsafeStoreWarning(SkipstoneWarning):
-    """Pickles are loaded from a store that others may write to: whoever can, can have code run here.
+    """Pickles are loaded from a store that others may write to: anyone who can write there can run code here.
 
-    Set a `signing_key` or an `encryption_key`, or `serializer="msgpack"` or `"json"`; or `trust_store=True`, where only
-    those can write there whom you would let run code on your machine.
+    Set a `signing_key` or an `encryption_key`, or `serializer="msgpack"` or `"json"`. If only people can write there whom you
+    would let run code on your machine, set `trust_store=True`.
     """
 
 
 class NetworkFileSystemWarning(SkipstoneWarning):
     """A local store is on a network file system.
 
-    It works, with a file for each record and leases in place of locks. Where one machine uses it, point
-    `artifacts_dir` to a local disk, which is quicker.
+    It works, with one file per record, and leases instead of locks. If only one machine uses it, point `artifacts_dir`
+    to a local disk, which is quicker.
     """
 
 
 class NoteWarning(SkipstoneWarning):
-    """Numbers were noted where no call is under way.
+    """Numbers were noted while no call is under way.
 
-    Call `note` inside of a decorated function, or of one that is called by `load_or_run` or `map`; in a thread that a call
-    starts, run the function by `contextvars.copy_context().run`.
+    Call `note` inside a decorated function, or inside one that `load_or_run` or `map` calls. In a thread that a call starts,
+    run the function by `contextvars.copy_context().run`.
     """
 
 
 class StoreUnavailableWarning(SkipstoneWarning):
-    """The store does not answer; calls run and their results are returned all the same.
+    """The store does not answer; calls run and their results are still returned.
 
-    Given once for each cause. What runs meanwhile is not kept there, unless a nearer store notes it. Mend the cause: the
+    Given once per cause. Results are not kept in the store meanwhile, unless a nearer store notes them. Fix the cause: the
     store is used again as soon as it answers.
     """
 

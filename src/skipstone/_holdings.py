@@ -35,22 +35,22 @@ class Holdings:
     def records(self, function: FunctionLike = None) -> Records:
         """Return an iterator over what is known of each stored result, in the order of saving; nothing is unpickled.
 
-        `.to_pandas()` and `.to_arrow()` of what is returned make a table of it.
+        `.to_pandas()` and `.to_arrow()` of the iterator make a table of it.
 
         Args:
-            function: Only the results of this function, given itself or by its name.
+            function: Only the results of this function: the function itself, or its name.
         """
         return Records(self._engine.contents.records(_name(function)))
 
     def history(self, function: Callable[..., R], id: object) -> Iterator[tuple[RecordInfo, R]]:
         """Yield what is known of each result of one call, with the result itself: the first one first, the present one last.
 
-        Those before the present one were kept if the config's `keep_history` was set when the call ran again. What
-        cannot be loaded any more is left out. Of generator functions there is none.
+        Earlier results were kept if the config's `keep_history` was set when the call ran again. Results that can no longer
+        be loaded are left out. Generator functions have no history.
 
         Args:
             function: The function itself, decorated or not.
-            id: Of the call.
+            id: The id of the call.
         """
         known_function = known(function)[0]
         if known_function.is_generator:
@@ -60,16 +60,16 @@ class Holdings:
         )
 
     def accept(self, function: Callable[..., Any]) -> int:
-        """Take the present code of a function for as good as all code that made its stored results.
+        """Declare the present code of a function as good as all code that made its stored results.
 
-        After a change that changes no result, such as a refactoring: nothing is run again, and nobody is warned. It is
-        noted in the store, for every process.
+        Use it after an edit that changes no result, such as a refactoring: nothing is run again, and nobody is warned. The
+        store keeps it, for every process.
 
         Args:
             function: The function itself, decorated or not.
 
         Returns:
-            How many results were made by other code that was not accepted before.
+            How many results other code had made that was not accepted before.
 
         Raises:
             StoreError: The store does not answer.
@@ -84,27 +84,27 @@ class Holdings:
         """Return the calls that raised and have not succeeded since.
 
         Args:
-            function: Only the calls of this function, given itself or by its name.
+            function: Only the calls of this function: the function itself, or its name.
         """
         return Failures(partial(self._engine.contents.failures, _name(function)))
 
     def runs(self) -> Iterator[Run]:
-        """Yield what was done at this step, in this run up to this moment and in those before it, the newest last.
+        """Yield the runs of this step, the newest last, which is this run up to this moment.
 
-        What a run did is told about once a second, and at its end. At least the last thousand are kept; they stay where
-        the records are, or, where those are in a store of your own, in memory.
+        A run records what it did about once a second, and at its end. At least the last thousand runs are kept where the
+        records are; for a store of your own, in memory.
         """
         return self._engine.runs.all()
 
     def gc(self, *, max_bytes: float | None = None, compact: bool = False, dry_run: bool = False) -> Cleanup:
-        """Remove what is of no use any more: results that expired, and what killed processes left behind.
+        """Remove what is no longer of use: expired results, and what killed processes left behind.
 
-        Nothing else goes, unless `max_bytes` is given or set in the config; then results that were used least recently do.
+        With `max_bytes`, given here or in the config, also remove the least recently used results. Nothing else is removed.
 
         Args:
-            max_bytes: How much the results may take; None: as the config says.
-            compact: Give room that is free in the store back to the file system, too, which may take long.
-            dry_run: Remove nothing, and tell what would be removed.
+            max_bytes: How many bytes the results may take; None: as the config says.
+            compact: Also give free room in the store back to the file system, which may take long.
+            dry_run: Remove nothing, and return what would be removed.
 
         Returns:
             What was removed, or would be.
@@ -118,15 +118,15 @@ class Holdings:
         """Remove stored results and failures: of the step, of one function, or of one call.
 
         Args:
-            function: Given itself or by its name. None: all functions of this step.
-            id: Of the call; needs the function itself.
+            function: The function itself, or its name. None: all functions of this step.
+            id: The id of the call; needs the function itself.
 
         Returns:
             How many results were removed.
 
         Raises:
             StoreError: The store does not answer.
-            TypeError: There is an id, and no function.
+            TypeError: There is an id, but no function.
         """
         if id is _EVERY_ID:
             return self._engine.contents.clear(_name(function))
@@ -138,18 +138,18 @@ class Holdings:
     def export(self, path: Path, function: FunctionLike = None, *, where: Where = None) -> Transfer:
         """Write the step's records, or a part of them, to one file, for a checkpoint elsewhere to import.
 
-        The file has its name when it is whole. Where this was killed, doing it again goes on from there.
+        The file gets its name when it is complete. If the export was killed, doing it again goes on from there.
 
         Args:
-            path: Of the file; one of this name is replaced.
-            function: Only the records of this function, given itself or by its name.
-            where: Only the records of which this says True: it gets their `RecordInfo`.
+            path: The path of the file; a file of this name is replaced.
+            function: Only the records of this function: the function itself, or its name.
+            where: Only the records for which this function of a `RecordInfo` returns True.
 
         Returns:
             What was written.
 
         Raises:
-            StoreError: The store does not answer, or somebody else writes this file just now.
+            StoreError: The store does not answer, or somebody else is writing this file.
         """
         from ._transfer import export
 
@@ -158,13 +158,13 @@ class Holdings:
     def import_from(
         self, path: Path, function: FunctionLike = None, *, where: Where = None, replace: bool = False
     ) -> Transfer:
-        """Take over the records of a file that `export` has written, from whichever step and store. Nothing is unpickled.
+        """Import the records of a file that `export` wrote, from any step and store. Nothing is unpickled.
 
-        Damaged records are left out, with a warning, and so are those that do not bear the config's signing_key or
-        encryption_key, if it has one.
+        Damaged records are left out, with a warning. So are records that are not signed or encrypted with the config's
+        `signing_key` or `encryption_key`, if it has one.
 
         Args:
-            path: Of the file.
+            path: The path of the file.
             function: See `export`.
             where: See `export`.
             replace: If False, a record that is there already stays.
@@ -174,7 +174,7 @@ class Holdings:
 
         Raises:
             StoreError: The store does not answer.
-            StoreFormatError: The file is no export, or a newer skipstone wrote it.
+            StoreFormatError: The file is not an export, or a newer skipstone wrote it.
         """
         from ._transfer import import_
 
@@ -186,7 +186,7 @@ class Holdings:
         """Write the step's records, or a part of them, to another checkpoint, as if exported and imported there.
 
         Args:
-            other: A checkpoint of any store.
+            other: A checkpoint with any store.
             function: See `export`.
             where: See `export`.
             replace: See `import_from`.

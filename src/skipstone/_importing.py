@@ -28,18 +28,18 @@ _MOST_REASONS = 20
 
 
 class Imported(NamedTuple):
-    """What became of stored results."""
+    """What an import did."""
 
     results: int
-    """How many are stored now that were not."""
+    """How many results were imported."""
     already_there: int
-    """How many were passed over, because there is one of the same call."""
+    """How many results were passed over, because the call already has one."""
     not_there: int
-    """How many ids have no stored result; only of `import_pickles`."""
+    """How many ids have no stored result; only for `import_pickles`."""
     left_out: int
-    """How many were left out, because their call cannot be told or they cannot be loaded."""
+    """How many results were left out, because their call cannot be told or they cannot be loaded."""
     reasons: list[str]
-    """Why, of the first twenty of them."""
+    """Why, for the first twenty of these."""
 
 
 def import_pickles(
@@ -49,19 +49,19 @@ def import_pickles(
     *,
     checkpoint: Checkpoint | None = None,
 ) -> Imported:
-    """Take over results of one pickle per call: `<function>___<SHA-256 of the id>.pkl`.
+    """Import results that are stored as one pickle per call: `<function>___<SHA-256 of the id>.pkl`.
 
-    The file does not tell the id, so it has to be given: the ids of your data.
+    A file does not reveal its id, so you have to give the ids of your data.
 
     Args:
-        folder: Where the files are. They are unpickled: that runs whatever code they name.
-        function: As your code has it now, decorated or not. Its name is looked for in the files' names.
+        folder: Where the files are. They are unpickled, which runs whatever code they name.
+        function: The function as your code has it now, decorated or not. The files' names contain its name.
         ids: The ids that the calls had, and have.
-        checkpoint: Where they go; by default the current one.
+        checkpoint: The checkpoint to import into; by default the current one.
 
     Raises:
         TypeError: `function` is a generator function.
-        SkipstoneError: There is no such folder.
+        SkipstoneError: The folder does not exist.
         StoreError: The store does not do what is asked.
     """
     if not os.path.isdir(folder):
@@ -81,20 +81,20 @@ def import_pickles(
 def import_joblib(
     folder: str | os.PathLike[str], function: Callable[..., Any], *, checkpoint: Checkpoint | None = None
 ) -> Imported:
-    """Take over results of a `joblib.Memory`.
+    """Import results of a `joblib.Memory`.
 
-    It keeps the arguments of a call as the texts that `repr` made of them. Where these are literals (numbers, texts, lists,
-    dicts, …), the call can be told; where they are not (arrays, models, objects), it cannot. An argument that was ignored
-    is not there at all: the call can be told if its id does not need it.
+    joblib keeps the arguments of a call as the texts that `repr` made of them. If these are literals (numbers, texts, lists,
+    dicts, …), the call can be told; if they are not (arrays, models, objects), it cannot. An ignored argument is not stored
+    at all: the call can be told if its id does not need it.
 
     Args:
-        folder: The `location` of the Memory. Its results are unpickled: that runs whatever code they name.
-        function: As your code has it now, decorated or not; found there by its name and module.
-        checkpoint: Where they go; by default the current one.
+        folder: The `location` of the Memory. Its results are unpickled, which runs whatever code they name.
+        function: The function as your code has it now, decorated or not; found there by its name and module.
+        checkpoint: The checkpoint to import into; by default the current one.
 
     Raises:
         MissingExtraError: joblib is not installed.
-        SkipstoneError: There is nothing of this function, or of several that it could be.
+        SkipstoneError: The folder has nothing of this function, or has several functions that it could be.
     """
     return _imported(function, in_joblib(os.fspath(folder), known(function)[1]), checkpoint)
 
@@ -106,20 +106,20 @@ def import_diskcache(
     name: str | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Imported:
-    """Take over results of `diskcache.Cache.memoize`.
+    """Import results of `diskcache.Cache.memoize`.
 
-    It keeps the arguments of a call, so the call can be told, unless `ignore` left some out that its id needs. What was
-    stored by `cache[key] = value` belongs to no function, and is not looked at; nor are values that have expired, and those
-    of a `Disk` of one's own.
+    diskcache keeps the arguments of a call, so the call can be told, unless `ignore` left some out that its id needs. Values
+    stored by `cache[key] = value` belong to no function, and are not looked at; nor are expired values, or those of a
+    `Disk` of your own.
 
     Args:
-        folder: Of the Cache, or of a FanoutCache. Keys and values are unpickled: that runs whatever code they name.
-        function: As your code has it now, decorated or not.
-        name: That was given to `memoize`; by default the function's full name.
-        checkpoint: Where they go; by default the current one.
+        folder: The folder of the Cache or FanoutCache. Keys and values are unpickled, which runs whatever code they name.
+        function: The function as your code has it now, decorated or not.
+        name: The name that was given to `memoize`; by default the function's full name.
+        checkpoint: The checkpoint to import into; by default the current one.
 
     Raises:
-        SkipstoneError: It is no diskcache folder, or has nothing of this name.
+        SkipstoneError: The folder is not one of diskcache, or has nothing of this name.
     """
     return _imported(function, in_diskcache(os.fspath(folder), known(function)[1], name), checkpoint)
 

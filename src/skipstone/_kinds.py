@@ -21,7 +21,7 @@ class LocalStorageCheckpoint(Checkpoint):
     """Keeps results under `<artifacts_dir>/checkpoint/<index name>/<checkpoint name>/`."""
 
     def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
-        """Open the step's folder; it is made if it is not there.
+        """Open the step's folder, and make it if it does not exist.
 
         Raises:
             ConfigError: The name is empty, or a setting has the wrong type or value.
@@ -54,7 +54,7 @@ class SharedCheckpoint(Checkpoint):
     """What its URLs begin with; none: whatever no other kind is for."""
 
     def __init__(self, checkpoint_name: str, config: ConfigLike = None) -> None:
-        """Ask for nothing yet: a service that does not answer is told at the first call.
+        """Make no request yet: if a service does not answer, you hear of it at the first call.
 
         Raises:
             ConfigError: The name is empty, a setting has the wrong type or value, or `store` is of another kind.

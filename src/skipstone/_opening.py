@@ -14,13 +14,13 @@ def open_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoi
     """Open the checkpoint of a step without making it current.
 
     Args:
-        checkpoint_name: The step, not empty.
+        checkpoint_name: The name of the step, not empty.
         config: A mapping, a CheckpointConfig, or any object that has some of its fields as attributes;
             `SKIPSTONE_<FIELD>` in the environment overrides it.
 
     Returns:
-        The checkpoint: to be passed on, used in a `with` block, at whose end it is closed, or made current for a block by
-        `use_checkpoint`.
+        The checkpoint. Pass it on, use it in a `with` block, which closes it at its end, or make it current for a block
+        with `use_checkpoint`.
 
     Raises:
         ConfigError: The name is empty, or a setting has the wrong type or value; the message names the
@@ -34,12 +34,12 @@ def open_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoi
 
 
 def init_checkpoint(checkpoint_name: str, config: ConfigLike = None) -> Checkpoint:
-    """Open the checkpoint of a step and make it the process's one; see `open_checkpoint`.
+    """Open the checkpoint of a step and make it the current one of this process; see `open_checkpoint`.
 
-    The one before is closed. This one is closed when the process exits.
+    It closes the previous checkpoint. This one is closed when the process exits.
 
     Args:
-        checkpoint_name: The step, not empty.
+        checkpoint_name: The name of the step, not empty.
         config: See `open_checkpoint`.
 
     Returns:

@@ -15,10 +15,10 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 """Bytes in one piece."""
 
 Payload: TypeAlias = Sequence[Buffer]
-"""A serialized result in one or more parts that belong one behind the other: large parts are not copied."""
+"""A serialized result in one or more parts that follow one another, so that large parts need not be copied."""
 
 FAILURE = "failure"
-"""The encoding of a record that tells of a call that raised."""
+"""The encoding of the record of a call that raised."""
 
 ITEM = "item:"
 """What the encoding of a record begins with that is a part of a generator's result."""
@@ -47,14 +47,14 @@ class Origin(NamedTuple):
     version: str
     """What the decorator says, or empty."""
     encoding: str
-    """How the payload was made: `pickle`, `msgpack+zstd`, …; says how to read it."""
+    """How the payload was made, and so how to read it: `pickle`, `msgpack+zstd`, …"""
     code: bytes
-    """Fingerprint of the code that ran, 8 bytes, or empty where it is not known."""
+    """Fingerprint of the code that ran, 8 bytes, or empty if it is not known."""
     run: str
     """The id of the run, as in `Run.id`."""
     host: str
     process: int
-    """Its number on the host."""
+    """The number of the process on the host."""
 
 
 class Record(NamedTuple):
@@ -63,14 +63,14 @@ class Record(NamedTuple):
     key: Key
     """16 bytes."""
     checksum: bytes
-    """8 bytes, or 32 where records are signed. Stores keep it as it is."""
+    """8 bytes, or 32 if records are signed. Stores keep it as it is."""
     origin: Origin
     duration_seconds: float
     """How long the function ran."""
     payload: Buffer | Payload
-    """A store takes one or more parts, and gives back one."""
+    """A store takes one or more parts, and returns one."""
     call_id: str = ""
-    """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out: `scan` tells it."""
+    """The id as text, shortened: for people, not for look-ups. `Store.get` may leave it out; `scan` yields it."""
     created_at_seconds: float = 0.0
     """Unix time at which the call ended."""
     details: bytes = b""
@@ -91,9 +91,9 @@ class Argument(NamedTuple):
     """What a record tells of one argument of its call."""
 
     digest: bytes | None
-    """8 bytes that differ where the content does; None where it has none, or is too large to make one on the way."""
+    """8 bytes that differ if the content does; None if the argument has no digest, or is too large for a quick one."""
     text: str
-    """The value, shortened, where it is small and plain; else the name of its type."""
+    """The value, shortened, if it is small and plain; otherwise the name of its type."""
 
 
 class RecordInfo(NamedTuple):
@@ -108,11 +108,11 @@ class RecordInfo(NamedTuple):
     call_id: str
     """The id as text, shortened: for people, not for look-ups."""
     encoding: str
-    """How the result was made bytes: `pickle`, `msgpack+zstd`, …"""
+    """How the result was turned into bytes: `pickle`, `msgpack+zstd`, …"""
     code: bytes
-    """Fingerprint of the code that ran, 8 bytes, or empty where it is not known."""
+    """Fingerprint of the code that ran, 8 bytes, or empty if it is not known."""
     size_bytes: int
-    """Of the serialized result, as it is stored."""
+    """The size of the serialized result, as it is stored."""
     created_at_seconds: float
     """Unix time at which the call ended."""
     duration_seconds: float
@@ -121,20 +121,20 @@ class RecordInfo(NamedTuple):
     """The id of the run, as in `Run.id`."""
     host: str
     process: int
-    """Its number on the host."""
+    """The number of the process on the host."""
     details: bytes = b""
     """What else is known of the call: a MessagePack map, or empty."""
 
     @property
     def origin(self) -> Origin:
-        """What it has in common with others."""
+        """What the record has in common with others."""
         return Origin(self.function, self.version, self.encoding, self.code, self.run, self.host, self.process)
 
     @property
     def arguments(self) -> dict[str, Argument]:
-        """What is told of the call's arguments, by the names of the parameters.
+        """What the record tells of the call's arguments, by the names of the parameters.
 
-        Those that are secret are left out, and those of which only the type is known.
+        Secret arguments are left out, and arguments of which only the type is known.
         """
         told = map_in(self.details).get(ARGUMENTS)
         return {name: Argument(*argument) for name, argument in told.items()} if isinstance(told, dict) else {}
@@ -158,7 +158,7 @@ class Failure(NamedTuple):
     error: str
     """The error's type and message, in one line."""
     traceback: str
-    """As Python prints it, without lines of skipstone's own."""
+    """The traceback as Python prints it, without skipstone's own lines."""
     attempts: int
     """How often the call ran and raised since it succeeded last."""
     failed_at_seconds: float
@@ -167,7 +167,7 @@ class Failure(NamedTuple):
     """The id of the run of the last attempt, as in `Run.id`."""
     host: str
     process: int
-    """Its number on the host."""
+    """The number of the process on the host."""
 
 
 @lru_cache  # there are few, and a million records
@@ -182,12 +182,12 @@ def is_failure(encoding: str) -> bool:
 
 
 def parts_of(payload: Buffer | Payload) -> Payload:
-    """Return the parts of a payload, whether it has one or more."""
+    """Return the parts of a payload, whether it has one or several."""
     return (cast("Buffer", payload),) if isinstance(payload, (bytes, bytearray, memoryview)) else payload
 
 
 def size_of(payload: Buffer | Payload) -> int:
-    """Return the size of a payload in bytes, whether it has one part or more."""
+    """Return the size of a payload in bytes, whether it has one part or several."""
     if isinstance(payload, (bytes, bytearray)):
         return len(payload)
     return payload.nbytes if isinstance(payload, memoryview) else sum(map(size_of, payload))

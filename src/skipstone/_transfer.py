@@ -38,11 +38,11 @@ class Transfer(NamedTuple):
     failures: int = 0
     """How many failures were written."""
     already_there: int = 0
-    """How many results and failures were passed over, because there was one of the same call."""
+    """How many results and failures were passed over, because the target had one of the same call."""
     left_out: int = 0
-    """How many were left out, because they are damaged or without the signature or encryption that the config wants."""
+    """How many were left out, because they are damaged or lack the signature or encryption that the config requires."""
     size_bytes: int = 0
-    """Of the results that were written."""
+    """How many bytes the written results take."""
 
 
 Transfer.__module__ = "skipstone"  # where it is public

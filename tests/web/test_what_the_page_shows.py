@@ -176,7 +176,7 @@ def test_storage(looked_at):
         ("/records?index=default&step=index&code=zz", "“zz” is no fingerprint"),
         ("/record?index=default&step=index&key=zz", "“zz” is no key"),
         ("/record?index=default&step=index&key=00", "There is no record with the key 00"),
-        ("/clear?index=default&step=index&failure=00", "There are no such failures any more"),
+        ("/clear?index=default&step=index&failure=00", "These failures are gone"),
         ("/none", "Not Found"),
     ],
 )
@@ -277,7 +277,7 @@ def test_a_store_of_several_machines(tmp_path):
         checkpoint.load_or_run(len, 2, "a")
     with served(tmp_path, "--store", place["store"]) as site:
         assert "records 2 " in shown(site, "/")
-        assert "Ask it again" in shown(site, f"/step?{STEP}")
+        assert "Ask again" in shown(site, f"/step?{STEP}")
         with open_checkpoint("index", place) as checkpoint:
             checkpoint.load_or_run(len, 3, "a")
         assert "records 2 " in shown(site, "/")

@@ -20,7 +20,7 @@ _SHOWN, _ERROR_CHARACTERS = 20, 200
 
 
 class Failures(Iterator[Failure]):
-    """The calls that raised and have not succeeded since, one after the other; read as they are asked for.
+    """The calls that raised and have not succeeded since, one after the other; each is read when it is asked for.
 
     In a terminal and in a notebook, it shows the first of them.
     """

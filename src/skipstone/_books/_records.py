@@ -10,7 +10,7 @@ from .._record import RecordInfo
 
 
 class Records(Iterator[RecordInfo]):
-    """An iterator over what is known of stored results; the rest of them can be made a table."""
+    """An iterator over what is known of stored results; you can make a table of the rest of them."""
 
     def __init__(self, infos: Iterator[RecordInfo]) -> None:
         self._infos = infos
@@ -19,7 +19,7 @@ class Records(Iterator[RecordInfo]):
         return next(self._infos)
 
     def to_arrow(self) -> Any:
-        """Return the results that are left as an Arrow table, a row each.
+        """Return the remaining results as an Arrow table, with one row per result.
 
         Raises:
             MissingExtraError: pyarrow is not installed.
@@ -54,7 +54,7 @@ class Records(Iterator[RecordInfo]):
         return pa.table(columns, schema=schema)
 
     def to_pandas(self) -> Any:
-        """Return the results that are left as a data frame, a row each; `arguments` is a dictionary of texts.
+        """Return the remaining results as a data frame, with one row per result; `arguments` is a dictionary of texts.
 
         Raises:
             MissingExtraError: pandas is not installed.

@@ -42,9 +42,9 @@ class RunningMap(NamedTuple):
     """A map that is under way."""
 
     function: str
-    """Its name."""
+    """The function's name."""
     total: int | None
-    """How many calls there are; None where the input does not say."""
+    """How many calls there are; None if the input does not say."""
     done_before: int
     """Calls whose result was stored already."""
     done_now: int
@@ -58,16 +58,16 @@ class RunningMap(NamedTuple):
 
     @property
     def done(self) -> int:
-        """Calls that need not be waited for any more."""
+        """Calls that are over: found done, run, or failed."""
         return self.done_before + self.done_now + self.failed
 
     def per_second(self, now: float) -> float | None:
-        """Return how many calls ran in a second, up to now; None where none did."""
+        """Return how many calls ran per second, up to now; None if none did."""
         ran, seconds = self.done_now + self.failed, now - self.started_at_seconds
         return ran / seconds if ran and seconds > 0 else None
 
     def seconds_left(self, now: float) -> float | None:
-        """Return how long the rest takes at this rate; None where that cannot be told."""
+        """Return how many seconds the rest takes at this rate; None if that cannot be told."""
         rate = self.per_second(now)
         return None if rate is None or self.total is None else max(0.0, (self.total - self.done) / rate)
 
@@ -78,21 +78,21 @@ class Run(NamedTuple):
     id: str
     """As in `RecordInfo.run` of the records that it made."""
     step: str
-    """Its name."""
+    """The step's name."""
     stats: Stats
     """What was done up to `updated_at_seconds`."""
     started_at_seconds: float
     """Unix time at which the checkpoint was opened."""
     updated_at_seconds: float
-    """Unix time at which it told this."""
+    """Unix time at which the run recorded this."""
     state: Literal["running", "ended", "killed", "silent"]
-    """`killed`: its process is dead, and has told no end. `silent`: it runs on another machine, and has told nothing for
-    minutes: it computes one long call, or is dead."""
+    """`killed`: its process is dead, and recorded no end. `silent`: it is on another machine, and has recorded nothing for
+    five minutes: it computes one long call, or is dead."""
     host: str
     process: int
-    """Its number on the host."""
+    """The number of the process on the host."""
     maps: tuple[RunningMap, ...]
-    """Those that are under way."""
+    """The maps that are under way."""
 
 
 class Runs:

@@ -19,7 +19,7 @@ class Stats(NamedTuple):
     """Counts of one checkpoint in one process, since it was opened."""
 
     hits: int = 0
-    """Calls whose stored result was returned. What `drain` finds done is none: it loads and returns nothing."""
+    """Calls whose stored result was returned. A call that `drain` finds done does not count: `drain` returns nothing."""
     misses: int = 0
     """Calls that ran, and returned."""
     failures: int = 0
@@ -37,9 +37,9 @@ class Stats(NamedTuple):
     notes_spent: Notes = _NONE
     """Sums of the numbers that calls noted when they ran, by name; see `note`."""
     notes_saved: Notes = _NONE
-    """Sums of those that hits had noted when they ran."""
+    """Sums of the numbers that hits had noted when they ran."""
     seconds_waited: float = 0.0
-    """How long calls waited for somebody else who computed the same."""
+    """How long calls waited for somebody else who computed the same call."""
     left_alone: int = 0
     """Calls of maps that were not tried again, because they had failed too often: see `skip_failed_after`."""
 
@@ -55,7 +55,7 @@ class Stats(NamedTuple):
         )
 
     def as_dict(self) -> dict[str, float | dict[str, float]]:
-        """Return what was counted as plain data, for JSON and for other tools: the unit stands at the end of a name."""
+        """Return the counts as plain data, for JSON and for other tools, with the unit at the end of each name."""
         return {
             "hits": self.hits,
             "misses": self.misses,
@@ -72,7 +72,7 @@ class Stats(NamedTuple):
         }
 
     def rows(self) -> list[tuple[str, object]]:
-        """Return what there is to tell, for a table."""
+        """Return the counts as rows of a table."""
         rare = {"left alone": self.left_alone, "not saved": self.not_saved}
         counts = {"hits": self.hits, "misses": self.misses, "failures": self.failures, **rare}
         told: list[tuple[str, object]] = [

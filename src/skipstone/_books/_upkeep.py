@@ -38,13 +38,13 @@ class Cleanup(NamedTuple):
     expired: int
     """Results that were older than `expires_seconds`."""
     evicted: int
-    """Results that were used least recently, over `max_bytes`."""
+    """The least recently used results, removed because of `max_bytes`."""
     orphans: int
     """Items of generators that no call owns, and files that no record names: what killed processes left behind."""
     runs: int
     """Runs that ended long ago."""
     size_bytes: int
-    """What all of these took, without the runs."""
+    """How many bytes all of these took, without the runs."""
 
     def __str__(self) -> str:
         """Say it in a line."""

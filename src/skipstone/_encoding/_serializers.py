@@ -25,7 +25,7 @@ class Serializer(Protocol):
             result_type: The function's return annotation, or `typing.Any`.
 
         Raises:
-            Exception: Of any kind, where the value cannot be serialized so that `loads` gives it back.
+            Exception: Any error, if the value cannot be serialized so that `loads` returns it.
         """
         ...
 
@@ -37,7 +37,7 @@ class Serializer(Protocol):
             result_type: The function's return annotation, or `typing.Any`.
 
         Raises:
-            Exception: Of any kind, where that is not possible; the call then runs again.
+            Exception: Any error, if that is not possible; the call then runs again.
         """
         ...
 

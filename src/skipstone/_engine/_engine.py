@@ -25,8 +25,7 @@ from .._functions._function import KnownFunction
 from .._record import Key, Record, RecordInfo
 from .._settings._config import CheckpointConfig, codec_of
 from ..stores import Claim, Store
-from ..stores._base import ClaimsMany, at_hand_in
-from ..stores._tiers import renewed
+from ..stores._base import ClaimsMany, at_hand_in, renewed
 from ._beside import in_thread
 from ._call import NO_CLAIM, Attempt, Call, Turn, save_what_waits
 from ._code_changes import CodeChanges

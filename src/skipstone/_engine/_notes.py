@@ -36,17 +36,17 @@ _noting = _Noting()
 def note(**numbers: Number | Sequence[Number]) -> None:
     """Add numbers to the record of the call that is under way: `note(tokens=1234, usd=0.02)`.
 
-    Notes of one name add up, within a call as over calls. They belong to the innermost call; `Stats` tells what calls that
-    ran have spent, and what hits have saved. Threads that a call starts do not know of it, unless they are run in a
-    `contextvars.copy_context()` of its; tasks do.
+    Notes with one name add up, within a call and over calls. They belong to the innermost call. `Stats` tells what calls that
+    ran have spent, and what hits have saved. Tasks that a call starts note for it; threads do so only if they run in a copy of
+    its context, `contextvars.copy_context()`.
 
     Args:
-        **numbers: By name. Where a function runs many items together, a number is divided among them; a list has one
-            for each, in their order.
+        **numbers: Numbers by name. If a function runs many items together, a number is divided among them; a list has one
+            number for each item, in their order.
 
     Raises:
-        TypeError: Something is no number.
-        ValueError: A number is not finite, or a list has another length than there are items.
+        TypeError: A value is not a number.
+        ValueError: A number is not finite, or a list does not have one number per item.
     """
     attempts = under_way()
     if not attempts:

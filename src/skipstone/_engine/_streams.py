@@ -25,7 +25,7 @@ from .._books._stream_items import Items, item_key, parts_of_function
 from .._encoding._codec import DamagedPayloadError, RefusedResultError, UnreadableResultError
 from .._errors import DamagedRecordWarning, LoadWarning, StoreError
 from .._record import Record, size_of
-from ..stores._tiers import renewed
+from ..stores._base import renewed
 from ._beside import in_thread
 from ._call import Call, Turn
 from ._engine import Engine

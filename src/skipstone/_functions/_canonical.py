@@ -206,17 +206,17 @@ def _fields_writer(cls: type, names: Sequence[str], declared: Collection[str], b
 
 
 def register_id(cls: type[T], id_of: Callable[[T], object], /) -> None:
-    """Say what identifies the objects of a class that is not yours, where they are part of an id.
+    """Say what identifies the objects of a class that is not yours, when they are part of an id.
 
-    It is what a method `__skipstone_id__` of the class would return, and holds for its subclasses, too. Register it
-    where the class is imported, so that every process does.
+    It replaces a method `__skipstone_id__` of the class, and applies to subclasses, too. Register it where the class is
+    imported, so that every process does so.
 
     Args:
         cls: The class.
-        id_of: Given such an object, returns what can be an id, such as its name.
+        id_of: Takes such an object, and returns something that can be an id, such as its name.
 
     Raises:
-        TypeError: That is no class, or nothing that can be called.
+        TypeError: `cls` is not a class, or `id_of` cannot be called.
     """
     if not isinstance(cls, type) or not callable(id_of):
         message = (

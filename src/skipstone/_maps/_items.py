@@ -31,10 +31,10 @@ class Plan(NamedTuple):
     failed: int
     """Calls that are missing because they raised when they ran last."""
     estimated_seconds: float | None
-    """How long the missing calls would run, one after the other, at the pace of those that are stored; None
-    where none is."""
+    """How long the missing calls would run, one after the other, at the pace of the stored ones; None if none is
+    stored."""
     estimated_bytes: int | None
-    """How much their results would take."""
+    """How many bytes their results would take."""
 
     def __str__(self) -> str:
         """Say it in a line."""

@@ -42,7 +42,7 @@ _LARGEST_PIECE = 250
 class MapResults(Iterator[R]):
     """The results of `Checkpoint.map`, as they become ready. Work goes on between two of them.
 
-    To be used in a `for` loop, or as a context manager around one: at its end, calls in flight finish and are saved,
+    Use it in a `for` loop, or as a context manager around one: at its end, calls in flight finish and are saved,
     and no further ones begin.
     """
 

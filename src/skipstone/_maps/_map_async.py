@@ -52,7 +52,7 @@ class TaskCrew(Crew):
 class AsyncMapResults(AsyncIterator[R]):
     """The results of `Checkpoint.map_async`, as they become ready. Work goes on between two of them.
 
-    To be used in an `async for` loop, or as an asynchronous context manager around one: at its end, calls in flight
+    Use it in an `async for` loop, or as an asynchronous context manager around one: at its end, calls in flight
     finish and are saved, and no further ones begin.
     """
 

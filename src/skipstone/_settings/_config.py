@@ -24,49 +24,52 @@ class CheckpointConfig(NamedTuple):
     use_checkpoints: bool = True
     """False: every call runs, and no disk is touched."""
     index_name: str | Callable[[], str] = "default"
-    """The variant of the data or experiment, as a text or a method that returns one: another index name sees none of this one's
+    """The variant of the data or experiment: a text, or a method that returns one. Another index name sees none of this one's
     records."""
     artifacts_dir: str | os.PathLike[str] = "artifacts"
     """Records are kept under `<artifacts_dir>/checkpoint/<index name>/<step>/`."""
     store: str | Sequence[str] = "local"
-    """`local`: below `artifacts_dir`; or a place that several machines share, as a URL: `s3://`, `gs://`, `az://`, `file://`,
-    `postgresql://`, `redis://`, or `module.Class://` for one of your own; or a list of these, the nearest first."""
+    """Where records live. `local` is a folder below `artifacts_dir`. A URL is a store that several machines share: `s3://`, `gs://`,
+    `az://`, `file://`, `postgresql://`, `redis://`, or `module.Class://` for one of your own. A list names several, the nearest
+    first."""
     background_saves: bool = False
-    """With several stores, True: a call waits for the nearest to have its record; the others get it soon, also after a
+    """With several stores. True: a call waits only until the nearest one has its record; the others get it soon, even after a
     crash."""
     serializer: str | Serializer = "pickle"
     """`pickle`, `msgpack` or `json` (both decoded to the function's return annotation), or an object with `name`, `dumps` and
-    `loads`. A change of it loses nothing: how a record was made is written in it."""
+    `loads`. Changing it loses nothing, because each record says how it was made."""
     compression: Literal["zstd"] | None = None
-    """`zstd`, with `pip install "skipstone[zstd]"`, or None. A change of it loses nothing."""
+    """`zstd`, with `pip install "skipstone[zstd]"`, or None. Changing it loses nothing."""
     durability: Literal["process", "power"] = "process"
-    """`process`: what is acknowledged survives `kill -9`. `power`: it survives a power loss, too, at
-    some 0.2 ms a record."""
+    """`process`: what is acknowledged survives `kill -9`. `power`: it also survives a power loss, which costs some 0.2 ms per
+    record."""
     on_code_change: Literal["warn", "rerun", "ignore"] = "warn"
-    """What a hit made by other code means: `warn` (return it, and say so), `rerun` (replace it) or `ignore` (return it)."""
+    """What to do with a stored result that other code made: `warn` (return it with a warning), `rerun` (replace it) or `ignore`
+    (return it)."""
     check_calls: bool = False
-    """True: look for misuse, such as one id for different arguments, and warn of it. For development: it takes time."""
+    """True: look for misuse, such as one id for different arguments, and warn about it. For development, because it takes time."""
     audit: float = 0.0
-    """The share of hits that are run again, to see whether the result is still the stored one: 0.01 is one in a hundred."""
+    """The share of hits that are run again, to check that the result is still the stored one: 0.01 is one in a hundred."""
     keep_history: bool = False
-    """True: a result that is replaced, because its call was run again, is kept beside the new one; see `Checkpoint.history`."""
+    """True: when a call is run again, its old result is kept beside the new one; see `Checkpoint.history`."""
     on_save_error: Literal["warn", "raise"] = "warn"
-    """What a result that cannot be kept means: `warn` (return it, and say so) or `raise` (a `SaveError`, with it in `.result`)."""
+    """What to do with a result that cannot be kept: `warn` (return it with a warning) or `raise` (a `SaveError` that has it in
+    `.result`)."""
     trust_store: bool = False
     """True: open a store that others own or can write to, although they could plant a pickle in it."""
     signing_key: bytes | str | Sequence[bytes | str] | None = None
-    """A secret text or bytes: records are signed with it, and none without its signature is loaded. Of several, the first
-    signs, and all are accepted."""
+    """A secret text or bytes: records are signed with it, and no record without its signature is loaded. In a list, the first
+    key signs, and all are accepted."""
     encryption_key: bytes | str | Sequence[bytes | str] | None = None
     """A secret of at least 16 random bytes, as a text or bytes, with `pip install "skipstone[crypt]"`: results, failures and ids
-    are encrypted with it, and none that is not is loaded. Of several, the first encrypts, and all decrypt."""
+    are encrypted with it, and unencrypted ones are not loaded. In a list, the first key encrypts, and all decrypt."""
     wait_timeout: float | None = None
     """Seconds to wait while somebody else computes the same call; None: as long as it takes."""
     expires_seconds: float | None = None
-    """How old a stored result may be to be returned; None: as old as it is."""
+    """How old a stored result may be to be returned, in seconds; None: any age."""
     max_bytes: float | None = None
-    """How much the stored results of a step may take: when it is closed, those that were used least recently go. None: as
-    much as they take."""
+    """How many bytes the stored results of a step may take: when it is closed, the least recently used ones are removed until
+    they fit. None: no limit."""
 
     def __repr__(self) -> str:
         """Show no secrets."""

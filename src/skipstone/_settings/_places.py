@@ -12,7 +12,6 @@ from ..stores import SqliteStore, Store
 from ..stores._file_system import network_file_system
 from ..stores._folder import CHECKPOINT_FOLDER, RUNS, folder_name, has_files_of_records, step_folder
 from ..stores._local._connection import DATABASE
-from ..stores._tiers import TieredStore
 from ..stores._urls import received, shown
 
 if TYPE_CHECKING:
@@ -112,6 +111,8 @@ def store_of(places: Sequence[str], config: CheckpointConfig, step: str) -> Stor
     store = _store_at(place, config, step)
     if not behind:
         return store
+    from ..stores._tiers import TieredStore
+
     return TieredStore(store, store_of(behind, config, step), in_background=config.background_saves)
 
 

@@ -41,8 +41,9 @@ def _without_types(parameters: list[Any]) -> list[Any]:
 app = typer.Typer(
     name="skipstone",
     cls=_Commands,
-    help="See and tend what skipstone has stored.\n\nThe store is that of the options, else of SKIPSTONE_* in the "
-    "environment, else of \\[tool.skipstone] in pyproject.toml or of skipstone.toml, here or above, else ./artifacts.",
+    help="See and manage what skipstone has stored.\n\nThe first of these that names a store decides: the options; "
+    "SKIPSTONE_* in the environment; skipstone.toml, or \\[tool.skipstone] in pyproject.toml, here or in a folder above. "
+    "Otherwise it is ./artifacts.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

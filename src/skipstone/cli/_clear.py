@@ -32,7 +32,7 @@ _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("clear", rich_help_panel="Tend")(clear)
+    app.command("clear", rich_help_panel="Clean up")(clear)
     app.command("clear_checkpoints", hidden=True)(clear_checkpoints)
 
 
@@ -45,16 +45,19 @@ def clear(
     function: FunctionOption = "",
     call_id: Annotated[str, typer.Option("--id", metavar="ID", help="Only calls with this id.")] = "",
     older_than: Annotated[
-        str, typer.Option("--older-than", metavar="AGE", help="Only what was saved longer ago: 90m, 12h, 30d, 4w.")
+        str,
+        typer.Option(
+            "--older-than", metavar="AGE", help="Only what was saved longer ago than this: 90m, 12h, 30d, 4w."
+        ),
     ] = "",
     code: Annotated[
-        str, typer.Option("--code", metavar="DIGITS", help="Only what this code made: see show and ls --json.")
+        str, typer.Option("--code", metavar="DIGITS", help="Only results of this code: see show and ls --json.")
     ] = "",
     only_failures: Annotated[
         bool, typer.Option("--failures", help="Only failures, so that they are tried again.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Remove records and failures: all, or those of an index, step, function, id, age or code. Asks first."""

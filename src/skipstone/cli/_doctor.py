@@ -56,7 +56,7 @@ def doctor(
     artifacts_dir: ArtifactsOption = "",
     write: Annotated[
         bool,
-        typer.Option("--try", help="Also save, load, claim and remove a record there, beside the steps."),
+        typer.Option("--try", help="Also save, load, claim and remove a record in the store, beside the steps."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -21,7 +21,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?")
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("gc", rich_help_panel="Tend")(gc)
+    app.command("gc", rich_help_panel="Clean up")(gc)
 
 
 def gc(
@@ -35,17 +35,17 @@ def gc(
         typer.Option(
             "--max-bytes",
             metavar="SIZE",
-            help="Also remove results that were used least recently, until those of each step take no more: 500MB, 10G.",
+            help="Also remove the least recently used results, until those of each step take no more than this: 500MB, 10G.",
         ),
     ] = "",
     compact: Annotated[
         bool, typer.Option("--compact", help="Give free room back to the file system, which may take long.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before results are evicted.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove what expired, what killed processes left behind, and old runs. Asks where results would be evicted."""
+    """Remove expired results, what killed processes left behind, and old runs. Asks before it evicts results."""
     catalogue = place(store, artifacts_dir)
     most = _bytes(max_bytes) if max_bytes else None
     found = [(name, catalogue.would_remove(name, max_bytes=most)) for name in steps(catalogue, index, step)]

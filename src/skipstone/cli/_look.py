@@ -56,7 +56,7 @@ def ls(
     artifacts_dir: ArtifactsOption = "",
     index: IndexOption = "",
     step: StepOption = "",
-    only_steps: Annotated[bool, typer.Option("--steps", help="Leave the functions out.")] = False,
+    only_steps: Annotated[bool, typer.Option("--steps", help="Leave out the functions.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List what is stored: indexes, steps and functions."""
@@ -101,22 +101,22 @@ def _figures(totals: Totals) -> list[str | Text]:
 
 
 def records(
-    search: Annotated[str, typer.Argument(metavar="TEXT", help="A part of the call id.")] = "",
+    search: Annotated[str, typer.Argument(metavar="TEXT", help="A text that the call id contains.")] = "",
     *,
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
     index: IndexOption = "",
     step: StepOption = "",
     function: FunctionOption = "",
-    run: Annotated[str, typer.Option("--run", metavar="ID", help="Only those saved in this run.")] = "",
-    sort: Annotated[Sort, typer.Option("--sort", help="In which order.")] = Sort.time,
-    ascending: Annotated[bool, typer.Option("--ascending", "-a", help="The least or oldest first.")] = False,
+    run: Annotated[str, typer.Option("--run", metavar="ID", help="Only records that this run saved.")] = "",
+    sort: Annotated[Sort, typer.Option("--sort", help="The order of the list.")] = Sort.time,
+    ascending: Annotated[bool, typer.Option("--ascending", "-a", help="Smallest or oldest first.")] = False,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="At most so many of each step.")
+        int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="The most records to show per step.")
     ] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List records: the latest, slowest or largest, or those with a text in their id."""
+    """List records: the latest, slowest or largest, or those whose id contains a text."""
     catalogue = place(store, artifacts_dir)
     asked_for = RecordQuery(search=search, run=run or None, sort=sort.value, descending=not ascending)
     found: list[tuple[StepName, list[RecordInfo], int]] = []

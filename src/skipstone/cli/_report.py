@@ -32,18 +32,20 @@ def add_to(app: typer.Typer) -> None:
 def report(
     *,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="To write; - is standard output.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="The file to write; - is standard output.")
     ] = "report.html",
     chosen: Annotated[
-        Format | None, typer.Option("--format", help="By default as the file's name says, else html.")
+        Format | None, typer.Option("--format", help="By default what the file's name says, otherwise html.")
     ] = None,
-    title: Annotated[str, typer.Option("--title", metavar="TEXT", help="What it is called.")] = "Checkpoints",
+    title: Annotated[
+        str, typer.Option("--title", metavar="TEXT", help="The title of the report.")
+    ] = "Checkpoints",
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
     index: IndexOption = "",
     step: StepOption = "",
 ) -> None:
-    """Write what is stored, what runs did and what failed to one file: HTML that needs nothing else, or Markdown."""
+    """Write one file with what is stored, what runs did and what failed: self-contained HTML, or Markdown."""
     catalogue = place(store, artifacts_dir)
     made = gathered(catalogue, steps(catalogue, index, step), title)
     is_markdown = chosen is Format.md or (chosen is None and output.lower().endswith(_MARKDOWN_ENDS))

@@ -40,11 +40,11 @@ def stats(
     index: IndexOption = "",
     step: StepOption = "",
     limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="At most so many runs.")
+        int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="The most runs to show.")
     ] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List what runs did, the latest last: hits, misses, failures, time and noted numbers that were spent and saved."""
+    """List what runs did, latest last: hits, misses, failures, and the time and noted numbers spent and saved."""
     catalogue = place(store, artifacts_dir)
     told = _told(catalogue, steps(catalogue, index, step))[-limit:]
     if as_json:
@@ -118,12 +118,12 @@ def watch(
     index: IndexOption = "",
     step: StepOption = "",
     every: Annotated[
-        float, typer.Option("--every", metavar="SECONDS", min=0.1, help="Seconds between two looks.")
+        float, typer.Option("--every", metavar="SECONDS", min=0.1, help="Seconds between two updates.")
     ] = 1.0,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="Leave when nothing runs (any more).")] = False,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Exit when nothing runs (any more).")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Watch the maps that are running: progress, rate, and when they will be done. Ctrl-C leaves; the runs go on."""
+    """Watch the maps that are running: progress, rate, and when they will be done. Ctrl-C exits; the runs go on."""
     catalogue = place(store, artifacts_dir)
     if as_json:
         _print_json(_running(catalogue, index, step))

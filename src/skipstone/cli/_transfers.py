@@ -37,7 +37,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def export(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="To write; one of this name is replaced.")],
+    path: Annotated[
+        str, typer.Argument(metavar="FILE", help="The file to write; a file of this name is replaced.")
+    ],
     *,
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
@@ -46,7 +48,7 @@ def export(
     function: FunctionOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Write the records of one step to one file, to be imported elsewhere."""
+    """Write the records of one step to one file, to import it elsewhere."""
     catalogue = place(store, artifacts_dir)
     name = _one(steps(catalogue, index, step))
     with opened(catalogue, name) as checkpoint, _told_of(f"cannot write {path}"):
@@ -66,12 +68,13 @@ class Source(StrEnum):
 def import_(
     path: Annotated[
         str,
-        typer.Argument(metavar="PATH", help="A file that export has written, or the folder of another library."),
+        typer.Argument(metavar="PATH", help="A file that export wrote, or the folder of another library."),
     ],
     *,
-    step: Annotated[str, typer.Option("--step", "-s", metavar="NAME", help="The step that gets them.")],
+    step: Annotated[str, typer.Option("--step", "-s", metavar="NAME", help="The step to import into.")],
     index: Annotated[
-        str, typer.Option("--index", "-i", metavar="NAME", help="Its index; else the config's.")
+        str,
+        typer.Option("--index", "-i", metavar="NAME", help="The index to import into; by default the config's."),
     ] = "",
     source: Annotated[
         Source,
@@ -87,19 +90,19 @@ def import_(
             "--function",
             "-f",
             metavar="NAME",
-            help="Of an export, only this function; else the function that the results belong to, which is imported "
-            "from the working folder: module.name.",
+            help="From an export: only this function. From another library: the function that the results belong to, "
+            "as module.name, imported from the working folder.",
         ),
     ] = "",
     ids: Annotated[
-        str, typer.Option("--ids", metavar="FILE", help="For pickles: the ids, one a line; - is standard input.")
+        str, typer.Option("--ids", metavar="FILE", help="For pickles: the ids, one per line; - is standard input.")
     ] = "",
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
     replace: _ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take the records of an exported file into a step, unopened; or the results of another library, function by function."""
+    """Import the records of an exported file without unpickling them, or the results of another library for one function."""
     if not os.path.exists(path):
         warn(f"there is no {path}")
         raise typer.Exit(NOT_FOUND)
@@ -182,10 +185,10 @@ def copy(
     *,
     to_store: Annotated[str, typer.Option("--to-store", metavar="URL", help="The store to copy to.")] = "",
     to_artifacts_dir: Annotated[
-        str, typer.Option("--to-artifacts-dir", metavar="FOLDER", help="Where a local store to copy to lives.")
+        str, typer.Option("--to-artifacts-dir", metavar="FOLDER", help="The folder of a local store to copy to.")
     ] = "",
     to_index: Annotated[
-        str, typer.Option("--to-index", metavar="NAME", help="The index to copy to; else its own.")
+        str, typer.Option("--to-index", metavar="NAME", help="The index to copy to; by default the same.")
     ] = "",
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",

@@ -22,11 +22,12 @@ def ui(
     store: StoreOption = "",
     artifacts_dir: ArtifactsOption = "",
     port: Annotated[
-        int, typer.Option("--port", "-p", metavar="NUMBER", min=0, max=65535, help="Where; 0: any free port.")
+        int,
+        typer.Option("--port", "-p", metavar="NUMBER", min=0, max=65535, help="The port; 0 takes any free one."),
     ] = 0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only say where it is.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
-    """Show it all on a page in the browser, for this machine alone. Ctrl-C stops it."""
+    """Show all of this on a page in the browser, on this machine only. Ctrl-C stops it."""
     try:
         serve(place(store, artifacts_dir), port=port, open_browser=not no_browser)
     except OSError as error:

@@ -26,7 +26,7 @@ def verify(
     step: StepOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Read every record, and check its checksum or signature; look for files that nothing names. Exit status 3: damage."""
+    """Read every record and check its checksum or signature; find files that no record names. Exit status 3: damage."""
     catalogue = place(store, artifacts_dir)
     found: list[tuple[StepName, Verification]] = []
     for name in steps(catalogue, index, step):

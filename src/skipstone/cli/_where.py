@@ -28,7 +28,7 @@ StoreOption: TypeAlias = Annotated[
 ArtifactsOption: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--artifacts-dir", "-d", metavar="FOLDER", help="Where a local store lives.", rich_help_panel=_WHERE
+        "--artifacts-dir", "-d", metavar="FOLDER", help="The folder of a local store.", rich_help_panel=_WHERE
     ),
 ]
 IndexOption: TypeAlias = Annotated[

@@ -25,7 +25,7 @@ class AtHand(NamedTuple):
 class Claim(Protocol):
     """The right to compute one key, held from `Store.claim` until the end of the `with` block.
 
-    It belongs to no thread: it may be ended in another than it was made in.
+    It belongs to no thread: another thread than the one that took it may release it.
     """
 
     def __enter__(self) -> object:
@@ -35,30 +35,30 @@ class Claim(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        """Give the claim back."""
+        """Release the claim."""
         ...
 
 
 class Store(Protocol):
     """Keeps the records of one step of one index by key.
 
-    All methods may be called from several threads at once. Each of them raises StoreUnavailableError where
-    the store does not do what was asked; nothing else of a client's errors gets through.
+    All methods may be called from several threads at once. Each of them raises StoreUnavailableError if the store
+    does not do what was asked; no other error of a client gets through.
     """
 
     is_remote: bool
     """Whether its methods may take longer than an event loop can wait: then they are called in threads."""
 
     def get(self, key: Key, /) -> Record | None:
-        """Return the record of a key, its payload in one part, or None where there is none."""
+        """Return the record of a key, its payload in one part, or None if there is none."""
         ...
 
     def get_many(self, keys: Sequence[Key], /) -> dict[Key, Record]:
-        """Return those records of these keys that there are."""
+        """Return the records of those keys that have one."""
         ...
 
     def present(self, keys: Sequence[Key], /) -> set[Key]:
-        """Return those of these keys that have a record. No payload is read."""
+        """Return those of the keys that have a record. No payload is read."""
         ...
 
     def put(self, record: Record, /, *, replace: bool = False) -> bool:
@@ -74,7 +74,7 @@ class Store(Protocol):
         ...
 
     def put_many(self, records: Sequence[Record], /, *, replace: bool = False) -> set[Key]:
-        """Keep records, each of another key; see `put`.
+        """Keep records, all with different keys; see `put`.
 
         Returns:
             The keys whose record is now the given one.
@@ -96,19 +96,19 @@ class Store(Protocol):
         ...
 
     def infos(self, keys: Sequence[Key], /) -> dict[Key, RecordInfo]:
-        """Return what `scan` would tell of these keys."""
+        """Return what `scan` would yield for these keys."""
         ...
 
     def claim(self, key: Key, /) -> Claim | None:
-        """Take the right to compute a key, or return None at once where somebody has it.
+        """Take the right to compute a key, or return None at once if somebody else has it.
 
-        At most one holder at a time, among threads, processes and, for a shared store, machines; it ends
+        There is at most one holder at a time, among threads, processes and, for a shared store, machines. The claim ends
         with its holder, however that ends.
         """
         ...
 
     def close(self) -> None:
-        """Let go of connections and files. A later use opens them again."""
+        """Close connections and files. A later use opens them again."""
         ...
 
 
@@ -133,9 +133,23 @@ class ClaimsMany(Protocol):
         ...
 
 
+@runtime_checkable
+class HasCopies(Protocol):
+    """A store that may have a record in more than one place."""
+
+    def renewed(self, keys: Sequence[Key]) -> dict[Key, Record]:
+        """Return what other places have of records that the store has returned and that are of no use, and keep it."""
+        ...
+
+
 def at_hand_in(store: Store) -> Callable[[], AtHand | None]:
     """Return what tells which records of a store are at hand."""
     return store.at_hand if isinstance(store, ReadsAhead) else lambda: None
+
+
+def renewed(store: Store, keys: Sequence[Key]) -> dict[Key, Record]:
+    """Return records in place of those that a store has returned and that are of no use, where it has copies."""
+    return store.renewed(keys) if isinstance(store, HasCopies) else {}
 
 
 class BaseStore:

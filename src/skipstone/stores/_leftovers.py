@@ -16,7 +16,7 @@ class Leftovers(NamedTuple):
     number: int
     """How many files."""
     size_bytes: int
-    """What they take together."""
+    """How many bytes they take together."""
 
 
 @runtime_checkable
@@ -24,11 +24,11 @@ class HasLeftovers(Protocol):
     """A store in which something may be left behind, and which may take more room than it needs."""
 
     def remove_leftovers(self, *, older_than_seconds: float, dry_run: bool) -> Leftovers:
-        """Remove files of no use, but for those that are so young that somebody may be about to name them."""
+        """Remove useless files, except those so young that somebody may be about to name them."""
         ...
 
     def compact(self) -> None:
-        """Give room back to the file system that is not needed any more. That may take long."""
+        """Give room that is no longer needed back to the file system, which may take long."""
         ...
 
 

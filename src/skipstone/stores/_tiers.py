@@ -12,7 +12,7 @@ from .. import _log
 from .._errors import StoreError, StoreUnavailableWarning, warn
 from .._record import Key, Record, RecordInfo
 from ._backlog import Backlog, UntilCopied, is_mark, named_like
-from ._base import BaseStore, Claim, Store, at_hand_in
+from ._base import BaseStore, Claim, Store, at_hand_in, renewed
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -254,11 +254,6 @@ class TieredStore(BaseStore):
         if which not in self._warned:
             self._warned.add(which)
             warn(message, StoreUnavailableWarning)
-
-
-def renewed(store: Store, keys: Sequence[Key]) -> dict[Key, Record]:
-    """Return records in place of those that a store has returned and that are of no use, where it keeps copies."""
-    return store.renewed(keys) if isinstance(store, TieredStore) else {}
 
 
 def _is_newer(record: Record, other: Record) -> bool:

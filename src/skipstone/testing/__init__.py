@@ -1,4 +1,4 @@
-"""What every store and every serializer keeps to, as tests. Needs pytest and hypothesis.
+"""What every store and every serializer must do, as tests. Needs pytest and hypothesis.
 
 ```python
 class TestMine(StoreConformance):

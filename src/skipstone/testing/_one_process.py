@@ -21,10 +21,10 @@ _SCOPE = "index/step"
 
 
 class OneProcessStoreConformance:
-    """What a store keeps to whose records or claims are those of one process; see `StoreConformance`."""
+    """What a store must do whose records or claims are those of one process; see `StoreConformance`."""
 
     examples = 40
-    """How many sequences of operations are tried beside a dictionary."""
+    """How many sequences of operations are compared with a dictionary."""
 
     def make_store(self, scope: str) -> Store:
         """Return a new handle on the records of a scope, `<index>/<step>`, as another process would have one."""

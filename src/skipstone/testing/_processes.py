@@ -32,15 +32,15 @@ _ANSWER_SECONDS = 60
 
 
 class StoreConformance(OneProcessStoreConformance):
-    """What every store keeps to that several processes use: derive from it, and give `make_store`.
+    """What every store must do that several processes use: derive from it, and give `make_store`.
 
-    The store's class must be one that another process can import, as pickling it needs.
+    Another process must be able to import the store's class, because the tests pickle it.
     """
 
     takeover_seconds: float = 30.0
-    """Within what time the claim of a process that was killed can be had by another."""
+    """The time after which another process can get the claim of a killed one, in seconds."""
     large_bytes: int = 1 << 30
-    """Size of a payload that fits into memory once: it is put and got without being there twice."""
+    """Size of a payload that fits into memory once: the store puts and gets it without holding it twice."""
 
     def test_another_process_sees_the_records(self, store: Store) -> None:
         """A pickled store reads what the original wrote, in another process, too."""

@@ -28,7 +28,7 @@ _PLAIN: Sequence[object] = (
 
 
 class SerializerConformance:
-    """What every serializer keeps to: derive from it, and give `make_serializer`.
+    """What every serializer must do: derive from it, and give `make_serializer`.
 
     ```python
     class TestMine(SerializerConformance):
@@ -40,9 +40,9 @@ class SerializerConformance:
     """
 
     results: ClassVar[Sequence[object]] = _PLAIN
-    """What it is for: each comes back equal, and of the same type."""
+    """Results that the serializer keeps: each comes back equal, and with the same type."""
     refused: ClassVar[Sequence[object]] = (threading.Lock(),)
-    """What it cannot keep: an error when it is saved, so that it is not kept, rather than when it is loaded."""
+    """Results that the serializer cannot keep: saving them must raise an error, so that they are not kept."""
     result_type: Any = Any
     """The return annotation of the functions whose results these are."""
 

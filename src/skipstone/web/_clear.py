@@ -93,7 +93,7 @@ def _one_record(asked: StepCatalogue, fields: Mapping[str, str]) -> _Choice:
 def _failures(asked: StepCatalogue, fields: Mapping[str, str]) -> _Choice:
     calls = [call for call in asked.failures(fields.get("function") or None) if _is_meant(call, fields)]
     if not calls:
-        raise HTTPException(404, "There are no such failures any more.")
+        raise HTTPException(404, "These failures are gone.")
     sizes = asked.keys(RecordQuery(failures=True))
     going = {call.key: sizes.get(call.key, 0) for call in calls}
     first = calls[0].failure

@@ -256,9 +256,6 @@ class SqliteStore(BaseStore):
             refuse_transaction(connection)
             row = self._row_of(connection, record, None)
             is_kept = connection.execute(INSERT, row).rowcount == 1
-            self._ahead.discard(
-                (record.key,)
-            )  # one that another connection has deleted, and that is not noticed yet
         self._connection.wrote(1, len(_payload(row)))
         return is_kept
 
@@ -273,7 +270,6 @@ class SqliteStore(BaseStore):
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
                 with self._change(connection, [row[0] for row in rows]) if replace else together(connection, rows):
                     kept = insert(connection, rows)
-                    self._ahead.discard(kept)
                     if replace and len(kept) < len(rows):
                         raise damaged_index(rows[0][0])
             for key in kept:
@@ -301,9 +297,9 @@ class SqliteStore(BaseStore):
                         self._values.remove(file)
 
     def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
-        payload, content = record.payload, None
-        if file is None:
-            content = payload if type(payload) is bytes else b"".join(parts_of(payload))
+        self._ahead.discard((record.key,))  # another connection may have deleted it, which is not noticed yet
+        payload = record.payload
+        content = None if file else payload if type(payload) is bytes else b"".join(parts_of(payload))
         return (
             record.key,
             record.checksum,
