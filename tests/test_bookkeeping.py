@@ -220,3 +220,21 @@ def test_a_pickled_checkpoint_leads_to_the_same_folder(tmp_path, monkeypatch):
     with pickle.loads(pickled) as copy:
         assert [record.call_id for record in copy.records()] == ["k"]
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize("store", ["local", ["local", "file://{}/shared"]], ids=["local", "tiers"])
+def test_a_process_that_goes_to_another_folder(tmp_path, monkeypatch, store):
+    """A relative folder is one of the working folder in which the checkpoint was opened: for records and for runs."""
+    monkeypatch.chdir(tmp_path)
+    store = store if isinstance(store, str) else [place.format(tmp_path) for place in store]
+    os.mkdir("elsewhere")
+    with open_checkpoint("step", {"artifacts_dir": "here", "store": store, "trust_store": True}) as checkpoint:
+        monkeypatch.chdir("elsewhere")
+        checkpoint.load_or_run(one, "k", 1)
+        checkpoint.close()
+        checkpoint.load_or_run(one, "other", 1)
+    monkeypatch.chdir(tmp_path)
+    assert os.listdir("elsewhere") == []
+    with open_checkpoint("step", {"artifacts_dir": "here", "store": store, "trust_store": True}) as checkpoint:
+        assert len(list(checkpoint.runs())) == 1
+        assert len(list(checkpoint.records())) == 2

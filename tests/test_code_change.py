@@ -1,8 +1,11 @@
 """A result that was made by other code is noticed: told, run again or ignored, as the settings say."""
 
+import copy
 import linecache
 import re
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,12 @@ from skipstone import (
 )
 
 OFFSET = 0
+
+
+@dataclass
+class Options:
+    size: int
+
 
 APP = """
 import sys
@@ -340,6 +349,48 @@ def test_a_function_that_is_made_anew_with_another_value(memory, on_code_change)
     assert [made(number)(number) for number in range(3, 40)] == [number * number for number in range(3, 40)]
     with pytest.raises(UnstableIdError, match="two functions have the name"):
         made(3)(39)
+
+
+def test_a_function_that_is_made_around_another_object(memory):
+    """It gets no result of one that was made around a dictionary, list or object with other content."""
+
+    def made(options):
+        @cache_with_checkpoint(id="x")
+        def described(x):
+            return str(options)
+
+        return described
+
+    for number, (one, other) in enumerate(
+        [({"size": 1}, {"size": 2}), ([1], [2]), (Path("a"), Path("b")), (Options(1), Options(2))]
+    ):
+        assert made(one)(number) == str(one)
+        assert made(copy.deepcopy(one))(number) == str(one)
+        with pytest.raises(UnstableIdError, match="two functions have the name .*described"):
+            made(other)(number)
+
+
+def test_a_function_that_is_made_around_what_it_fills(memory):
+    """What calls collect is no code, however they do it; nor is data."""
+
+    def made(lines):
+        found, counts, last = [], {}, {}
+        add = lambda x: found.append(x)
+
+        @cache_with_checkpoint(id="x")
+        def collected(x):
+            add(x)
+            counts[x] = len(found)
+            last.__setitem__("x", x)
+            return lines[0]
+
+        return collected
+
+    first = made(["a"] * 1000)
+    assert [first(x) for x in (1, 2)] == ["a", "a"]
+    assert made(["a"] * 1001)(1) == "a"
+    assert first(2) == "a"
+    assert memory.stats().misses == 2
 
 
 def test_a_function_that_is_made_anew_after_an_edit(memory, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import datetime as dt
 import functools
 import importlib
 import importlib.util
@@ -43,9 +44,11 @@ PROJECT = {
         import functools
         import math
         import os.path
+        import pathlib
         import re
 
         from lib import settings, shared as helper
+        from lib.models import DEFAULTS, Counted, Options
         from lib.models import Base, Item, Shape, client
 
         LIMIT = 10
@@ -54,6 +57,9 @@ PROJECT = {
         WORD = re.compile(r"\\w+", re.I)
         UNUSED = 1
         shadowed = 1
+        shared_name = {"k": 1}
+        OPTIONS = Options(0.1)
+        PLACES = {"here": pathlib.Path("a")}
         _cache = {}
         _model = None
 
@@ -175,6 +181,59 @@ PROJECT = {
             return Shape.ROUND, client.call(x), Worker.step
 
 
+        def uses_objects():
+            return OPTIONS.share, DEFAULTS.options.share, PLACES["here"], counted(1), settings.LIMITS[0]
+
+
+        @Counted
+        def counted(x):
+            return x
+
+
+        def fills_others_of_the_name(shared_name):
+            shared_name["k"] = 2
+            OPTIONS = []
+            OPTIONS.append(1)
+
+            def inner():
+                shared_name.update(OPTIONS)
+
+            return inner
+
+
+        def reads_shared_name():
+            return shared_name["k"]
+
+
+        def imports(x):
+            import lib.deep
+            from lib import late, settings as s
+            from lib.late import CACHE, Late as Later, math
+
+            return lib.deep.shared(x), late.work(x), s.nested(x), Later(x).run(), math.pi, CACHE
+
+
+        @functools.singledispatch
+        def general(x):
+            return x
+
+
+        @general.register
+        def _(x: int):
+            return x + 5
+
+
+        def uses_general(x):
+            return general(x)
+
+
+        def made_around(value):
+            def inner():
+                return value
+
+            return inner
+
+
         def foreign(x):
             return math.floor(x), os.path.join("a", x)
 
@@ -204,11 +263,42 @@ PROJECT = {
             return x + 1
         """,
     "lib/settings.py": """
+        import collections
+
         PROMPT = "Summarize"
 
 
         def nested(x):
             return x - 1
+
+
+        LIMITS = collections.deque([1, 2])
+        """,
+    "lib/late.py": """
+        import math
+
+        from . import deep
+        from .deep import *
+
+        FACTOR = 3
+        CACHE = {}
+
+
+        def work(x):
+            CACHE[x] = x
+            return deeper(x) * FACTOR + deep.shared(x)
+
+
+        class Late:
+            def __init__(self, x):
+                self.x = x
+
+            def run(self):
+                return self.x + 11
+
+
+        def not_used(x):
+            return x
         """,
     "lib/models.py": """
         import dataclasses
@@ -231,6 +321,29 @@ PROJECT = {
         class Shape(enum.Enum):
             ROUND = 1
             FLAT = 2
+
+
+        @dataclasses.dataclass
+        class Options:
+            share: float
+
+
+        @dataclasses.dataclass
+        class Defaults:
+            options: Options
+
+
+        DEFAULTS = Defaults(options=Options(0.5))
+
+
+        class Counted:
+            def __init__(self, function):
+                self.function = function
+                self.calls = 0
+
+            def __call__(self, *args):
+                self.calls += 1
+                return self.function(*args)
 
 
         class Client:
@@ -335,10 +448,24 @@ CHANGES = [
     ("Worker", "app.py", "return x + 1", "return x + 2"),
     ("makes", "lib/models.py", "self.value * 2", "self.value * 3"),
     ("makes", "lib/models.py", "value: int", "value: float"),
-    ("makes", "lib/models.py", "@dataclasses.dataclass\n", ""),
+    ("makes", "lib/models.py", "@dataclasses.dataclass\nclass Item", "class Item"),
     ("picks", "lib/models.py", "ROUND = 1", "ROUND = 3"),
     ("picks", "lib/models.py", "def call(self, x):\n        return x", "def call(self, x):\n        return -x"),
     ("picks", "app.py", "return x + 1", "return x + 2"),
+    ("uses_objects", "app.py", "Options(0.1)", "Options(0.2)"),
+    ("uses_objects", "app.py", 'Path("a")', 'Path("b")'),
+    ("uses_objects", "app.py", "def counted(x):\n    return x", "def counted(x):\n    return -x"),
+    ("uses_objects", "lib/models.py", "Options(0.5)", "Options(0.6)"),
+    ("uses_objects", "lib/models.py", "return self.function(*args)", "return self.function(args)"),
+    ("uses_objects", "lib/settings.py", "deque([1, 2])", "deque([1, 3])"),
+    ("reads_shared_name", "app.py", '{"k": 1}', '{"k": 2}'),
+    ("imports", "lib/late.py", "* FACTOR", "+ FACTOR"),
+    ("imports", "lib/late.py", "FACTOR = 3", "FACTOR = 4"),
+    ("imports", "lib/late.py", "self.x + 11", "self.x + 12"),
+    ("imports", "lib/late.py", "import math", "import cmath as math"),
+    ("imports", "lib/deep.py", "x + 1", "x + 2"),
+    ("imports", "lib/settings.py", "x - 1", "x - 2"),
+    ("uses_general", "app.py", "x + 5", "x + 6"),
     ("foreign", "app.py", "math.floor", "math.ceil"),
     ("foreign", "app.py", "import math\n", "import cmath as math\n"),
     ("many", "app.py", "as file:", "as other:"),
@@ -394,6 +521,9 @@ SAME = [
     ("Worker.build", "app.py", '"""It works."""', ""),
     ("makes", "lib/models.py", "FLAT = 2", "FLAT = 3"),
     ("foreign", "app.py", "def foreign(x):", "def foreign(x) -> tuple[int, str]:"),
+    ("imports", "lib/late.py", "def not_used(x):\n    return x", "def not_used(x):\n    return -x"),
+    ("imports", "lib/late.py", "CACHE = {}", "CACHE = {1: 2}"),
+    ("imports", "lib/late.py", "def work(x):\n", "def work(x):\n    # works\n"),
     ("many", "app.py", "with open(x) as file:\n        pass", "with open(x) as file:\n        ..."),
 ]
 
@@ -418,6 +548,7 @@ WRITE_ALL = """
 import json, os, sys, types
 alone = sys.modules["alone"] = types.ModuleType("alone")  # other versions have no libraries
 alone.__path__ = [sys.argv[1]]
+sys.modules["xxhash"] = types.SimpleNamespace(xxh3_128_digest=None)
 from alone._functions._code import code_of
 sys.path.insert(0, sys.argv[2])
 import app
@@ -467,6 +598,17 @@ VERSIONED = r"""
 import json
 from pathlib import Path
 from os.path import join
+import datetime, decimal, enum, fractions, pathlib, typing, uuid
+class Kind(enum.Enum):
+    ONE = 1
+class Point(typing.NamedTuple):
+    x: int
+FIXED = [Path("a"), decimal.Decimal("0.10"), datetime.date(2026, 1, 1), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)]
+FIXED += [fractions.Fraction(1, 3), Kind.ONE, Point(1), range(3), pathlib.PureWindowsPath("a"), uuid.UUID(int=1)]
+def fixed():
+    import json.decoder, lib.deep as d
+    from lib.models import Item as Thing
+    return FIXED, d.shared, json.decoder.JSONDecoder, Thing, OBJECT
 def texts(x, w, d):
     a = f"a{x!r:>{w}}b{{c}} {x = } {d['k']:{w}.{w}} {f'{x}' 'y'}" "tail" f""
     b = f"{x:{w}}{w:}" rf"\d{x:\d}" f"\N{BULLET}{x:%H:%M}" u"u"
@@ -475,6 +617,7 @@ class Generic(dict):
     "doc"
     a: "int" = 1
     def m(self): return [self.a for self.b in self] or {**self} or (lambda *a, b=1, **k: (a, b, k))
+OBJECT = Generic(a=[2])
 async def waits(x):
     try:
         async with x as y, y: return [z async for z in y if await z]
@@ -755,3 +898,29 @@ def test_closures_of_one_function_differ(load: Callable[..., types.ModuleType]) 
     make = load().make
     assert fingerprint(make(3)) == fingerprint(make(3))
     assert len({fingerprint(make(n)) for n in (3, 4, "3", len, None)}) == 5
+
+
+def test_objects_around_a_function_count(load: Callable[..., types.ModuleType]) -> None:
+    """What a nested function has around it counts by its content, if that cannot change."""
+    around = load().made_around
+    some = [pathlib.Path("a"), pathlib.Path("b"), collections.namedtuple("P", "x")(1), dt.date(2026, 1, 1)]  # noqa: PYI024
+    assert len({fingerprint(around(value)) for value in some}) == len(some)
+    assert fingerprint(around(pathlib.Path("a"))) == fingerprint(around(pathlib.Path("a")))
+
+
+def test_a_checkpoint_does_not_count(load: Callable[..., types.ModuleType]) -> None:
+    """The settings of a checkpoint that a function uses are no code of it."""
+    old, new = "def foreign(x):\n    return math", "def foreign(x):\n    return checkpoint, math"
+    made = "import skipstone\n\ncheckpoint = skipstone.NullCheckpoint({!r})\n\n\n"
+    one, other = (load("app.py", old, made.format(name) + new) for name in ("one", "other"))
+    assert fingerprint(one.foreign) == fingerprint(other.foreign)
+
+
+def test_what_is_imported_does_not_matter(load: Callable[..., types.ModuleType]) -> None:
+    """A module that a function imports counts in the same way before and after that, and is not imported for it."""
+    module = load()
+    before = fingerprint(module.imports)
+    assert "lib.late" not in sys.modules
+    module.imports(1)
+    assert "lib.late" in sys.modules
+    assert fingerprint(module.imports) == before

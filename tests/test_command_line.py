@@ -665,6 +665,80 @@ def test_a_broken_pipe_is_no_traceback(place):
     assert (done.stdout, done.stderr) == ("[", "")
 
 
+@pytest.mark.parametrize(
+    "name", ["a b", "50%25", "what?", "#1", "a&b=c", "[x]*", "größe", "line\nend", os.fsdecode(b"\xff")], ids=ascii
+)
+def test_any_name_of_a_folder(tmp_path, name):
+    """A folder may have any name that the file system takes: SQLite's addresses are not mistaken."""
+    folder = tmp_path / name
+    try:
+        folder.mkdir()
+    except OSError:  # not on every file system
+        pytest.skip("no such name here")
+    with open_checkpoint("step", {"artifacts_dir": folder}) as checkpoint:
+        checkpoint.load_or_run(embed, "doc", 1)
+    for command, said in (("ls", b"default / step"), ("verify", b"1 record")):
+        arguments = [sys.executable, "-m", "skipstone", command, "--artifacts-dir", folder]
+        done = subprocess.run(arguments, capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert said in done.stdout
+
+
+def test_a_path_that_is_too_long(tmp_path):
+    """A path that SQLite cannot open is told as one that is too long; calls run."""
+    folder = tmp_path.joinpath(*("x" * 100 for _ in range(6)))
+    with (
+        pytest.warns(match="the path is longer than 504 bytes"),
+        open_checkpoint("step", {"artifacts_dir": folder}) as checkpoint,
+    ):
+        assert checkpoint.load_or_run(embed, "doc", 1) == {"doc": 1}
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(place, closed):
+    """Commands do without standard input, output and errors: what would be printed is lost, and what is asked is denied."""
+
+    def status(command):
+        return subprocess.run(
+            f"{sys.executable} -m skipstone {command} {closed}", shell=True, timeout=60
+        ).returncode
+
+    assert status("ls") == 0
+    assert status("ls --artifacts-dir nowhere --store local") == 0
+    assert status("report -o report.html") == 0
+    assert (place / "report.html").stat().st_size
+    if "<" in closed:
+        assert status("clear") == 1
+        assert shown("load")[0]
+
+
+def test_an_encoding_that_lacks_characters(place):
+    """What the encoding of the output cannot say is escaped."""
+    with open_checkpoint("load") as checkpoint:
+        checkpoint.load_or_run(embed, "größe", 1)
+    for command in ("records", "ls", "stats"):
+        done = subprocess.run(
+            [sys.executable, "-m", "skipstone", command],
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert command != "records" or r"gr\xf6\xdfe" in done.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has it")
+def test_an_output_that_is_full(place):
+    """A disk that is full where the output goes to is told in a line."""
+    done = subprocess.run(
+        f"{sys.executable} -m skipstone ls > /dev/full", shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode
+    assert done.stderr.startswith("skipstone: [Errno 28]")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_narrow_terminal(monkeypatch, capsys):
     """Where a table does not fit, its extra columns are left out, the last first, and numbers are never cut."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

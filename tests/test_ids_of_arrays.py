@@ -147,6 +147,8 @@ SERIES = [
     pd.Series(pd.to_timedelta([1, 2], unit="s")),
     pd.Series([1, 2]).to_frame(), pd.Series([1, 2]).to_frame("x"), pl.DataFrame({"x": [1, 2]}), pd.Index([1, 2], name="x"),
     pd.MultiIndex.from_tuples([(1, 2)]), pd.MultiIndex.from_tuples([(2, 1)]), pd.MultiIndex.from_tuples([(1, 2)], names=["a", "b"]),
+    *(pd.MultiIndex.from_tuples([pair], names=[1, 2]) for pair in ((1, 2), (1, 3), (2, 2))),
+    *(pd.MultiIndex.from_tuples([pair], names=[1, 0]) for pair in ((1, 2), (1, 3), (2, 1))),
     pd.Timestamp(1), pd.Timestamp(2), pd.Timestamp(1, tz="UTC"), pd.Timedelta(1), pd.Timedelta(2),
 ]  # fmt: skip
 
@@ -164,6 +166,8 @@ FRAMES = [
     pd.DataFrame(A).astype({"x": "i4"}), pd.DataFrame(A).astype({"x": str}), pd.DataFrame(A).astype({"y": "category"}),
     pd.DataFrame({"x": [1, 2]}), pd.DataFrame({"x": [1, 3]}), pd.DataFrame({0: [1, 2]}), pd.DataFrame({"0": [1, 2]}),
     pd.DataFrame([[1, 2]], columns=["x", "x"]), pd.DataFrame([[2, 1]], columns=["x", "x"]), pd.DataFrame(), pd.DataFrame(index=[1]),
+    *(pd.DataFrame([[1, number, 3]]).set_index([1, 2]) for number in (4, 5)),
+    *(pd.DataFrame([[1, 4, number]]).set_index([1, 2]) for number in (5, 6)),
     pd.DataFrame(columns=["x"]), pd.DataFrame({"x": [[1], [2]]}), pd.DataFrame({"x": [(1,), (2,)]}),
     pl.DataFrame(A), pl.DataFrame(A)[["y", "x"]], pl.DataFrame(A)[::-1], pl.DataFrame(A).rename({"x": "z"}), pl.DataFrame(),
     pl.DataFrame({"x": [1, 2]}), *(pl.DataFrame({"x": [1, 2]}, {"x": kind}) for kind in (pl.Int32, pl.UInt8, pl.Float32, pl.Float64)),

@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import enum
 import fractions
+import functools
 import ipaddress
 import math
 import pathlib
@@ -158,6 +159,50 @@ class DerivedData(Data):
     pass
 
 
+class Noted(Data):
+    """Has more than its class declares."""
+
+    def __init__(self, x, note):
+        super().__init__(x)
+        self.note, self._lock = note, object()
+
+    @functools.cached_property
+    def shown(self):
+        return object()
+
+
+@dataclasses.dataclass
+class Row(dict):
+    x: object
+
+
+class Tags(list):
+    __slots__ = ("language",)
+
+
+class NotedPoint(Point):
+    pass
+
+
+def having(value, **attributes):
+    """Return a value after it was given attributes."""
+    for name, item in attributes.items():
+        setattr(value, name, item)
+    return value
+
+
+def filled(value, content):
+    """Return a dictionary after it was filled."""
+    value.update(content)
+    return value
+
+
+def shown(value):
+    """Return a value of which a property was asked for."""
+    assert value.shown
+    return value
+
+
 @attrs.define
 class Attrs:
     x: object
@@ -232,6 +277,8 @@ DIFFERENT = [
     {"a": 1, "b": 2}, {"a": 2, "b": 1}, collections.OrderedDict(a=1, b=2), collections.OrderedDict(b=2, a=1),
     collections.Counter(a=1, b=2), Names(a=1, b=2), [("a", 1), ("b", 2)],
     Point(1, 2), Data(1), Data(2), Data("1"), OtherData(1), DerivedData(1), Attrs(1), Model(x=1), Model(x=1, z=3), Struct(1),
+    having(Data(1), z=1), having(Data(1), z=2), Noted(1, 1), Noted(1, 2), Row(1), filled(Row(1), {"a": 1}), filled(Row(1), {"a": 2}),
+    having(NotedPoint(1, 2), z=1), having(NotedPoint(1, 2), z=2), having(Tags(), language=1), having(Tags(), language=2), Tags(),
     Color.RED, Color.GREEN, Word.RED, "RED", Access.READ, Access.WRITE, Access.READ | Access.WRITE, Access(0),
     Color, Number, Data, int, "int", len, key_of, tagged,
     pathlib.PurePosixPath("a/b"), pathlib.PureWindowsPath("a/b"), "a/b", pathlib.PurePosixPath("a"), pathlib.PurePosixPath("/a"),
@@ -263,6 +310,9 @@ def test_different_values_have_different_keys():
     ("one", "other"),
     [
         (Data(1, seen=1), Data(1, seen=2)),
+        (Noted(1, 2), Noted(1, 2)),
+        (Noted(1, 2), shown(Noted(1, 2))),
+        (having(Text("a"), b=1), having(Text("a"), b=1)),
         (Attrs(1, seen=1), Attrs(1, 2, seen=2)),
         (Model(x=1), Model.model_construct(_fields_set=None, x=1, y=2)),
         (Data([{1: Data({"b", "a"})}]), Data([{1: Data({"a", "b"})}])),
@@ -281,10 +331,19 @@ def test_equal_values_have_equal_keys(one, other):
     assert key_of(one) == key_of(other)
 
 
+def doubled(function):
+    """Return a function of the same name."""
+    return functools.wraps(function)(lambda *args: 2 * function(*args))
+
+
 @pytest.mark.parametrize(
     "value",
     [
         object(),
+        doubled(tagged),
+        pydantic.create_model("Model", x=(int, ...)),
+        type("Data", (), {}),
+        having(Data(1), z=object()),
         lambda: 1,
         iter([]),
         (x for x in ()),

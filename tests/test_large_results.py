@@ -1,6 +1,8 @@
 """Large results come back whole, writable and independent of what is stored."""
 
+import os
 import pickle
+import resource
 
 import numpy as np
 import pandas as pd
@@ -148,6 +150,27 @@ def test_many_large_results_at_once(checkpoint):
         del results[number]
     loaded = [work(number) for number in range(270 if many else 3)]
     assert [array.sum() for array in loaded] == [132_000 * number for number in range(len(loaded))]
+
+
+def test_few_descriptors(checkpoint):
+    """Where a process may open few files, as on macOS, large results that are in use leave it most of them."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    there = os.open(os.devnull, os.O_RDONLY)
+    os.close(there)
+    least = 2 * max(there, 32)
+    many = least if checkpoint.config.compression is None and checkpoint.name == "step" else 3
+    for number in range(many):
+        results[number] = np.full(132_000, number, "f8")
+        work(number)
+        del results[number]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (least, before[1]))
+    try:
+        loaded = [work(number) for number in range(many)]
+        with open(os.devnull):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert [array[0] for array in loaded] == list(range(many))
 
 
 def test_a_copy_of_a_loaded_array_pickles(checkpoint):

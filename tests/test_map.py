@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -506,6 +507,12 @@ def test_a_bar_and_a_log(checkpoint, capsys, caplog):
         list(checkpoint.map(choosy, [1, 2, 3, 4], progress=False))
     assert "choosy: 4 of 4 done (3 before)" in caplog.text
     assert not capsys.readouterr().err
+
+
+def test_no_bar_where_standard_error_was_closed(checkpoint, monkeypatch):
+    """A bar that is asked for in a process without standard error, such as a daemon, is left out."""
+    monkeypatch.setattr(sys, "stderr", None)
+    assert len(list(checkpoint.map(choosy, [1, 2], progress=True))) == 2
 
 
 def test_a_handler_of_sigterm_stays(tmp_path):

@@ -6,6 +6,7 @@ import enum
 import typing
 import zoneinfo
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -64,6 +65,24 @@ def typed(kind):
 
     work.__annotations__["return"] = kind
     return cache_with_checkpoint(id="name", name="typed")(work)
+
+
+@dataclasses.dataclass
+class Quiet:
+    content: object = dataclasses.field(repr=False)
+
+
+class Struct(msgspec.Struct):
+    content: object
+
+    def __repr__(self):
+        return "Struct"
+
+
+def noted(document):
+    """Return a document that has more than its class declares."""
+    document.note = 1
+    return document
 
 
 def using(serializer, **settings):
@@ -182,6 +201,21 @@ def test_annotated_results_come_back_in_their_types(serializer, kind, result):
         assert get_checkpoint().stats().hits == 1
 
 
+@pytest.mark.parametrize("serializer", ["msgpack", "json"])
+def test_the_order_of_a_set_does_not_matter(serializer):
+    """A set is kept, in whatever order its content lies in memory."""
+    few = set(range(1000))
+    for number in [*few]:
+        if number not in (1, 16):
+            few.discard(number)
+    assert list(few) != list({1, 16})
+    results["k"] = few
+    with using(serializer):
+        work = typed(set[int])
+        assert [work("k"), work("k")] == [few, few]
+        assert get_checkpoint().stats().hits == 1
+
+
 CAN_DO = [("json", repr(2**64)), ("msgpack", "{(1, 2): 3}")]  # of what the other format cannot hold
 
 
@@ -210,6 +244,11 @@ CAN_DO = [("json", repr(2**64)), ("msgpack", "{(1, 2): 3}")]  # of what the othe
         (Document, Document("a", ["not an int"])),
         (dt.datetime, NOON.replace(tzinfo=BERLIN)),
         (list[dt.datetime], [NOON.replace(tzinfo=BERLIN)]),
+        (Quiet, Quiet((1, 2))),
+        (list[Quiet], [Quiet({1})]),
+        (Quiet, Quiet([Document("a", [])])),
+        (Document, noted(Document("a", []))),
+        (Struct, Struct((1,))),
     ],
     ids=lambda value: repr(value).partition(" at 0x")[0],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from ._errors import StoreError
+from ._errors import StoreError, StoreUnavailableError
 from .stores._folder import CHECKPOINT_FOLDER, MARKER, RUNS
 from .stores._local._removal import remove_step
 
@@ -22,10 +22,16 @@ def clear_checkpoints(artifacts_dir: str) -> list[str]:
         StoreError: The folder is no checkpoint folder, a running process uses it, or it cannot be deleted.
     """
     root = os.path.join(artifacts_dir, CHECKPOINT_FOLDER)
-    if not os.path.isdir(root):
-        return []
+    try:
+        return _clear(root) if os.path.isdir(root) else []
+    except PermissionError as error:
+        message = f"cannot delete {root}: {error}"
+        raise StoreUnavailableError(message) from error
+
+
+def _clear(root: str) -> list[str]:
     marker = os.path.join(root, MARKER)
-    if not os.path.exists(marker):
+    if MARKER not in os.listdir(root):
         message = f"{root} is no checkpoint folder (it has no file {MARKER}): nothing was deleted"
         raise StoreError(message)
     removed: list[str] = []

@@ -39,8 +39,8 @@ class LocalStorageCheckpoint(Checkpoint):
             )
         super().__init__(store, settings, name=checkpoint_name)
         self.place: str = self.folder
-        self._arguments = (checkpoint_name, _for_other_folders(settings))
-        self._engine.runs.keep(checkpoint_name, partial(runs_store, (LOCAL,), settings, checkpoint_name))
+        self._arguments = (checkpoint_name, lasting := _for_any_folder(settings))
+        self._engine.runs.keep(checkpoint_name, partial(runs_store, (LOCAL,), lasting, checkpoint_name))
         try:
             store.open()
         except StoreUnavailableError as error:
@@ -70,10 +70,10 @@ class SharedCheckpoint(Checkpoint):
             )
             raise ConfigError(message)
         super().__init__(store_of(places, settings, checkpoint_name), settings, name=checkpoint_name)
-        self._engine.runs.keep(checkpoint_name, partial(runs_store, places, settings, checkpoint_name))
+        self._arguments = (checkpoint_name, lasting := _for_any_folder(settings))
+        self._engine.runs.keep(checkpoint_name, partial(runs_store, places, lasting, checkpoint_name))
         self.place: str = ", then ".join(map(shown, places))
         _warn_of_pickles(self.place, settings)
-        self._arguments = (checkpoint_name, _for_other_folders(settings))
 
 
 class ObjectStorageCheckpoint(SharedCheckpoint):
@@ -156,6 +156,6 @@ def check_name(checkpoint_name: object) -> None:
         raise ConfigError(message)
 
 
-def _for_other_folders(config: CheckpointConfig) -> CheckpointConfig:
-    """Return the settings for a pickle, which a process with another working folder may load."""
+def _for_any_folder(config: CheckpointConfig) -> CheckpointConfig:
+    """Return the settings for later: in another working folder, to which the process goes, or where a pickle is loaded."""
     return config._replace(artifacts_dir=os.path.abspath(config.artifacts_dir))

@@ -8,19 +8,28 @@ from typing import NamedTuple
 PROJECT = {
     "app.py": '''\
 """An app."""
+import datetime
 import functools
 import math
 
 import tally
 from lib import first
 from lib import text as words
-from lib.models import Answer, Kind, Scaler, scaler
+from lib.models import Answer, Kind, Options, Scaler, scaler
 from lib.plain import LIMIT, PROMPT, STOP, TABLE, twice
 from vendored import tidy
 
 SIZE = 3
 UNUSED = 1
+OPTIONS = Options(width=2)
+SINCE = datetime.date(2026, 1, 1)
+KIND = Kind.ONE
+table = {"b": 7}
 _cache = {}
+
+
+def fill(table):
+    table["a"] = 8
 
 
 def logged(function):
@@ -63,6 +72,28 @@ def make(n):
 
 tripled = make(3)
 bound = functools.partial(local, step=2)
+
+
+def around(options):
+    def inside(x):
+        return x * options["factor"]
+
+    return inside
+
+
+widened = around({"factor": 3})
+
+
+@functools.singledispatch
+def general(x):
+    return x
+
+
+@general.register
+def _(x: int):
+    return x + 5
+
+
 squared = lambda x: x * x
 HANDLERS = {"local": local, "twice": twice}
 
@@ -107,13 +138,15 @@ def work(x: int, size: int = 10) -> list:
     parts = [local(x), twice(x), first(x), words.clean(texts), STOP, TABLE["a"], tidy("a "), math.floor(1.5)]
     parts += [recursive(2), kept(1), tripled(2), bound(1), squared(3), HANDLERS["local"](1), wrapped(1)]
     parts += [Worker().run(x), Worker.fixed(1), Answer(1).doubled(), Kind.ONE.value, scaler.scaled(2)]
+    parts += [OPTIONS.width, SINCE.year, KIND.name, table["b"], widened(1), general(1)]
     if total > 1000:
         return []
+    from lib import later
 
     def nested(y):
         return y + size
 
-    return [*parts, nested(1), sorted([3, 1], key=lambda y: -y)]
+    return [*parts, nested(1), later.on(x), sorted([3, 1], key=lambda y: -y)]
 ''',
     "lib/__init__.py": "from .deep import first\n",
     "lib/deep.py": """\
@@ -123,6 +156,17 @@ def first(x):
 
 def second(x):
     return x + 1
+""",
+    "lib/later.py": """\
+STEP = 1
+
+
+def on(x):
+    return x + STEP
+
+
+def off(x):
+    return x - STEP
 """,
     "lib/text.py": """\
 import re
@@ -166,6 +210,11 @@ class Answer:
 
     def doubled(self):
         return self.value * 2
+
+
+@dataclasses.dataclass
+class Options:
+    width: int
 
 
 class Kind(enum.Enum):
@@ -241,8 +290,18 @@ EDITS = [
     Edit("a decorator's code", True, "return function(*args)", "return function(*args) or 0"),
     Edit("a removed decorator", True, "@logged\n", ""),
     Edit("what a closure was made with", True, "tripled = make(3)", "tripled = make(4)"),
+    Edit("a dictionary that a closure was made with", True, '{"factor": 3}', '{"factor": 4}'),
     Edit("a closure's code", True, "return x * n", "return x + n"),
     Edit("an argument of functools.partial", True, "step=2", "step=3"),
+    Edit("a function that is registered with functools.singledispatch", True, "return x + 5", "return x + 6"),
+    Edit(
+        "a function of a module that is imported within the function",
+        True,
+        "return x + STEP",
+        "return x * STEP",
+        "lib/later.py",
+    ),
+    Edit("a constant of such a module", True, "STEP = 1", "STEP = 2", "lib/later.py"),
     Edit("a lambda with a name", True, "squared = lambda x: x * x", "squared = lambda x: x ** 3"),
     Edit("a function in a dictionary", True, '{"local": local,', '{"local": unrelated,'),
     # of constants
@@ -252,6 +311,10 @@ EDITS = [
     Edit("a prompt", True, '"Summarize"', '"Translate"', "lib/plain.py"),
     Edit("a set of constants", True, '{"a", "the"}', '{"a", "an"}', "lib/plain.py"),
     Edit("a list in a dictionary", True, "[2, 3]", "[2, 4]", "lib/plain.py"),
+    Edit("a constant that is an object of a dataclass", True, "Options(width=2)", "Options(width=3)"),
+    Edit("a constant that is a date", True, "date(2026, 1, 1)", "date(2025, 1, 1)"),
+    Edit("a constant that is an enum's member", True, "KIND = Kind.ONE", "KIND = Kind.TWO"),
+    Edit("a constant of whose name functions have a local variable", True, '{"b": 7}', '{"b": 8}'),
     Edit("a regular expression", True, r'r"\s+"', r'r"\s"', "lib/text.py"),
     # of classes
     Edit(
@@ -311,6 +374,13 @@ EDITS = [
         "    return text\n",
         "    return text[1:]\n",
         "lib/text.py",
+    ),
+    Edit(
+        "a function that is not called, of a module that is imported within the function",
+        False,
+        "return x - STEP",
+        "return -x",
+        "lib/later.py",
     ),
     Edit(
         "a class that is not used",

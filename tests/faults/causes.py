@@ -24,6 +24,15 @@ def full(folder, _checkpoint):
 
 
 @contextmanager
+def nearly_full(folder, checkpoint):
+    """Some blocks are free, but not enough for what SQLite maps into memory."""
+    path = os.path.join(folder, FILLER)
+    with full(folder, checkpoint):
+        os.truncate(path, os.path.getsize(path) - 45_056)
+        yield
+
+
+@contextmanager
 def read_only(folder, checkpoint):
     """The file system is mounted read-only."""
     if checkpoint is not None:

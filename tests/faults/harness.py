@@ -406,10 +406,10 @@ def in_parallel(servers, trial, trials):
         return list(pool.map(run_one, trials))
 
 
-def become(user):
-    """Become another user, for good."""
+def become(user, groups=()):
+    """Become another user, who is in these groups, for good."""
     import_everything()
-    os.setgroups([])
+    os.setgroups(list(groups))
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
 

@@ -166,12 +166,13 @@ def ids_for(what, count=6):
     return [f"{what}{number}-{(300, 70_000, 20_000, 1_200_000)[number % 4] + number}" for number in range(count)]
 
 
-def ask_all(folder, ids, settings=None, user=None):
+def ask_all(folder, ids, settings=None, user=None, groups=(), umask=0o022):
     """Open the store, as this user, and ask for these."""
     from skipstone import open_checkpoint
 
+    os.umask(umask)
     if user is not None:
-        harness.become(user)
+        harness.become(user, groups)
     with open_checkpoint("step", {"artifacts_dir": folder, **(settings or {})}) as checkpoint:
         return Asked().ask(checkpoint, ids)
 
@@ -224,7 +225,27 @@ def fault(cause, folder, late=False, user=None):
     return answers
 
 
-def save_with_umask(folder, umask):
+def commands(folder, commands, user):
+    """Run these commands as another user; return of each its status, and what it printed."""
+    import io
+    from contextlib import redirect_stderr, redirect_stdout
+
+    from skipstone.cli._app import run
+
+    def answer(command, place):
+        where = [] if command[0] == "clear_checkpoints" else ["--artifacts-dir"]
+        with redirect_stdout(io.StringIO()) as printed, redirect_stderr(printed):
+            return run([*command, *where, place]), printed.getvalue()
+
+    os.chdir("/")
+    if user is not None:
+        for command in commands:  # what they import may be forbidden later
+            answer(command, folder if command[0] in ("ls", "verify") else "/nowhere")
+        harness.become(user)
+    return [answer(command, folder) for command in commands]
+
+
+def save_with_umask(folder, umask, settings=None):
     """Save under an umask, damage the database, and mend it; return the modes of all that there is after each."""
     import stat
 
@@ -241,7 +262,7 @@ def save_with_umask(folder, umask):
 
     os.umask(umask)
     answer = {}
-    settings = {"artifacts_dir": folder}
+    settings = {"artifacts_dir": folder, **(settings or {})}
     with open_checkpoint("step", settings) as checkpoint:
         Asked().ask(checkpoint, ids_for("some", 8))
         answer["open"], answer["open names"] = look()

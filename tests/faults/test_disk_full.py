@@ -47,6 +47,14 @@ def test_full(small_disk, late):
 
 
 @LATE
+def test_nearly_full(small_blocks, late):
+    """So does one that has some bytes left: SQLite maps what it has not got, and is not to be killed for that."""
+    answers = run("fault", cause="nearly_full", folder=small_blocks, late=late)
+    assert "SaveWarning" in told(answers)
+    check(answers, small_blocks)
+
+
+@LATE
 def test_read_only(small_disk, late):
     """A file system that was remounted read-only costs no result, and is used again when it can be written."""
     answers = run("fault", cause="read_only", folder=small_disk, late=late)

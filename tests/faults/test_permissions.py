@@ -7,11 +7,13 @@ import sqlite3
 import stat
 import subprocess
 import warnings
+from contextlib import contextmanager
 
 import planted
 import pytest
 from harness import run
 from needs import need_root
+from scenarios import ids_for
 
 from skipstone import (
     ConfigError,
@@ -59,6 +61,127 @@ def test_modes(folder, umask):
     assert any("damaged" in name for name in answer["names"])
     assert any(name.endswith("-wal") for name in answer["open names"])
     assert any(name.endswith(".value") for name in answer["names"])
+
+
+@pytest.mark.parametrize("umask", [0, 0o077, 0o777], ids=oct)
+@pytest.mark.parametrize("mode", [0o750, 0o2770], ids=oct)
+def test_modes_where_others_are_let_in(folder, umask, mode):
+    """What is made in a `checkpoint` folder that its owner has opened to a group is as open as it, whatever the umask."""
+    root = f"{folder}/checkpoint"
+    os.mkdir(root)
+    os.chmod(root, mode)
+    answer = run("save_with_umask", folder=f"{folder}", umask=umask, settings={"trust_store": True})
+    for when in ("open", "closed", "mended"):
+        assert answer[when] == {"folders": [mode], "files": [0o600 | mode & 0o066]}, when
+    assert any(name.endswith("-wal") for name in answer["open names"])
+
+
+ALICE, BOB, GROUP = 54321, 54322, 54323
+
+
+@pytest.fixture
+def of_a_group(folder):
+    """A folder that a group shares."""
+    need_root("becoming another user")
+    os.chmod(folder, 0o755)
+    os.mkdir(f"{folder}/checkpoint")
+    os.chown(f"{folder}/checkpoint", ALICE, GROUP)
+    os.chmod(f"{folder}/checkpoint", 0o2770)
+    return folder
+
+
+def asks(folder, user, ids):
+    return run(
+        "ask_all",
+        folder=folder,
+        ids=ids,
+        settings={"trust_store": True},
+        user=user,
+        groups=[GROUP],
+    )
+
+
+def test_a_group_shares_a_folder(of_a_group):
+    """What one of a group saves, small or large, another one finds, and goes on from there; the first one finds that in turn."""
+    some, more = ids_for("some", 8), ids_for("more", 8)
+    assert asks(of_a_group, ALICE, some) == {"ran": some, "bad": [], "warnings": []}
+    assert asks(of_a_group, BOB, some + more) == {"ran": more, "bad": [], "warnings": []}
+    assert asks(of_a_group, ALICE, more + some) == {"ran": [], "bad": [], "warnings": []}
+
+
+def test_a_private_folder_of_somebody_else(folder):
+    """A store that only its owner can look into is refused as one that all can: the error says whose it is."""
+    need_root("becoming another user")
+    os.chmod(folder, 0o777)
+    saved(folder)
+    answer = run("open_as", folder=folder, user=NOBODY)
+    assert answer["error"] == "UnsafeStoreError"
+    assert (
+        (run("ask_all", folder=folder, ids=IDS[:1], user=NOBODY, settings={"trust_store": True})["ran"]) == IDS[:1]
+    )
+
+
+def test_a_folder_of_somebody_else_without_a_store(folder):
+    """Where a folder cannot be made, that is told: calls run, and their results are returned."""
+    need_root("becoming another user")
+    os.chmod(folder, 0o755)
+    asked = run("ask_all", folder=folder, ids=IDS[:1], user=NOBODY)
+    assert (asked["ran"], asked["bad"]) == (IDS[:1], [])
+    assert f"Permission denied: '{folder}/checkpoint'" in asked["warnings"][0][1]
+
+
+@contextmanager
+def may_not(path):
+    """Forbid all to a user who is not root; yield who that is."""
+    user = NOBODY if os.geteuid() == 0 else None
+    before = os.stat(path)
+    if user is not None:
+        subprocess.run(["chown", "-R", f"{user}:{user}", path.partition("/checkpoint")[0]], check=True)
+    os.chmod(path, 0)
+    yield user
+    os.chmod(path, stat.S_IMODE(before.st_mode))
+
+
+def test_what_may_not_be_looked_into_is_told(folder):
+    """Nobody is told that there are no checkpoints where there may be some."""
+    saved(folder)
+    commands = [["ls"], ["verify"], ["gc"], ["clear", "--yes"], ["clear_checkpoints"]]
+    with may_not(f"{folder}/checkpoint") as user:
+        for status, printed in run("commands", folder=folder, commands=commands, user=user):
+            assert status, printed
+            assert "Permission denied" in printed
+            assert "Traceback" not in printed
+
+
+def test_an_index_that_may_not_be_looked_into(folder):
+    """Of an index that somebody else keeps to himself, no step is known; those of others are."""
+    saved(folder)
+    saved(folder, index_name="other")
+    commands = [["ls"], ["verify", "--index", "other"], ["verify"], ["clear_checkpoints"]]
+    with may_not(f"{folder}/checkpoint/default") as user:
+        ls, other, verify, clear = run("commands", folder=folder, commands=commands, user=user)
+    assert ls[0] == 0
+    assert "default / ?" in ls[1]
+    assert "Permission denied" in ls[1]
+    assert "other / step" in ls[1]
+    assert other[0] == 0
+    for status, printed in (verify, clear):
+        assert status, printed
+        assert "Permission denied" in printed
+
+
+def test_a_value_that_may_not_be_read(folder):
+    """`verify` says of which results the files may not be read, and that the others are intact; calls of those run."""
+    ids = ids_for("some", 8)
+    run("ask_all", folder=folder, ids=ids)
+    path = glob.glob(f"{folder}/checkpoint/*/*/values/*/*.value")[0]
+    with may_not(path) as user:
+        [(status, printed)] = run("commands", folder=folder, commands=[["verify"]], user=user)
+        assert status
+        assert re.search("1 of [0-9]+ records of all kinds", printed)
+        assert "its value may not be read: [Errno 13] Permission denied" in printed
+        asked = run("ask_all", folder=folder, ids=ids, user=user)
+        assert (len(asked["ran"]), asked["bad"]) == (1, [])
 
 
 PLACES = {

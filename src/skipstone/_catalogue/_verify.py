@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .._encoding._codec import Codec, damage_of
+from .._errors import StoreUnavailableError
 from .._record import Key, Record, size_of
 from ..stores import Store
 from ..stores._local._looking import LookedAtStore
@@ -65,14 +66,29 @@ def verified(store: Store, tables: Tables, codec: Codec) -> Verification:
     damaged = intact = 0
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
-        records = store.get_many(some)
-        wrong = {key: problem for key in some if (problem := _problem(codec, records.get(key)))}
+        wrong = {key: problem for key, problem in _problems(store, codec, some) if problem}
         intact += len(some) - len(wrong)
         for key, info in store.infos(list(wrong)).items():  # records that were removed meanwhile are not counted
             damaged += 1
             if len(damages) < _MOST_PROBLEMS:
                 damages.append(Damage(key, info.function, codec.shown(info).call_id, wrong[key]))
     return Verification(intact, damaged, damages, orphans, _database(store))
+
+
+def _problems(store: Store, codec: Codec, keys: Sequence[Key]) -> Iterator[tuple[Key, str]]:
+    try:
+        records = store.get_many(keys)
+    except StoreUnavailableError as error:
+        if not isinstance(error.__cause__, PermissionError):
+            raise
+        if len(keys) == 1:  # the file of its value is somebody else's
+            yield keys[0], f"its value may not be read: {error.__cause__}"
+            return
+        for key in keys:
+            yield from _problems(store, codec, [key])
+    else:
+        for key in keys:
+            yield key, _problem(codec, records.get(key))
 
 
 def _problem(codec: Codec, record: Record | None) -> str:

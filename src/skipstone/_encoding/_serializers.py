@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 import struct
+from enum import Enum
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
+from .._functions._objects import attributes_of, field_names_of
 from .._record import Buffer, Payload, size_of
 
 
@@ -188,11 +190,25 @@ def _same(value: Any, decoded: Any) -> bool:
         return len(value) == len(decoded) and all(map(_same, value, decoded))
     if isinstance(value, dict):
         return _same(list(value), list(decoded)) and _same(list(value.values()), list(decoded.values()))
-    if type(value) in (str, bytes, int, bool):
+    if type(value) in (str, bytes, int, bool) or isinstance(value, Enum):
         return bool(value == decoded)
-    # `==` is too strict for NaN, and too lax for times, which are equal in two zones at the same instant.
+    if isinstance(value, (set, frozenset)):  # in the order of their content, not of how they came about
+        return _same(sorted(value, key=repr), sorted(decoded, key=repr))
+    if (parts := _parts_of(value)) is not None:
+        return _same(parts, _parts_of(decoded))
+    # Equality is too strict for NaN, and not strict enough for times of one instant in two zones.
     has_repr = cast("object", type(value).__repr__) is not object.__repr__
     return repr(value) == repr(decoded) or (not has_repr and bool(value == decoded))
+
+
+def _parts_of(value: Any) -> dict[str, object] | None:
+    """Return the fields of an object, also those that its `repr` leaves out, and what else it has; None where it declares none."""
+    fields = field_names_of(type(value))
+    if fields is None:
+        return None
+    names = dict.fromkeys([*fields[0], *fields[1]])
+    own = {name: getattr(value, name, None) for name in names}
+    return own | (attributes_of(value, (), own.keys()) or {})
 
 
 _BUILT_IN: dict[str, Serializer] = {

@@ -21,9 +21,11 @@ from typing import Any, TypeAlias, TypeVar
 
 from xxhash import xxh3_128_digest
 
+from .._digest import blake2b
 from .._errors import UnstableIdError
 from .._naming import qualified_name
 from ._arrays import STAND_INS
+from ._objects import attributes_of, field_names_of, is_there, slots_of
 
 _length = struct.Struct("<Q").pack
 _head = struct.Struct("<cQ").pack  # tag and length
@@ -32,7 +34,8 @@ _NAN = b"f" + _double(float("nan"))
 _SHORT = 64
 _str_heads, _int_heads = ([_head(tag, length) for length in range(_SHORT)] for tag in (b"s", b"d"))
 _DIGEST_FROM_BYTES = 4096
-_BUFFERS = ("numpy.", "torch.")  # values of these libraries are digested as a whole, at memory speed
+_SMALL_PARTS = 100
+_BUFFERS = ("numpy.", "torch.")  # digested as a whole, at memory speed
 
 _Writer: TypeAlias = Callable[[Any, "_Budget | None"], bytes]
 T = TypeVar("T")
@@ -74,6 +77,14 @@ def canonical(value: object, /, *, most: int | None = None) -> bytes:
     except RecursionError:
         message = f"{type(value).__qualname__} contains itself or is nested too deeply to be an id"
         raise UnstableIdError(message) from None
+
+
+def digest_of_small(value: object) -> str:
+    """Return a digest of a value, or an empty text where it is not small, or has no canonical form."""
+    try:
+        return blake2b(canonical(value, most=_SMALL_PARTS), digest_size=8).hexdigest()
+    except Exception:  # noqa: BLE001 - what is asked of it is the user's
+        return ""
 
 
 def _written(value: object, budget: _Budget | None) -> bytes:
@@ -170,9 +181,28 @@ def _plain(tag: bytes, as_text: Callable[[Any], str], value: object, _: object) 
     return _text(tag, as_text(value))
 
 
-def _fields(cls: type, names: Sequence[str], value: object, budget: _Budget | None) -> bytes:
-    fields = [_text(b"n", name) + _written(getattr(value, name), budget) for name in names]
-    return _text(b"o", qualified_name(cls)) + _length(len(names)) + b"".join(fields)
+def _fields_writer(cls: type, names: Sequence[str], declared: Collection[str], base: type) -> _Writer:
+    """Return what writes objects of a class that declares its fields: these, and what else they have.
+
+    Args:
+        cls: The class.
+        names: Of the fields that count.
+        declared: Of those that do not, too.
+        base: What it is derived from: a built-in container, or itself.
+    """
+    write_base = None if base is cls or hasattr(cls, "_fields") else _writer_of(base)
+    head, fields = _text(b"o", qualified_name(cls)) + _length(len(names)), {*names, *declared}
+    slots = slots_of(cls, base, fields)
+
+    def write(value: object, budget: _Budget | None) -> bytes:
+        parts = [head, *(_text(b"n", name) + _written(getattr(value, name), budget) for name in names)]
+        if write_base is not None:
+            parts.append(_framed(b"B", write_base(value, budget)))
+        if rest := attributes_of(value, slots, fields):
+            parts.append(_framed(b"A", _written(rest, budget)))
+        return b"".join(parts)
+
+    return write
 
 
 def register_id(cls: type[T], id_of: Callable[[T], object], /) -> None:
@@ -208,10 +238,10 @@ def _enum(cls: type, value: Any, budget: _Budget | None) -> bytes:
     return name if value.name is not None else name + _written(value.value, budget)
 
 
-def _subclass(cls: type, write_base: _Writer, value: object, budget: _Budget | None) -> bytes:
-    """Write an object of a subclass of a built-in type: the name of its class, its content, and its attributes."""
-    attributes = getattr(value, "__dict__", None)
-    return _text(b"u", qualified_name(cls)) + write_base(value, budget) + _written(attributes, budget)
+def _subclass_writer(cls: type, write_base: _Writer, base: type) -> _Writer:
+    """Return what writes objects of a subclass of a built-in container or scalar: its name, content and attributes."""
+    head, slots = _text(b"u", qualified_name(cls)), slots_of(cls, base)
+    return lambda value, budget: head + write_base(value, budget) + _written(attributes_of(value, slots), budget)
 
 
 def _named(thing: object, _: object) -> bytes:
@@ -220,6 +250,12 @@ def _named(thing: object, _: object) -> bytes:
     if "<" in name or not (bound is None or isinstance(bound, (type, types.ModuleType))):
         # Many functions can share a name with <lambda> or <locals>; and a bound method depends on its object as well.
         message = f"the function or class {name} has no name of its own, so it cannot be part of an id"
+        raise UnstableIdError(message)
+    if not is_there(thing):
+        message = (
+            f"the name {name} does not lead to the function or class that has it: it was made at run time, or wrapped, so that "
+            f"another one may have the same name. It cannot be part of an id: use what it was made of"
+        )
         raise UnstableIdError(message)
     return _text(b"q", name)
 
@@ -272,7 +308,9 @@ _writers = _Writers(
     }
 )
 
-# By name, so that no library is imported merely to have its types.
+_built_in = dict(_writers)
+
+# By name, so that nothing is imported merely to know its types.
 _by_name: dict[str, _Writer] = {
     "builtins.type": _named,
     "datetime.datetime": partial(_plain, b"D", lambda value: f"{value.isoformat()}/{value.fold}/{value.tzinfo!r}"),
@@ -317,14 +355,14 @@ def _writer_for(cls: type) -> _Writer:
             return partial(_declared, cls, lambda value: value.__skipstone_id__())
     if any(f"{base.__module__}.{base.__qualname__}" == "enum.Enum" for base in cls.__mro__):
         return partial(_enum, cls)
-    names = _field_names(cls)
-    if names is not None:
-        return partial(_fields, cls, names)
-    for base in cls.__mro__:
-        base_name = f"{base.__module__}.{base.__qualname__}"
-        writer = _by_name.get(base_name) or _writers.get(base)
-        if writer is not None:
-            return writer if base is cls or base_name in _families else partial(_subclass, cls, writer)
+    base = next((each for each in cls.__mro__ if _writer_of(each) is not None), cls)
+    writer = _writer_of(base)
+    fields = field_names_of(cls)
+    if fields is not None:
+        return _fields_writer(cls, *fields, base)
+    if writer is not None:
+        is_same = base is cls or _name_of(base) in _families
+        return writer if is_same else _subclass_writer(cls, writer, base)
     name = qualified_name(cls)
     message = (
         f"a {name} has no canonical form, so it cannot be part of an id: use an attribute of it that "
@@ -334,18 +372,10 @@ def _writer_for(cls: type) -> _Writer:
     raise UnstableIdError(message)
 
 
-def _field_names(cls: type) -> Sequence[str] | None:
-    """Return the names of the fields by which a class compares its objects, if it declares them."""
-    fields = getattr(cls, "__dataclass_fields__", None)
-    if fields is not None:
-        return [name for name, field in fields.items() if field.compare and field._field_type.name == "_FIELD"]
-    fields = getattr(cls, "__attrs_attrs__", None)
-    if fields is not None:
-        return [field.name for field in fields if field.eq]
-    fields = getattr(cls, "_fields", None)
-    if fields is not None and issubclass(cls, tuple):
-        return list(fields)
-    fields = getattr(cls, "__pydantic_fields__", None)
-    if fields is not None:
-        return [*fields, "__pydantic_extra__"]
-    return getattr(cls, "__struct_fields__", None)
+def _writer_of(cls: type) -> _Writer | None:
+    """Return the writer of a class that is not the user's, if there is one."""
+    return _by_name.get(_name_of(cls)) or _built_in.get(cls)
+
+
+def _name_of(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -8,29 +8,28 @@ user's code runs on the way: names are looked up in the dictionaries of modules 
 
 from __future__ import annotations
 
-import ast
-import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import cache, cached_property, partial
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from functools import cached_property, partial
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from .._digest import blake2b
 from .._naming import module_name
-from ._syntax import SELF, SUPER, Chain, assigned_elsewhere, read, source_of, text_of
+from ._canonical import digest_of_small
+from ._modules import Bound, is_own, leads, leads_of_import, module_of
+from ._syntax import IMPORT, SELF, SUPER, Chain, changed_by, read, source_of, text_of
 
 _SIMPLE = {type(None), bool, int, float, complex, str, bytes, type(...)}
 _METHODS = {FunctionType, staticmethod, classmethod, property, cached_property}
 _CODE = {*_METHODS, MethodType, BuiltinFunctionType, partial, re.Pattern}
 _CONTAINERS = {list, tuple, dict, set, frozenset}
-_WRAPPED = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel", "args", "keywords")
-_NESTING = 50  # how deeply nested containers are looked into
+_WRAPPED = ("__wrapped__", "__func__", "__self__", "func", "fget", "fset", "fdel", "args", "keywords")
+_NESTING = 50  # containers in containers that are looked into
 _MISSING = object()
-_STANDARD_LIBRARY = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
-_SCHEME = b"\x01"  # increase it when the same code comes to have another digest, so that no code counts as changed
+_SCHEME = b"\x02"  # to be counted up when the same code gets another digest: then nobody's code has changed
 _PART_BYTES = 6
 _TELLS_DOCSTRINGS = sys.version_info >= (3, 14)
 _IS_FUNCTION, _HAS_DOCSTRING = 0x1, 0x4000000  # in the flags of code
@@ -61,7 +60,11 @@ class Code(NamedTuple):
     reads: tuple[Read, ...] = ()
 
 
-def code_of(function: Callable[..., object], packages: Mapping[str, str] | None = None) -> Code:
+def code_of(
+    function: Callable[..., object],
+    packages: Mapping[str, str] | None = None,
+    around: Mapping[str, str] | None = None,
+) -> Code:
     """Return the code that a function runs, the same in every process and Python version.
 
     Comments, docstrings, formatting and the annotations of functions do not count. Of code outside the user's project,
@@ -69,23 +72,30 @@ def code_of(function: Callable[..., object], packages: Mapping[str, str] | None 
 
     Args:
         function: Anything that can be called.
-        packages: The packages whose versions count as code: versions by name.
+        packages: Versions by name, of those that count.
+        around: Digests by name of lists, dictionaries and other things that can change, which a function has around it
+            because another one made it: as they were when it was made.
     """
-    return _Walk().code(function, packages or {})
+    return _Walk(function, around or {}).code(packages or {})
 
 
 class _Walk:
     """The making of one fingerprint, with the definitions found so far, numbered in the order of discovery."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[int, int] = {}  # by id() of a function or class
-        self._found: list[Any] = []  # functions and classes; kept alive, so that no other object gets their id()
-        self._inside: set[int] = set()  # id() of the containers that are being described
+    def __init__(self, function: object, around: Mapping[str, str]) -> None:
+        self._function = function
+        self._around = around
+        self._numbers: dict[Hashable, int] = {}
+        self._found: list[Any] = []  # functions, classes and names; kept alive, so that an id stays theirs
+        self._inside: set[int] = set()
+        self._is_whole = True
+        """Whether all that was described since this was set is told by value."""
+        self._by_content = False
         self._reads: dict[str, Read] = {}
         self._filled: set[tuple[int, str]] = set()
 
-    def code(self, function: object, packages: Mapping[str, str]) -> Code:
-        lines = [self._describe(function)]
+    def code(self, packages: Mapping[str, str]) -> Code:
+        lines = [self._describe(self._function)]
         written = {"": [lines[0]]}
         for thing in self._found:  # grows during the loop
             name = _full_name(thing)
@@ -104,16 +114,22 @@ class _Walk:
         return Code(_SCHEME + _digest("\n".join(lines), 7), parts, tuple(reads))
 
     def _write(self, thing: Any) -> Iterator[tuple[str, str]]:
-        """Yield a definition as text under an empty name, and then each free name in it with what it stands for."""
+        """Write down one definition, and what the free names in it stand for, each after its name."""
+        if type(thing) is Bound:
+            for statement in thing.statements:
+                text, chains = read(statement)
+                yield "", text
+                for chain in chains:
+                    found = thing.leads(chain)
+                    yield _dotted(chain), f"{_dotted(chain)} = {self._described(found)}"
+            return
         place = _Place(thing)
         for definition in place.definitions:
             text, chains = read(definition)
             yield "", text
             for chain in chains:
-                name = ".".join(chain)
-                yield name, f"{name} = {self._refer(chain, place)}"
-            for node in ast.walk(definition):
-                self._filled.update((id(place.namespace), name) for name in assigned_elsewhere(node))
+                yield _dotted(chain), f"{_dotted(chain)} = {self._refer(chain, place)}"
+            self._filled.update((id(place.namespace), name) for name in changed_by(definition))
         if not place.definitions:
             items = [*_dictionary(thing).items()]  # for a class: its methods, constants and annotations
             kept = {name: v for name, v in items if name[:2] != "__" or type(v) is FunctionType or "annot" in name}
@@ -122,32 +138,74 @@ class _Walk:
     def _refer(self, chain: Chain, place: _Place) -> str:
         """Return as text what a dotted name in one definition stands for."""
         name, *rest = chain
-        source, value, namespace = place.source, place.owner, place.namespace
+        if name == IMPORT:
+            return self._described(leads_of_import(rest[0], (*rest[1:],), module_of(place.namespace).package))
         if name in place.cells:
-            value = place.cells[name]
-            if name in source.variables or _kind(value) in {list, dict, set}:
+            value, source = place.cells[name], place.source
+            if name in source.rebound:
                 return "variable"
-        elif name not in (SELF, SUPER):
-            value = namespace.get(name, _MISSING)
-            while rest and issubclass(_kind(value), ModuleType) and _is_own(_dictionary(value)):
-                namespace, name = _dictionary(value), rest.pop(0)
-                source, value = source_of(namespace.get("__file__"), namespace), namespace.get(name, _MISSING)
-            if value is _MISSING:
-                return ""  # a builtin, or undefined
-            self._note_read(namespace, name, value)
-            if name in source.variables and not (_kind(value) in _METHODS or issubclass(_kind(value), type)):
-                return "variable"
-        if rest and issubclass(_kind(value), type) and _is_own(_namespace(value)):
-            attribute = _attribute(value, rest[0], above=name == SUPER)
-            if attribute is _MISSING and name in (SELF, SUPER):
-                return ""  # an attribute of the instance
+            if _kind(value).__hash__ is None:  # it can change, and may have done so
+                is_known = place.thing is self._function and name not in source.filled
+                return self._around.get(name, "variable") if is_known else "variable"
+            return self._seen(value, rest, by_content=True)
+        if name in (SELF, SUPER):
+            return self._seen(place.owner, rest, of_instance=True, above=name == SUPER)
+        return self._refer_to_global(name, rest, place)
+
+    def _refer_to_global(self, name: str, rest: list[str], place: _Place) -> str:
+        source, namespace = place.source, place.namespace
+        value = namespace.get(name, _MISSING)
+        while rest and issubclass(_kind(value), ModuleType) and is_own(_dictionary(value)):
+            namespace, name = _dictionary(value), rest.pop(0)
+            source, value = source_of(namespace.get("__file__"), namespace), namespace.get(name, _MISSING)
+        if value is _MISSING:
+            return ""  # a builtin, or nothing
+        self._note_read(namespace, name, value)
+        if name in source.variables and not (_kind(value) in _METHODS or issubclass(_kind(value), type)):
+            return "variable"
+        text = self._seen(value, rest)
+        if self._is_whole:
+            return text
+        # An object may be another in each process, and change. What makes it is code.
+        made = self._described(leads(module_of(namespace), (name, *rest)))
+        return f"{text} {made}" if made else self._seen(value, rest, by_content=True)
+
+    def _seen(
+        self,
+        value: Any,
+        rest: list[str],
+        *,
+        by_content: bool = False,
+        of_instance: bool = False,
+        above: bool = False,
+    ) -> str:
+        """Say what a value is, or its attribute where it is a class.
+
+        Args:
+            value: What a name stands for.
+            rest: The names after that one.
+            by_content: Objects in it that cannot change are told by their content, too.
+            of_instance: It is the class of which an instance has the attribute.
+            above: The attribute is that of a base class.
+        """
+        self._is_whole, self._by_content = True, by_content
+        if rest and issubclass(_kind(value), type) and is_own(_namespace(value)):
+            attribute = _attribute(value, rest[0], above=above)
+            if attribute is _MISSING and of_instance:
+                return ""
             if type(attribute) in {*_SIMPLE, *_METHODS, *_CONTAINERS}:
-                value = attribute
+                text = self._describe(attribute)
+                if self._is_whole:
+                    return text
+                self._is_whole = True  # the class tells what makes the attribute
         return self._describe(value)
+
+    def _described(self, found: Iterable[Bound | str]) -> str:
+        return " ".join(each if isinstance(each, str) else self._number(each.key, each) for each in found)
 
     def _note_read(self, namespace: Mapping[str, Any], variable: str, value: object) -> None:
         kind = _kind(value)
-        if kind not in _CODE and not issubclass(kind, (type, ModuleType)) and _is_own(namespace):
+        if kind not in _CODE and not issubclass(kind, (type, ModuleType)) and is_own(namespace):
             name = f"{module_name(str(namespace.get('__name__')))}.{variable}"
             self._reads[name] = Read(name, namespace, variable)
 
@@ -160,22 +218,33 @@ class _Walk:
             return str(kind.__name__)  # it contains itself, or is nested too deeply
         self._inside.add(id(value))
         thing = value if kind is FunctionType or issubclass(kind, type) else kind
-        parts = ", ".join(map(self._describe, _parts(value)))
-        if _is_own(_namespace(thing)):
-            if id(thing) not in self._numbers:
-                self._numbers[id(thing)] = len(self._found)
-                self._found.append(thing)
-            text = f"#{self._numbers[id(thing)]}({parts})"
-        else:  # a foreign wrapper adds nothing: as a decorator, it is in the tree of what it wraps
+        inside = _parts(value)
+        parts = ", ".join(map(self._describe, inside))
+        if kind is FunctionType:
+            self._is_whole = self._is_whole and not _has_variables(value)
+        elif not inside and kind not in _CODE | _CONTAINERS and not issubclass(kind, (type, ModuleType)):
+            parts = digest_of_small(value) if self._by_content and _is_constant(value) else ""
+            self._is_whole = self._is_whole and kind.__module__.partition(".")[0] == "skipstone"
+        if is_own(_namespace(thing)):
+            text = f"{self._number(id(thing), thing)}({parts})"
+        else:  # a foreign wrapper adds nothing: as a decorator it is in the tree of what it wraps
             text = parts if kind is FunctionType and parts else f"{_name(value)}({parts})"
         self._inside.discard(id(value))
         return text
+
+    def _number(self, key: Hashable, thing: object) -> str:
+        """Return what stands for a definition that is written down elsewhere."""
+        if key not in self._numbers:
+            self._numbers[key] = len(self._found)
+            self._found.append(thing)
+        return f"#{self._numbers[key]}"
 
 
 class _Place:
     """The definitions of a function or class, and where the names in them are looked up."""
 
     def __init__(self, thing: Any) -> None:
+        self.thing = thing
         self.namespace = _namespace(thing)
         self.cells: dict[str, Any] = {}
         self.owner: Any = None  # the class whose method this is
@@ -186,9 +255,7 @@ class _Place:
         code = thing.__code__
         self.source = source_of(code.co_filename, self.namespace)
         self.definitions = self.source.definitions_of(code)
-        for name, cell in zip(code.co_freevars, thing.__closure__ or (), strict=False):
-            with suppress(ValueError):  # the variable has not been assigned yet
-                self.cells[name] = cell.cell_contents
+        self.cells = _cells(thing)
         first, *rest = code.co_qualname.split(".")
         owner = self.namespace.get(first)
         for name in rest[:-1]:
@@ -202,23 +269,10 @@ def _digest(text: str, size_bytes: int) -> bytes:
 
 
 def _full_name(thing: Any) -> str:
-    """Return the `module.qualname` of a function or class, the same if its module is run as a script."""
+    """Return `module.qualname` of a function, class or name, however its module was started."""
+    if type(thing) is Bound:
+        return f"{thing.module.name}.{thing.name}"
     return f"{module_name(str(_namespace(thing).get('__name__')))}.{thing.__qualname__}"
-
-
-def _is_own(namespace: Any) -> bool:
-    """Tell whether a module is part of the user's project, so that its code counts."""
-    package, file = str(namespace.get("__name__")).partition(".")[0], namespace.get("__file__")
-    if package == "skipstone" or not file:  # `__main__` in a notebook has no file, and is the user's own
-        return package not in {"skipstone", *sys.stdlib_module_names}
-    return _is_own_file(str(file))
-
-
-@cache
-def _is_own_file(file: str) -> bool:
-    path = os.path.realpath(file)
-    installed = {"site-packages", "dist-packages"}.intersection(path.split(os.sep))
-    return not installed and not path.startswith(_STANDARD_LIBRARY)
 
 
 def _namespace(thing: Any) -> Any:
@@ -265,7 +319,11 @@ def _parts(value: Any) -> list[Any]:
         return [value.pattern, value.flags]
     if kind in (MethodType, partial, *_METHODS - {FunctionType}):
         return [getattr(value, name) for name in _WRAPPED if hasattr(kind, name)]
-    return [_dictionary(value)["__wrapped__"]] if "__wrapped__" in _dictionary(value) else []
+    own = _dictionary(value)
+    if "__wrapped__" not in own:
+        return []
+    overloads = own.get("registry")  # of functools.singledispatch
+    return [own["__wrapped__"], *(_parts(dict(overloads)) if type(overloads) is MappingProxyType else ())]
 
 
 def _constants(code: CodeType) -> tuple[object, ...]:
@@ -289,6 +347,28 @@ def _has_docstring(code: CodeType) -> bool:
     # Before 3.14, the first constant of a `def` is its docstring or None; lambdas and comprehensions have neither.
     is_statement = code.co_flags & _IS_FUNCTION and not code.co_name.startswith("<")
     return bool(is_statement) and type(code.co_consts[0]) is str
+
+
+def _cells(function: FunctionType) -> dict[str, Any]:
+    """Return what a function has around it because another one made it, as far as that is there yet."""
+    found: dict[str, Any] = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        with suppress(ValueError):  # not assigned yet
+            found[name] = cell.cell_contents
+    return found
+
+
+def _has_variables(function: FunctionType) -> bool:
+    return any(_kind(value).__hash__ is None for value in _cells(function).values())
+
+
+def _is_constant(value: object) -> bool:
+    # What can change has no hash, or that of its place in memory.
+    return type(value).__hash__ not in (None, object.__hash__)
+
+
+def _dotted(chain: Chain) -> str:
+    return ".".join(chain[1:] if chain[0] == IMPORT else chain)
 
 
 def _order(value: Any) -> str:

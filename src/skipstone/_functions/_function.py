@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary, ref
 
@@ -12,7 +13,7 @@ from .._digest import blake2b
 from .._errors import UnstableIdError
 from .._naming import qualified_name, storable
 from .._record import Key
-from ._canonical import canonical
+from ._canonical import canonical, digest_of_small
 
 if TYPE_CHECKING:
     from ._code import Code
@@ -60,7 +61,8 @@ class KnownFunction:
         self.on_code_change = on_code_change
         self.ignore: frozenset[str] = frozenset(ignore)
         self._packages = packages
-        self._spec = getattr(call, "__globals__", {}).get("__spec__")  # a module that is reloaded gets a new one
+        self._around = _contents_around(call)
+        self._spec = getattr(call, "__globals__", {}).get("__spec__")  # another one after a reload
         self.id_of: Callable[..., object] | None = None
         """Returns the call id, given the arguments; None if the function is not decorated."""
         self.each: str | None = None
@@ -167,7 +169,7 @@ class KnownFunction:
         """The code that the function runs."""
         from ._code import code_of
 
-        return code_of(self.call, self._packages)
+        return code_of(self.call, self._packages, self._around)
 
     @functools.cached_property
     def result_type(self) -> object:
@@ -183,6 +185,17 @@ class KnownFunction:
         same = object.__new__(KnownFunction)
         same.__dict__.update(self.__dict__, result_type=_item_type(self.result_type))
         return same
+
+
+def _contents_around(call: Any) -> dict[str, str]:
+    """Return digests of what can change of that which a function has around it: as it is now, when nothing of it has run."""
+    closure = getattr(call, "__closure__", None) or ()
+    found: dict[str, str] = {}
+    for name, cell in zip(call.__code__.co_freevars if closure else (), closure, strict=True):
+        with suppress(ValueError):  # not assigned yet
+            if type(value := cell.cell_contents).__hash__ is None and (digest := digest_of_small(value)):
+                found[name] = digest
+    return found
 
 
 def _item_type(list_type: object) -> object:

@@ -8,17 +8,19 @@ import os
 import warnings
 from _thread import RLock
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from types import CodeType
 from typing import Any, TypeAlias
 
 Chain: TypeAlias = tuple[str, ...]
 """A dotted name: ("settings", "PROMPT")."""
 
-SELF, SUPER = "<self>", "<super>"
-"""The first names of chains that begin with a method's first parameter or with a call of `super()`."""
+SELF, SUPER, IMPORT = "<self>", "<super>", "<import>"
+"""In chains: a method's first parameter, a call of `super()`, and what a function imports, followed by the module's name."""
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+_FORKS = (ast.Module, ast.If, ast.Try, ast.TryStar, ast.ExceptHandler, ast.Match, ast.match_case)
 _SCOPES = {*_FUNCTIONS, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp}
 _NAMED = (*_FUNCTIONS, ast.ClassDef, ast.alias, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
 _binding_fields: dict[type[ast.AST], str] = dict.fromkeys(_NAMED, "name")
@@ -59,7 +61,12 @@ class Source:
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
         self.definitions: dict[str, list[Any]] = {}  # by qualified name
-        self.variables: set[str] = set()  # assigned or filled by functions, so that their values change over time
+        self.variables = set(changed_by(tree))
+        """Names whose values depend on the moment."""
+        self.rebound: set[str] = set()
+        """Names of which nested functions replace the value."""
+        self.filled: set[str] = set()
+        """Names whose values functions fill or change, be they local or not."""
         todo: list[tuple[Any, str]] = [(tree, "")]
         while todo:
             block, prefix = todo.pop()
@@ -67,9 +74,23 @@ class Source:
                 self.definitions.setdefault(prefix + block.name, []).append(block)
                 prefix += f"{block.name}." if isinstance(block, ast.ClassDef) else f"{block.name}.<locals>."
             elif "<locals>" in prefix:
-                self.variables.update(assigned_elsewhere(block))
-            for field in ("body", "handlers", "orelse", "finalbody", "cases"):
-                todo += [(child, prefix) for child in getattr(block, field, ())]
+                self.rebound.update(block.names if isinstance(block, ast.Nonlocal) else ())
+                self.filled.update(_filled_by(block, attributes=True))
+            todo += [(child, prefix) for child in _children_blocks(block)]
+
+    @cached_property
+    def bindings(self) -> dict[str, list[Any]]:
+        """The statements outside of functions that bind a name or change what it is bound to, by name."""
+        found: dict[str, list[Any]] = {}
+        todo: list[Any] = [self._tree]
+        while todo:
+            block = todo.pop()
+            if isinstance(block, _FORKS):  # which way is taken, cannot be told
+                todo += reversed(_children_blocks(block))
+                continue
+            for name in dict.fromkeys(_bound_by(block)):
+                found.setdefault(name, []).append(block)
+        return found
 
     def definitions_of(self, code: CodeType) -> list[Any]:
         """Return the definition that `code` was compiled from; for a lambda, all lambdas on its line."""
@@ -80,15 +101,74 @@ class Source:
         return [node for node, line in zip(found, lines, strict=True) if line == code.co_firstlineno]
 
 
-def assigned_elsewhere(statement: Any) -> Iterator[str]:
-    """Yield the names, perhaps of module variables, whose values a statement in a function replaces or fills."""
-    yield from getattr(statement, "names", ()) if isinstance(statement, (ast.Global, ast.Nonlocal)) else ()
-    filled: list[Any] = [*getattr(statement, "targets", ()), getattr(statement, "target", None)]
-    filled = [target.value for target in filled if isinstance(target, ast.Subscript)]
+def changed_by(block: Any) -> Iterator[str]:
+    """Yield the names of a module whose values the functions in a block of it replace or fill."""
+    todo: list[tuple[Any, frozenset[str]]] = [(block, frozenset())]
+    while todo:
+        function, hidden = todo.pop()
+        inside = _within(function)
+        is_function = isinstance(function, _FUNCTIONS)
+        if is_function:
+            elsewhere = {name for node in inside if isinstance(node, ast.Global) for name in node.names}
+            yield from elsewhere
+            own = {name for node in inside for name in _bound_by(node, attributes=False)}
+            own |= {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
+            hidden = (hidden | own) - elsewhere
+        for node in inside:
+            if isinstance(node, _FUNCTIONS):
+                todo.append((node, hidden))
+            elif is_function:
+                yield from (name for name in _filled_by(node) if name not in hidden)
+
+
+def _filled_by(statement: Any, *, attributes: bool = False) -> Iterator[str]:
+    """Yield the names of things that a statement fills; with `attributes`, also of those that it changes otherwise."""
+    changing = (ast.Subscript, ast.Attribute) if attributes else ast.Subscript
+    filled: list[Any] = [target.value for target in _targets(statement) if isinstance(target, changing)]
+    if attributes and isinstance(statement, ast.AugAssign):
+        filled.append(statement.target)
     call = getattr(statement, "value", None)
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _FILLING:
         filled.append(call.func.value)
     yield from (node.id for node in filled if isinstance(node, ast.Name))
+
+
+def _bound_by(statement: Any, *, attributes: bool = True) -> Iterator[str]:
+    """Yield the names that a statement binds.
+
+    Args:
+        statement: Of the blocks in it, only the heads are looked at.
+        attributes: Also names of things of which it assigns an attribute or an item.
+    """
+    if isinstance(statement, (*_FUNCTIONS, ast.ClassDef, ast.ExceptHandler)):
+        yield from (statement.name,) if statement.name else ()
+    elif isinstance(statement, (ast.Import, ast.ImportFrom)):
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in statement.names)
+    for target in _targets(statement):
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name) and (attributes or not isinstance(node.ctx, ast.Load)):
+                yield node.id
+
+
+def _targets(statement: Any) -> list[Any]:
+    items = [item.optional_vars for item in getattr(statement, "items", ()) if isinstance(item, ast.withitem)]
+    found = [*getattr(statement, "targets", ()), getattr(statement, "target", None), *items]
+    return [target for target in found if target is not None]
+
+
+def _children_blocks(block: Any) -> list[Any]:
+    return [child for field in _BLOCKS for child in getattr(block, field, ())]
+
+
+def _within(block: Any) -> list[Any]:
+    """Return the statements in a block, and in the blocks in it, but for those of functions."""
+    found: list[Any] = []
+    todo = [block]
+    while todo:
+        children = [] if isinstance(block := todo.pop(), ast.Lambda) else _children_blocks(block)
+        found += children
+        todo += [child for child in children if not isinstance(child, _FUNCTIONS)]
+    return found
 
 
 _sources: dict[tuple[str, int], tuple[object, Source]] = {}
@@ -123,7 +203,8 @@ class _Scope:
         arguments = [*node.args.posonlyargs, *node.args.args] if hasattr(node, "args") else []
         self.first = arguments[0].arg if arguments else None
         self.bound: set[str] = set()
-        self.elsewhere: set[str] = set()  # declared `global` or `nonlocal`, always before they are used
+        self.elsewhere: set[str] = set()  # declared `global` or `nonlocal`, which comes before they are used
+        self.imports: dict[str, Chain] = {}
 
     def bind(self, node: Any, field: str) -> None:
         if field == "names":
@@ -157,9 +238,19 @@ def read(definition: Any) -> tuple[str, list[Chain]]:
         else:
             if type(node) in _binding_fields:
                 scope.bind(node, _binding_fields[type(node)])
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                scope.imports.update(imported_by(node))
             inner = _Scope(scope, node) if type(node) in _SCOPES else scope
             stack += reversed(_children(node, scope, inner))
     return " ".join(words), [*dict.fromkeys(filter(None, (_free(chain, scope) for chain, scope in uses)))]
+
+
+def imported_by(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Chain]]:
+    """Yield the names that an import binds, each with the name of a module, and what of it."""
+    module = f"{'.' * statement.level}{statement.module or ''}" if isinstance(statement, ast.ImportFrom) else ""
+    for alias in statement.names:
+        name = alias.asname or alias.name.partition(".")[0]
+        yield name, (module, alias.name) if module else (alias.name if alias.asname else name,)
 
 
 def _free(chain: Chain, scope: _Scope) -> Chain:
@@ -170,6 +261,8 @@ def _free(chain: Chain, scope: _Scope) -> Chain:
     if binder is None or not binder.outer:
         return chain
     name, *rest = chain
+    if name in binder.imports:
+        return (IMPORT, *binder.imports[name], *rest)
     is_self = name == binder.first and binder.outer.outer is None and (rest or name == "cls")
     return (SELF, *rest) if is_self else ()
 

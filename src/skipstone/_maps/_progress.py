@@ -24,7 +24,7 @@ class Progress:
         self._name = name
         self._log_at = time.monotonic() + _LOG_EVERY_SECONDS
         self._bar: Any = None
-        if shown or (shown is None and _is_watched()):
+        if _is_watched() if shown is None else shown and _can_be_seen():
             from tqdm.auto import tqdm
 
             # The rate is that of calls that run, not counting those that were done before.
@@ -69,6 +69,10 @@ class Progress:
 
 def _is_watched() -> bool:
     return _is_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _can_be_seen() -> bool:
+    return _is_notebook() or sys.stderr is not None  # which was closed: a daemon
 
 
 def _is_notebook() -> bool:

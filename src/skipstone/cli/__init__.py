@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 __all__ = ["main"]
@@ -13,6 +15,7 @@ def main() -> None:
     """Run the command that the arguments name, and exit with its status."""
     from importlib.util import find_spec
 
+    _open_streams()
     if all(find_spec(name) for name in _NEEDED):
         from ._app import run
 
@@ -20,3 +23,13 @@ def main() -> None:
     from ._bare import run_bare
 
     sys.exit(run_bare(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Let everything be printed and asked: where a stream was closed, and where its encoding lacks a character."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process lives
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

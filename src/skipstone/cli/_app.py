@@ -84,6 +84,9 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `skipstone records | head`
         sys.stderr.close()
         return FAILED
+    except OSError as error:  # the output's disk is full
+        warn(str(error))
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return int(status or 0)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 from .._digest import blake2b
+from .._errors import StoreUnavailableError
 
 CHECKPOINT_FOLDER = "checkpoint"
 MARKER = ".skipstone"
@@ -16,6 +18,7 @@ RUNS = "~runs"
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+=@,")
 _LONGEST_NAME_CHARACTERS = 100
+_UNKNOWN = "?"  # which is no step's folder name
 
 
 def folder_name(name: str) -> str:
@@ -48,10 +51,44 @@ def has_files_of_records(folder: str) -> bool:
 
 
 def scopes_below(root: str, sign: str) -> list[str]:
-    """Return the `<index>/<step>` of each folder two levels below `root` that contains something named `sign`."""
-    from glob import glob
+    """Return `<index>/<step>` of each folder two levels below a folder that has something of this name in it.
 
-    return sorted(os.path.dirname(path) for path in glob(f"*/*/{sign}", root_dir=root))
+    What may not be looked into counts, so that whoever asks it for something is told: a step, or `?` of an index.
+
+    Raises:
+        StoreUnavailableError: The folder itself may not be looked into.
+    """
+    try:
+        indexes = _names_in(root)
+    except PermissionError as error:
+        message = f"cannot look into {root}: {error}"
+        raise StoreUnavailableError(message) from error
+    found: list[str] = []
+    for index in indexes:
+        try:
+            steps = _names_in(f"{root}/{index}")
+        except PermissionError:
+            found.append(f"{index}/{_UNKNOWN}")
+        else:
+            found += [f"{index}/{step}" for step in steps if _may_be_there(f"{root}/{index}/{step}/{sign}")]
+    return found
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _may_be_there(path: str) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def step_folder(artifacts_dir: str, index_name: str, step: str) -> str:
@@ -66,12 +103,29 @@ def make_private(folder: str) -> bool:
     Raises:
         OSError: It cannot be made.
     """
+    return _make(folder, 0o700)
+
+
+def make_inner(folder: str) -> bool:
+    """Make a folder that is as open as the one that it is in, whatever the umask; tell whether it was not there.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    return _make(folder, 0o700 | _mode_above(folder) & 0o2077)
+
+
+def _make(folder: str, mode: int) -> bool:
     try:
-        os.mkdir(folder, 0o700)
+        os.mkdir(folder, mode)
     except FileExistsError:
         return False
-    os.chmod(folder, 0o700)
+    os.chmod(folder, mode)
     return True
+
+
+def _mode_above(path: str) -> int:
+    return stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode)
 
 
 def make_shared(folder: str, *, private: bool) -> None:
@@ -82,14 +136,8 @@ def make_shared(folder: str, *, private: bool) -> None:
     """
     if os.path.isdir(folder):
         return
-    above = os.path.dirname(folder)
-    make_shared(above, private=private)
-    mode = 0o700 if private else 0o700 | stat.S_IMODE(os.stat(above).st_mode) & 0o2777
-    try:
-        os.mkdir(folder, mode)
-        os.chmod(folder, mode)
-    except FileExistsError:
-        pass  # by another process, just now
+    make_shared(os.path.dirname(folder), private=private)
+    (make_private if private else make_inner)(folder)
 
 
 def sync_folder(folder: str) -> None:
@@ -102,9 +150,9 @@ def sync_folder(folder: str) -> None:
 
 
 def make_step_folder(folder: str, *, sync: bool) -> None:
-    """Make the folder of a step, its index and the marked `checkpoint` folder above them.
+    """Make the folder of a step, its index and the marked `checkpoint` folder above them, which is private.
 
-    With `sync`, they survive a power loss.
+    What is in it is as open as it, so that its owner may let a group into it. With `sync`, they survive a power loss.
 
     Raises:
         OSError: One of them cannot be made.
@@ -120,8 +168,8 @@ def make_step_folder(folder: str, *, sync: bool) -> None:
     if sync:
         for each in made:
             sync_folder(os.path.dirname(each))
-    for each in (root, index, folder):
-        if make_private(each) and sync:
+    for each, make in ((root, make_private), (index, make_inner), (folder, make_inner)):
+        if make(each) and sync:
             sync_folder(os.path.dirname(each))
     make_marker(root)
 
@@ -134,21 +182,44 @@ def make_marker(root: str) -> None:
     """
     marker = os.path.join(root, MARKER)
     if not os.path.exists(marker):
-        with open(marker, "w", encoding="utf-8", opener=open_private) as file:
+        with suppress(FileExistsError), open(marker, "x", encoding="utf-8", opener=open_inner) as file:
             file.write(MARKER_TEXT)
 
 
-def open_private(path: str, flags: int) -> int:
-    """Open a file that only its owner can read, whatever the umask, and return its descriptor."""
-    is_new = bool(flags & os.O_EXCL) or not os.path.exists(path)
-    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    if is_new:
-        os.fchmod(descriptor, 0o600)
+def open_inner(path: str, flags: int) -> int:
+    """Open a file that is made, where it is not there, as open as its folder, whatever the umask; return its descriptor."""
+    if not flags & os.O_EXCL and os.path.exists(path):
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    mode = mode_of_inner(path)
+    descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
+    with suppress(PermissionError):  # another user was quicker
+        os.fchmod(descriptor, mode)
     return descriptor
 
 
-def unsafe_below(folder: str) -> str | None:
-    """Say what lets others change something below a folder that they can enter; None if nothing does."""
+def open_as_its_folder(path: str) -> None:
+    """Let those into a new file who are let into its folder, whatever the umask."""
+    with suppress(PermissionError):  # another user was quicker
+        os.chmod(path, mode_of_inner(path))
+
+
+def mode_of_inner(path: str) -> int:
+    """Return the mode of a file that is as open as its folder."""
+    return 0o600 | _mode_above(path) & 0o066
+
+
+def unsafe_step(folder: str, database: str) -> str | None:
+    """Say what lets others change something of a step, or return None where nothing does."""
+    index = os.path.dirname(folder)
+    folders = (os.path.dirname(index), index, folder)
+    for path in (*folders, database):
+        if (problem := unsafe(path)) is not None:
+            return f"{path} {problem}"
+    return _unsafe_below(folder) if all(map(_can_be_entered, folders)) else None
+
+
+def _unsafe_below(folder: str) -> str | None:
+    """Say what lets others change something below a folder that they can enter, or return None."""
     for place, _, files in os.walk(folder):
         for path in (place, *(os.path.join(place, name) for name in files)):
             if unsafe(path) is not None:
@@ -156,9 +227,12 @@ def unsafe_below(folder: str) -> str | None:
     return None
 
 
-def can_be_entered(folder: str) -> bool:
-    """Tell whether this folder's own mode lets others than its owner reach what is in it."""
-    return bool(os.stat(folder).st_mode & (stat.S_IXGRP | stat.S_IXOTH))
+def _can_be_entered(folder: str) -> bool:
+    """Tell whether others than the owner can get to what is in a folder, as far as this folder goes."""
+    try:
+        return bool(os.stat(folder).st_mode & (stat.S_IXGRP | stat.S_IXOTH))
+    except FileNotFoundError:
+        return False
 
 
 def unsafe(path: str) -> str | None:

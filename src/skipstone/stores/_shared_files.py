@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from contextlib import suppress
 
 from .._record import Payload
-from ._folder import make_shared, sync_folder
+from ._folder import make_shared, mode_of_inner, sync_folder
 from ._values import write_all
 
 PART = ".part"
@@ -103,8 +102,7 @@ class SharedFiles:
         try:
             try:
                 if not self._private:
-                    mode = stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode)
-                    os.fchmod(descriptor, 0o600 | mode & 0o066)
+                    os.fchmod(descriptor, mode_of_inner(path))
                 write_all(descriptor, payload)
                 if self._sync:
                     os.fsync(descriptor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import resource
 import sys
 import time
 from collections.abc import Callable, Container
@@ -16,16 +17,19 @@ from contextlib import suppress
 from weakref import WeakSet
 
 from .._record import Buffer, Key, Payload, size_of
-from ._folder import make_private, open_private, sync_folder
+from ._folder import make_inner, open_inner, sync_folder
 from ._leftovers import Leftovers, remove_files
 
-_MAP_FROM_BYTES = 1 << 20  # smaller files are read, which is as fast and keeps no descriptor open
-_MOST_MAPS = 0 if sys.version_info >= (3, 13) else 256
+_MAP_FROM_BYTES = 1 << 20  # below, reading is as fast, and takes no descriptor
+_MOST_MAPS, _SHARE_OF_DESCRIPTORS = 256, 4  # where each keeps one open: a quarter of those that a process may have
 _SUFFIX = ".value"
 _NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}-[0-9a-f]{8}\.value")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _MOST_PARTS = 512  # in one writev; the limit is 1024
 _SECONDS_FOR_A_FOLDER = 256
+
+_maps: WeakSet[mmap.mmap] = WeakSet()
+"""Those of this process that keep a descriptor open."""
 
 
 class Values:
@@ -35,7 +39,6 @@ class Values:
         """Use a folder, which need not exist; with `sync`, a written file survives a power loss."""
         self._folder = folder
         self._sync = sync
-        self._maps: WeakSet[mmap.mmap] = WeakSet()
 
     def write(self, key: Key, payload: Payload) -> str:
         """Write a payload, and return the new file's name, relative to the folder.
@@ -46,11 +49,11 @@ class Values:
         name = f"{_folder_of_now()}/{key.hex()[2:]}-{os.urandom(4).hex()}{_SUFFIX}"
         path = self._path(name)
         try:
-            descriptor = open_private(path, _NEW_FILE)
+            descriptor = open_inner(path, _NEW_FILE)
         except FileNotFoundError:
-            make_private(self._folder)
-            make_private(os.path.dirname(path))
-            descriptor = open_private(path, _NEW_FILE)
+            make_inner(self._folder)
+            make_inner(os.path.dirname(path))
+            descriptor = open_inner(path, _NEW_FILE)
         try:
             try:
                 write_all(descriptor, payload)
@@ -80,8 +83,8 @@ class Values:
         try:
             if os.fstat(descriptor).st_size != size_bytes:
                 return None
-            if size_bytes >= _MAP_FROM_BYTES and (not _MOST_MAPS or len(self._maps) < _MOST_MAPS):
-                return self._map(descriptor, size_bytes)
+            if size_bytes >= _MAP_FROM_BYTES and len(_maps) < _most_maps():
+                return _map(descriptor, size_bytes)
             content = bytearray(size_bytes)
             view, done = memoryview(content), 0
             while count := os.readv(descriptor, [view[done:]]):
@@ -89,14 +92,6 @@ class Values:
             return content if done == size_bytes else None
         finally:
             os.close(descriptor)
-
-    def _map(self, descriptor: int, size_bytes: int) -> Buffer:
-        if sys.version_info >= (3, 13):
-            mapped = mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_COPY, trackfd=False)
-        else:  # each map keeps a descriptor open
-            mapped = mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_COPY)
-            self._maps.add(mapped)
-        return memoryview(mapped)
 
     def remove_all_but(
         self, named: Callable[[], Container[str]], *, older_than_seconds: float, dry_run: bool
@@ -117,6 +112,23 @@ class Values:
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}"
+
+
+def _most_maps() -> int:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (
+        _MOST_MAPS
+        if descriptors == resource.RLIM_INFINITY
+        else min(_MOST_MAPS, descriptors // _SHARE_OF_DESCRIPTORS)
+    )
+
+
+def _map(descriptor: int, size_bytes: int) -> Buffer:
+    if sys.version_info >= (3, 13):
+        return memoryview(mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_COPY, trackfd=False))
+    mapped = mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_COPY)
+    _maps.add(mapped)
+    return memoryview(mapped)
 
 
 def _folder_of_now() -> str:

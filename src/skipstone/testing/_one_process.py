@@ -271,6 +271,18 @@ class OneProcessStoreConformance:
         assert other.put(sample(3)) is False
         assert other.put(sample(4)) is True
 
+    def test_what_was_saved_is_found(self, open_store: Callable[[], Store]) -> None:
+        """A handle that has saved a record finds that one, even if it has read one before that another handle has deleted just now."""
+        one, other = open_store(), open_store()
+        for _ in range(10):
+            one.put_many([sample(number, b"old") for number in range(3)], replace=True)
+            for number in [*range(3), *range(3)]:
+                assert content_of(one.get(sample_key(number))) == b"old"
+            assert other.delete(map(sample_key, range(3))) == 3
+            assert one.put(sample(0, b"new"))
+            assert one.put_many([sample(1, b"new"), sample(2, b"new")]) == {sample_key(1), sample_key(2)}
+            assert [content_of(one.get(sample_key(number))) for number in range(3)] == [b"new"] * 3
+
     def test_it_does_what_a_dictionary_does(self) -> None:
         """Any sequence of operations has the same effect on the store and on a dictionary."""
         make_store = self.make_store

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from ..._record import Key
 from .._base import Claim
-from .._folder import open_private
+from .._folder import open_inner
 
 _OFFSET_BITS = 62  # an offset is a signed 64-bit integer; two keys share one with probability 2**-62
 _IN_USE = 1 << _OFFSET_BITS  # a byte above those of all keys: every process with the file open shares a lock on it
@@ -56,9 +56,8 @@ class LockFile:
         self.is_alone = False
         """Whether no other user had the file open when it was last opened."""
         self._held: dict[Key, _HeldByte] = {}
-        # Reentrant: garbage collection may end a generator at any time, here too, which gives its claim back.
-        self._lock = threading.RLock()
-        self._descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
+        self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
+        self._descriptor = open_inner(path, os.O_RDWR | os.O_CREAT)
 
     @classmethod
     def open(cls, path: str) -> LockFile:

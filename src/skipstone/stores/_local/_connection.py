@@ -24,10 +24,10 @@ from ..._errors import (
     warn,
 )
 from .._file_system import network_file_system
-from .._folder import RUNS, can_be_entered, make_step_folder, unsafe, unsafe_below
+from .._folder import RUNS, make_step_folder, open_as_its_folder, unsafe_step
 from ._claims import LockFile
 from ._log_check import frames_found, last_commit_in
-from ._read_only import NoLocks, can_be_written, connect_to_read, forbids_writing, stamp_of
+from ._read_only import NoLocks, can_be_written, check_room, connect_to_read, forbids_writing, stamp_of
 from ._recovery import is_damage, recover
 from ._schema import prepare
 from ._writers import Log, connect
@@ -39,7 +39,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _WAIT_BEFORE_FORK_SECONDS = 60
-_abandoned: list[object] = []  # connections that must not be closed, kept here from garbage collection
+_LONGEST_PATH_BYTES = 504  # 512 with what SQLite adds to it
+_abandoned: list[object] = []
 _warned_steps: set[str] = set()
 
 
@@ -124,8 +125,11 @@ class Connection:
     def _translate(self, error: BaseException) -> None:
         if isinstance(error, StoreError) or not isinstance(error, (sqlite3.Error, OSError)):
             return
-        trouble = "can be read, but not written" if self._is_read_only else "does not work"
+        might_write = self._is_read_only and not self._only_looks
+        trouble = "can be read, but not written" if might_write else "does not work"
         message = f"the store in {self._folder} {trouble}: {error}"
+        if len(os.fsencode(self._path)) > _LONGEST_PATH_BYTES:
+            message += f", because the path is longer than {_LONGEST_PATH_BYTES} bytes, which SQLite cannot open"
         if is_damage(error) and not self._only_looks:
             try:
                 self._set_aside(error)
@@ -229,9 +233,12 @@ class Connection:
             return self._open_to_read()
         try:
             make_step_folder(self._folder, sync=self._sync_each)
+            check_room(self._folder)
             return self._open_to_write()
         except (sqlite3.Error, OSError) as error:
             if not forbids_writing(error) or not os.path.exists(self._path):
+                if isinstance(error, PermissionError):
+                    self._check()  # whose it is tells more
                 raise
         return self._open_to_read()
 
@@ -279,7 +286,7 @@ class Connection:
         connection.text_factory = _lenient_text
         try:
             if is_new:
-                os.chmod(self._path, 0o600)
+                open_as_its_folder(self._path)
             prepare(connection, self._path, sync_each=self._sync_each)
             self._identity = _identity(self._path)
         except BaseException:
@@ -293,16 +300,10 @@ class Connection:
         self._check_file_system()
 
     def _check_owner(self) -> None:
-        index = os.path.dirname(self._folder)
-        folders = (os.path.dirname(index), index, self._folder)
-        problems = [
-            f"{path} {problem}" for path in (*folders, self._path) if (problem := unsafe(path)) is not None
-        ]
-        if not problems and all(map(can_be_entered, folders)):
-            problems = [problem] if (problem := unsafe_below(self._folder)) is not None else []
-        if problems:
+        problem = unsafe_step(self._folder, self._path)
+        if problem is not None:
             message = (
-                f"{problems[0]}. Whoever can write there can plant a pickle that runs code when it is loaded; "
+                f"{problem}. Whoever can write there can plant a pickle that runs code when it is loaded; "
                 f"to open it all the same, set trust_store=True"
             )
             raise UnsafeStoreError(message)

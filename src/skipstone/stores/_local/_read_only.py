@@ -14,7 +14,8 @@ from .._base import Claim, HeldClaim
 from ._schema import check_format, prepare
 
 _LOG = "-wal"
-_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+_PAGE_BYTES, _ROOM_FOR_INDEX_BYTES = 4096, 128 << 10  # an index has 32 KiB, and others may take some meanwhile
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN_TO_SQLITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
 
@@ -31,17 +32,41 @@ class NoLocks:
 
 
 def forbids_writing(error: BaseException) -> bool:
-    """Tell whether an error means that writing is forbidden, rather than that a file is damaged or a disk full."""
+    """Tell whether an error says that a file or folder cannot be written, rather than that it is damaged."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FORBIDDEN_TO_SQLITE
     return isinstance(error, OSError) and error.errno in _FORBIDDEN
 
 
 def can_be_written(path: str, locks: str) -> bool:
-    """Tell whether a database, its lock file and their folder are writable now."""
-    return all(os.access(each, os.W_OK) for each in (os.path.dirname(path), path)) and (
+    """Tell whether a database, its lock file and their folder may be written now."""
+    folder = os.path.dirname(path)
+    may_be = all(os.access(each, os.W_OK) for each in (folder, path)) and (
         os.access(locks, os.W_OK) or not os.path.exists(locks)
     )
+    return may_be and _has_room_for_index(folder)
+
+
+def check_room(folder: str) -> None:
+    """Refuse to write on a full disk where that would not be an error, but the end of the process.
+
+    Raises:
+        OSError: There is no room.
+    """
+    if not _has_room_for_index(folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
+
+
+def _has_room_for_index(folder: str) -> bool:
+    """Tell whether SQLite can make the index of its log.
+
+    It maps that into memory, after it has written a byte into each page: where these have several blocks, the others are made
+    when they are first used, and a disk that is full then kills the process (SIGBUS).
+    """
+    facts = os.statvfs(folder)
+    is_told = facts.f_blocks > 0  # some file systems in user space know neither
+    has_small_blocks = is_told and facts.f_frsize < _PAGE_BYTES
+    return not has_small_blocks or facts.f_bavail * facts.f_frsize >= _ROOM_FOR_INDEX_BYTES
 
 
 class Stamp(NamedTuple):
@@ -90,7 +115,7 @@ def connect_to_read(path: str) -> sqlite3.Connection:
     from urllib.parse import quote
 
     how = "mode=ro&readonly_shm=1" if stamp_of(path).log_bytes else "immutable=1"
-    connection = _connect(f"file:{quote(path)}?{how}")
+    connection = _connect(f"file:{quote(os.fsencode(path))}?{how}")
     try:
         if not check_format(connection, path):
             connection.close()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from .._folder import open_as_its_folder
 from ._pages import Pages
 from ._schema import prepare
 
@@ -58,7 +59,7 @@ def recover(path: str) -> tuple[str, int]:
             os.unlink(new + suffix)
     target = sqlite3.connect(new, isolation_level=None)
     try:
-        os.chmod(new, 0o600)
+        open_as_its_folder(new)
         prepare(target, new, sync_each=True)
         carried = _carry(path, target)
     finally:

@@ -297,9 +297,9 @@ class SqliteStore(BaseStore):
                         self._values.remove(file)
 
     def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
-        payload, content = record.payload, None
-        if file is None:
-            content = payload if type(payload) is bytes else b"".join(parts_of(payload))
+        self._ahead.discard((record.key,))  # another connection may have deleted it, which is not noticed yet
+        payload = record.payload
+        content = None if file else payload if type(payload) is bytes else b"".join(parts_of(payload))
         return (
             record.key,
             record.checksum,

@@ -1,0 +1,81 @@
+"""What makes an object of a user's class what it is: the fields that the class declares, and what else it has."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+
+def field_names_of(cls: type) -> tuple[Sequence[str], Sequence[str]] | None:
+    """Return the names of the fields that make two objects of a class equal, and of all fields, if it declares them."""
+    fields = getattr(cls, "__dataclass_fields__", None)
+    if fields is not None:
+        named = {name: field for name, field in fields.items() if field._field_type.name == "_FIELD"}
+        return [name for name, field in named.items() if field.compare], [*named]
+    fields = getattr(cls, "__attrs_attrs__", None)
+    if fields is not None:
+        return [field.name for field in fields if field.eq], [field.name for field in fields]
+    fields = getattr(cls, "_fields", None)
+    if fields is not None and issubclass(cls, tuple):
+        return list(fields), ()
+    fields = getattr(cls, "__pydantic_fields__", None)
+    if fields is not None:
+        return [*fields, "__pydantic_extra__"], ()
+    fields = getattr(cls, "__struct_fields__", None)
+    return None if fields is None else (fields, ())
+
+
+def attributes_of(
+    value: object, slots: Sequence[str], declared: AbstractSet[str] | None = None
+) -> dict[str, object] | None:
+    """Return what an object has beside what its base has, or what its class declares; None where it cannot have anything.
+
+    Without what properties keep of themselves: that is made of the rest.
+
+    Args:
+        value: The object.
+        slots: Of its class; see `slots_of`.
+        declared: The fields that its class declares, if it does. Then private names do not count, either.
+    """
+    own = getattr(value, "__dict__", None)
+    if not slots:
+        if own is None:
+            return None
+        if declared is not None and own.keys() <= declared:  # the way of nearly all
+            return {}
+    found = {name: item for name, item in (own or {}).items() if not _is_kept(type(value), name)}
+    if declared is not None:
+        found = {name: item for name, item in found.items() if name not in declared and name[:1] != "_"}
+    return found | {name: getattr(value, name) for name in slots if hasattr(value, name)}
+
+
+def slots_of(cls: type, base: type, declared: AbstractSet[str] = frozenset()) -> Sequence[str]:
+    """Return the names of a class's slots, without those of a base, of fields, and private ones."""
+    found: list[str] = []
+    for each in cls.__mro__:
+        if each is base is not cls:
+            break
+        slots = vars(each).get("__slots__", ())
+        found += [name for name in ([slots] if isinstance(slots, str) else slots) if name not in declared]
+    return [name for name in found if not name.startswith("_")]
+
+
+def _is_kept(cls: type, name: str) -> bool:
+    """Tell whether an attribute is what a property of the class keeps of itself, as `functools.cached_property` does."""
+    made = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+    is_method = isinstance(made, (types.FunctionType, staticmethod, classmethod))
+    return hasattr(type(made), "__get__") and not hasattr(type(made), "__set__") and not is_method
+
+
+def is_there(thing: Any) -> bool:
+    """Tell whether the name of a function or class leads to it."""
+    module = getattr(thing, "__module__", None) or "builtins"
+    if module == "builtins" or isinstance(thing, types.BuiltinFunctionType):
+        return True  # Python's own; not all of them stand under their names
+    found: Any = sys.modules.get(module)
+    for name in thing.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is thing
