@@ -1,17 +1,22 @@
 """Faults of a disk that come and go. Each is a context manager: the fault lasts as long as it."""
 
+import glob
 import os
 import resource
 import shutil
+import sqlite3
 import subprocess
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 FILLER = "filler"
 
 
 @contextmanager
 def full(folder, _checkpoint):
-    """Not a byte is free on the file system."""
+    """Not a byte is free on the file system, nor in the logs of databases: what was written back there can be written over."""
+    for database in glob.glob(f"{folder}/checkpoint/*/*/*.sqlite3"):
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     path = os.path.join(folder, FILLER)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
     for size in (1 << 20, 4096, 1):
