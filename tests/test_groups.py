@@ -404,6 +404,7 @@ def interrupted_at(step, function, *args):
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 asks for it when tracing begins
     sys.settrace(trace)
     try:
         function(*args)
