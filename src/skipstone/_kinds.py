@@ -157,5 +157,5 @@ def check_name(checkpoint_name: object) -> None:
 
 
 def _for_any_folder(config: CheckpointConfig) -> CheckpointConfig:
-    """Return the settings for later: in another working folder, to which the process goes, or where a pickle is loaded."""
+    """Return settings that hold in any working folder: the process may change it, or a pickle be loaded elsewhere."""
     return config._replace(artifacts_dir=os.path.abspath(config.artifacts_dir))

@@ -81,7 +81,7 @@ def _problems(store: Store, codec: Codec, keys: Sequence[Key]) -> Iterator[tuple
     except StoreUnavailableError as error:
         if not isinstance(error.__cause__, PermissionError):
             raise
-        if len(keys) == 1:  # the file of its value is somebody else's
+        if len(keys) == 1:  # its value file belongs to another user
             yield keys[0], f"its value may not be read: {error.__cause__}"
             return
         for key in keys:

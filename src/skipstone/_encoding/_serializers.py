@@ -192,7 +192,7 @@ def _same(value: Any, decoded: Any) -> bool:
         return _same(list(value), list(decoded)) and _same(list(value.values()), list(decoded.values()))
     if type(value) in (str, bytes, int, bool) or isinstance(value, Enum):
         return bool(value == decoded)
-    if isinstance(value, (set, frozenset)):  # in the order of their content, not of how they came about
+    if isinstance(value, (set, frozenset)):  # their order in memory depends on how they were filled
         return _same(sorted(value, key=repr), sorted(decoded, key=repr))
     if (parts := _parts_of(value)) is not None:
         return _same(parts, _parts_of(decoded))
@@ -202,7 +202,7 @@ def _same(value: Any, decoded: Any) -> bool:
 
 
 def _parts_of(value: Any) -> dict[str, object] | None:
-    """Return the fields of an object, also those that its `repr` leaves out, and what else it has; None where it declares none."""
+    """Return all fields and attributes of an object, shown by its `repr` or not; None if its class declares none."""
     fields = field_names_of(type(value))
     if fields is None:
         return None

@@ -60,7 +60,7 @@ def _tensor(value: Any) -> object:
 
 
 def _pandas_index(value: Any) -> object:
-    nameless = value.set_names([None] * value.nlevels)  # else a number means a level of that name, if there is one
+    nameless = value.set_names([None] * value.nlevels)  # with names, a number would select the level of that name
     levels = [nameless.get_level_values(level) for level in range(value.nlevels)]
     return (list(value.names), [_pandas_column(level) for level in levels])
 

@@ -80,10 +80,10 @@ def canonical(value: object, /, *, most: int | None = None) -> bytes:
 
 
 def digest_of_small(value: object) -> str:
-    """Return a digest of a value, or an empty text where it is not small, or has no canonical form."""
+    """Return a digest of a value, or an empty text if it is not small or has no canonical form."""
     try:
         return blake2b(canonical(value, most=_SMALL_PARTS), digest_size=8).hexdigest()
-    except Exception:  # noqa: BLE001 - what is asked of it is the user's
+    except Exception:  # noqa: BLE001 - this may run code of the user's
         return ""
 
 
@@ -182,7 +182,7 @@ def _plain(tag: bytes, as_text: Callable[[Any], str], value: object, _: object) 
 
 
 def _fields_writer(cls: type, names: Sequence[str], declared: Collection[str], base: type) -> _Writer:
-    """Return what writes objects of a class that declares its fields: these, and what else they have.
+    """Return a writer for objects of a class that declares fields: it writes these and the other attributes.
 
     Args:
         cls: The class.
@@ -239,7 +239,7 @@ def _enum(cls: type, value: Any, budget: _Budget | None) -> bytes:
 
 
 def _subclass_writer(cls: type, write_base: _Writer, base: type) -> _Writer:
-    """Return what writes objects of a subclass of a built-in container or scalar: its name, content and attributes."""
+    """Return a writer for a subclass of a built-in container or scalar: it writes name, content and attributes."""
     head, slots = _text(b"u", qualified_name(cls)), slots_of(cls, base)
     return lambda value, budget: head + write_base(value, budget) + _written(attributes_of(value, slots), budget)
 
@@ -310,7 +310,7 @@ _writers = _Writers(
 
 _built_in = dict(_writers)
 
-# By name, so that nothing is imported merely to know its types.
+# By name, so that no library is imported only to know its types.
 _by_name: dict[str, _Writer] = {
     "builtins.type": _named,
     "datetime.datetime": partial(_plain, b"D", lambda value: f"{value.isoformat()}/{value.fold}/{value.tzinfo!r}"),
@@ -373,7 +373,7 @@ def _writer_for(cls: type) -> _Writer:
 
 
 def _writer_of(cls: type) -> _Writer | None:
-    """Return the writer of a class that is not the user's, if there is one."""
+    """Return the writer for a class that is not the user's, or None if there is none."""
     return _by_name.get(_name_of(cls)) or _built_in.get(cls)
 
 

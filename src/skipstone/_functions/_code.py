@@ -27,9 +27,9 @@ _METHODS = {FunctionType, staticmethod, classmethod, property, cached_property}
 _CODE = {*_METHODS, MethodType, BuiltinFunctionType, partial, re.Pattern}
 _CONTAINERS = {list, tuple, dict, set, frozenset}
 _WRAPPED = ("__wrapped__", "__func__", "__self__", "func", "fget", "fset", "fdel", "args", "keywords")
-_NESTING = 50  # containers in containers that are looked into
+_NESTING = 50  # how deep containers in containers are looked into
 _MISSING = object()
-_SCHEME = b"\x02"  # to be counted up when the same code gets another digest: then nobody's code has changed
+_SCHEME = b"\x02"  # increase it when the same code gets another digest, so that no code counts as changed by that
 _PART_BYTES = 6
 _TELLS_DOCSTRINGS = sys.version_info >= (3, 14)
 _IS_FUNCTION, _HAS_DOCSTRING = 0x1, 0x4000000  # in the flags of code
@@ -89,7 +89,7 @@ class _Walk:
         self._found: list[Any] = []  # functions, classes and names; kept alive, so that an id stays theirs
         self._inside: set[int] = set()
         self._is_whole = True
-        """Whether all that was described since this was set is told by value."""
+        """Whether everything described since this was set to True was described by its value."""
         self._by_content = False
         self._reads: dict[str, Read] = {}
         self._filled: set[tuple[int, str]] = set()
@@ -114,7 +114,7 @@ class _Walk:
         return Code(_SCHEME + _digest("\n".join(lines), 7), parts, tuple(reads))
 
     def _write(self, thing: Any) -> Iterator[tuple[str, str]]:
-        """Write down one definition, and what the free names in it stand for, each after its name."""
+        """Yield the text of one definition, and what each free name in it stands for, after the name."""
         if type(thing) is Bound:
             for statement in thing.statements:
                 text, chains = read(statement)
@@ -144,7 +144,7 @@ class _Walk:
             value, source = place.cells[name], place.source
             if name in source.rebound:
                 return "variable"
-            if _kind(value).__hash__ is None:  # it can change, and may have done so
+            if _kind(value).__hash__ is None:  # it is mutable, and may have changed
                 is_known = place.thing is self._function and name not in source.filled
                 return self._around.get(name, "variable") if is_known else "variable"
             return self._seen(value, rest, by_content=True)
@@ -166,7 +166,7 @@ class _Walk:
         text = self._seen(value, rest)
         if self._is_whole:
             return text
-        # An object may be another in each process, and change. What makes it is code.
+        # An object may differ in each process, and may change. The statements that make it are code.
         made = self._described(leads(module_of(namespace), (name, *rest)))
         return f"{text} {made}" if made else self._seen(value, rest, by_content=True)
 
@@ -179,7 +179,7 @@ class _Walk:
         of_instance: bool = False,
         above: bool = False,
     ) -> str:
-        """Say what a value is, or its attribute where it is a class.
+        """Return as text what a value is or, if it is a class of the project, what its attribute is.
 
         Args:
             value: What a name stands for.
@@ -197,7 +197,7 @@ class _Walk:
                 text = self._describe(attribute)
                 if self._is_whole:
                     return text
-                self._is_whole = True  # the class tells what makes the attribute
+                self._is_whole = True  # the text of the class has what makes the attribute
         return self._describe(value)
 
     def _described(self, found: Iterable[Bound | str]) -> str:
@@ -227,13 +227,13 @@ class _Walk:
             self._is_whole = self._is_whole and kind.__module__.partition(".")[0] == "skipstone"
         if is_own(_namespace(thing)):
             text = f"{self._number(id(thing), thing)}({parts})"
-        else:  # a foreign wrapper adds nothing: as a decorator it is in the tree of what it wraps
+        else:  # a foreign wrapper adds nothing: the tree of what it wraps has it as a decorator
             text = parts if kind is FunctionType and parts else f"{_name(value)}({parts})"
         self._inside.discard(id(value))
         return text
 
     def _number(self, key: Hashable, thing: object) -> str:
-        """Return what stands for a definition that is written down elsewhere."""
+        """Return the reference to a definition, which is written down elsewhere."""
         if key not in self._numbers:
             self._numbers[key] = len(self._found)
             self._found.append(thing)
@@ -269,7 +269,7 @@ def _digest(text: str, size_bytes: int) -> bytes:
 
 
 def _full_name(thing: Any) -> str:
-    """Return `module.qualname` of a function, class or name, however its module was started."""
+    """Return `module.qualname` of a function, class or name, also if its module runs as `__main__`."""
     if type(thing) is Bound:
         return f"{thing.module.name}.{thing.name}"
     return f"{module_name(str(_namespace(thing).get('__name__')))}.{thing.__qualname__}"
@@ -350,7 +350,7 @@ def _has_docstring(code: CodeType) -> bool:
 
 
 def _cells(function: FunctionType) -> dict[str, Any]:
-    """Return what a function has around it because another one made it, as far as that is there yet."""
+    """Return the variables of the enclosing functions that a function uses, as far as they are assigned yet."""
     found: dict[str, Any] = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         with suppress(ValueError):  # not assigned yet
@@ -363,7 +363,7 @@ def _has_variables(function: FunctionType) -> bool:
 
 
 def _is_constant(value: object) -> bool:
-    # What can change has no hash, or that of its place in memory.
+    # Mutable objects have no hash, or that of their address.
     return type(value).__hash__ not in (None, object.__hash__)
 
 

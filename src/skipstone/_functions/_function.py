@@ -62,7 +62,7 @@ class KnownFunction:
         self.ignore: frozenset[str] = frozenset(ignore)
         self._packages = packages
         self._around = _contents_around(call)
-        self._spec = getattr(call, "__globals__", {}).get("__spec__")  # another one after a reload
+        self._spec = getattr(call, "__globals__", {}).get("__spec__")  # a reload replaces it
         self.id_of: Callable[..., object] | None = None
         """Returns the call id, given the arguments; None if the function is not decorated."""
         self.each: str | None = None
@@ -188,7 +188,7 @@ class KnownFunction:
 
 
 def _contents_around(call: Any) -> dict[str, str]:
-    """Return digests of what can change of that which a function has around it: as it is now, when nothing of it has run."""
+    """Return digests of the mutable values in a function's closure, as they are now, before it has run."""
     closure = getattr(call, "__closure__", None) or ()
     found: dict[str, str] = {}
     for name, cell in zip(call.__code__.co_freevars if closure else (), closure, strict=True):

@@ -1,4 +1,4 @@
-"""The modules of the user's project, imported or not, and where a name in one of them leads, as their sources say."""
+"""Modules of the user's project, imported or not, and what binds a name in them, according to their sources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._syntax import IMPORT, SELF, SUPER, Chain, Source, imported_by, source_of
 
 _STANDARD_LIBRARY = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
 _IMPORTS = (ast.Import, ast.ImportFrom)
-_Seen: TypeAlias = set[tuple[str, str]]  # names of modules, and in them
+_Seen: TypeAlias = set[tuple[str, str]]  # pairs of a module's name and a name in it
 
 
 class Module(NamedTuple):
@@ -23,47 +23,47 @@ class Module(NamedTuple):
 
     name: str
     namespace: Mapping[str, Any]
-    """The module's own, or what is known of one that is not imported."""
+    """The module's own namespace, or the few facts that are known of a module that is not imported."""
 
     @property
     def source(self) -> Source:
-        """What is in its file."""
+        """The source in its file."""
         return source_of(self.namespace.get("__file__"), self.namespace)
 
     @property
     def package(self) -> str:
-        """What its relative imports start from."""
+        """The package that its relative imports start from."""
         base = os.path.basename(str(self.namespace.get("__file__")))
         return self.name if base.startswith("__init__.") else self.name.rpartition(".")[0]
 
 
 class Bound(NamedTuple):
-    """A name that statements of a module bind."""
+    """A name in a module, bound by statements of that module."""
 
     module: Module
     name: str
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from all others."""
+        """What distinguishes it from all others."""
         return self.module.name, self.name
 
     @property
     def statements(self) -> list[Any]:
-        """Those that bind it, but for imports."""
+        """The statements that bind it, except imports."""
         found = self.module.source.bindings.get(self.name, ())
         return [statement for statement in found if not isinstance(statement, _IMPORTS)]
 
     def leads(self, chain: Chain) -> Iterator[Bound | str]:
-        """Yield what a dotted name in these statements is bound by; see `leads`."""
+        """Yield what binds a dotted name in these statements; see `leads`."""
         if chain[0] == IMPORT:
             yield from leads_of_import(chain[1], chain[2:], self.module.package)
-        elif chain[0] not in (SELF, SUPER):  # all of a class is here
+        elif chain[0] not in (SELF, SUPER):  # the statements have the whole class
             yield from leads(self.module, chain)
 
 
 def is_own(namespace: Any) -> bool:
-    """Whether a module is part of the user's project, so that its code counts."""
+    """Tell whether a module is part of the user's project, so that its code counts."""
     package, file = str(namespace.get("__name__")).partition(".")[0], namespace.get("__file__")
     if package == "skipstone" or not file:  # without a file: `__main__` in a notebook is the user's own
         return package not in {"skipstone", *sys.stdlib_module_names}
@@ -78,16 +78,16 @@ def _is_own_file(file: str) -> bool:
 
 
 def module_of(namespace: Mapping[str, Any]) -> Module:
-    """Return the module that a namespace is of."""
+    """Return the module that has this namespace."""
     return Module(module_name(str(namespace.get("__name__"))), namespace)
 
 
 def leads(module: Module, chain: Chain, seen: _Seen | None = None) -> Iterator[Bound | str]:
-    """Yield what a dotted name in a module is bound by: names of the project's modules, and as text those of others."""
+    """Yield what binds a dotted name in a module: a `Bound` if that is in the project, else the foreign name as text."""
     name, *rest = chain
     seen = set() if seen is None else seen
     if (module.name, name) in seen:
-        return  # two modules may import a name from one another
+        return  # two modules may import a name from each other
     seen.add((module.name, name))
     source = module.source
     statements = source.bindings.get(name, [])
@@ -105,18 +105,18 @@ def leads(module: Module, chain: Chain, seen: _Seen | None = None) -> Iterator[B
 
 
 def leads_of_import(target: str, chain: Chain, package: str, seen: _Seen | None = None) -> Iterator[Bound | str]:
-    """Yield what a name in another module is bound by, where that one is imported from a package."""
+    """Yield what binds a name that is imported from another module; relative imports start from `package`."""
     module = _own_module(target, package)
     if module is None or not chain:
         yield ".".join((target, *chain))
     elif found := list(leads(module, chain, seen)):
         yield from found
-    else:  # a module in a package
+    else:  # the name is that of a module in a package
         yield from leads_of_import(f"{module.name}.{chain[0]}", chain[1:], "", seen)
 
 
 def _own_module(name: str, package: str) -> Module | None:
-    """Return a module by its name, if it is the project's. It is not imported for that."""
+    """Return a module by its name if it is part of the project, without importing it."""
     dots = len(name) - len(name.lstrip("."))
     if dots:
         parts = package.split(".")
@@ -131,7 +131,7 @@ def _own_module(name: str, package: str) -> Module | None:
 
 
 def _spec_of(name: str) -> Any:
-    with suppress(Exception):  # finders may raise what they like
+    with suppress(Exception):  # finders may raise anything
         if name in sys.modules:
             return sys.modules[name].__spec__
         parent = name.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""What makes an object of a user's class what it is: the fields that the class declares, and what else it has."""
+"""What makes up an object of a user's class: the fields that the class declares, and its other attributes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def field_names_of(cls: type) -> tuple[Sequence[str], Sequence[str]] | None:
-    """Return the names of the fields that make two objects of a class equal, and of all fields, if it declares them."""
+    """Return the names of the fields that a class compares, and of all its fields; None if it declares none."""
     fields = getattr(cls, "__dataclass_fields__", None)
     if fields is not None:
         named = {name: field for name, field in fields.items() if field._field_type.name == "_FIELD"}
@@ -31,20 +31,20 @@ def field_names_of(cls: type) -> tuple[Sequence[str], Sequence[str]] | None:
 def attributes_of(
     value: object, slots: Sequence[str], declared: AbstractSet[str] | None = None
 ) -> dict[str, object] | None:
-    """Return what an object has beside what its base has, or what its class declares; None where it cannot have anything.
+    """Return the attributes of an object beyond its base's content or its declared fields; None if it cannot have any.
 
-    Without what properties keep of themselves: that is made of the rest.
+    Values that properties cache in the object are left out: they follow from the rest.
 
     Args:
         value: The object.
-        slots: Of its class; see `slots_of`.
-        declared: The fields that its class declares, if it does. Then private names do not count, either.
+        slots: The names of its class's slots; see `slots_of`.
+        declared: The fields that its class declares, or None if it declares none. If given, private names are left out.
     """
     own = getattr(value, "__dict__", None)
     if not slots:
         if own is None:
             return None
-        if declared is not None and own.keys() <= declared:  # the way of nearly all
+        if declared is not None and own.keys() <= declared:  # true of nearly all objects
             return {}
     found = {name: item for name, item in (own or {}).items() if not _is_kept(type(value), name)}
     if declared is not None:
@@ -53,7 +53,7 @@ def attributes_of(
 
 
 def slots_of(cls: type, base: type, declared: AbstractSet[str] = frozenset()) -> Sequence[str]:
-    """Return the names of a class's slots, without those of a base, of fields, and private ones."""
+    """Return the names of a class's slots, except those of a base, those of fields, and private ones."""
     found: list[str] = []
     for each in cls.__mro__:
         if each is base is not cls:
@@ -64,7 +64,7 @@ def slots_of(cls: type, base: type, declared: AbstractSet[str] = frozenset()) ->
 
 
 def _is_kept(cls: type, name: str) -> bool:
-    """Tell whether an attribute is what a property of the class keeps of itself, as `functools.cached_property` does."""
+    """Tell whether an attribute is a value that a property of the class caches, as `functools.cached_property` does."""
     made = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     is_method = isinstance(made, (types.FunctionType, staticmethod, classmethod))
     return hasattr(type(made), "__get__") and not hasattr(type(made), "__set__") and not is_method
@@ -74,7 +74,7 @@ def is_there(thing: Any) -> bool:
     """Tell whether the name of a function or class leads to it."""
     module = getattr(thing, "__module__", None) or "builtins"
     if module == "builtins" or isinstance(thing, types.BuiltinFunctionType):
-        return True  # Python's own; not all of them stand under their names
+        return True  # Python's own: some cannot be found by their names
     found: Any = sys.modules.get(module)
     for name in thing.__qualname__.split("."):
         found = getattr(found, name, None)

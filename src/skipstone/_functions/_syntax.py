@@ -64,9 +64,9 @@ class Source:
         self.variables = set(changed_by(tree))
         """Names whose values depend on the moment."""
         self.rebound: set[str] = set()
-        """Names of which nested functions replace the value."""
+        """Names that nested functions rebind."""
         self.filled: set[str] = set()
-        """Names whose values functions fill or change, be they local or not."""
+        """Names whose values some function fills or changes, whether they are local to it or not."""
         todo: list[tuple[Any, str]] = [(tree, "")]
         while todo:
             block, prefix = todo.pop()
@@ -80,12 +80,12 @@ class Source:
 
     @cached_property
     def bindings(self) -> dict[str, list[Any]]:
-        """The statements outside of functions that bind a name or change what it is bound to, by name."""
+        """By name, the statements outside of functions that bind it or change its value."""
         found: dict[str, list[Any]] = {}
         todo: list[Any] = [self._tree]
         while todo:
             block = todo.pop()
-            if isinstance(block, _FORKS):  # which way is taken, cannot be told
+            if isinstance(block, _FORKS):  # which branch is taken is not known
                 todo += reversed(_children_blocks(block))
                 continue
             for name in dict.fromkeys(_bound_by(block)):
@@ -102,7 +102,7 @@ class Source:
 
 
 def changed_by(block: Any) -> Iterator[str]:
-    """Yield the names of a module whose values the functions in a block of it replace or fill."""
+    """Yield the names in a module that functions in one of its blocks rebind, or whose values they fill."""
     todo: list[tuple[Any, frozenset[str]]] = [(block, frozenset())]
     while todo:
         function, hidden = todo.pop()
@@ -122,7 +122,7 @@ def changed_by(block: Any) -> Iterator[str]:
 
 
 def _filled_by(statement: Any, *, attributes: bool = False) -> Iterator[str]:
-    """Yield the names of things that a statement fills; with `attributes`, also of those that it changes otherwise."""
+    """Yield the names whose values a statement fills; with `attributes`, also those that it changes in other ways."""
     changing = (ast.Subscript, ast.Attribute) if attributes else ast.Subscript
     filled: list[Any] = [target.value for target in _targets(statement) if isinstance(target, changing)]
     if attributes and isinstance(statement, ast.AugAssign):
@@ -161,7 +161,7 @@ def _children_blocks(block: Any) -> list[Any]:
 
 
 def _within(block: Any) -> list[Any]:
-    """Return the statements in a block, and in the blocks in it, but for those of functions."""
+    """Return the statements in a block and in its inner blocks, except those in functions."""
     found: list[Any] = []
     todo = [block]
     while todo:
@@ -203,7 +203,7 @@ class _Scope:
         arguments = [*node.args.posonlyargs, *node.args.args] if hasattr(node, "args") else []
         self.first = arguments[0].arg if arguments else None
         self.bound: set[str] = set()
-        self.elsewhere: set[str] = set()  # declared `global` or `nonlocal`, which comes before they are used
+        self.elsewhere: set[str] = set()  # declared `global` or `nonlocal`: the declaration precedes any use
         self.imports: dict[str, Chain] = {}
 
     def bind(self, node: Any, field: str) -> None:
@@ -246,7 +246,7 @@ def read(definition: Any) -> tuple[str, list[Chain]]:
 
 
 def imported_by(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Chain]]:
-    """Yield the names that an import binds, each with the name of a module, and what of it."""
+    """Yield the names that an import binds, each with the module and the name in it that it is bound to."""
     module = f"{'.' * statement.level}{statement.module or ''}" if isinstance(statement, ast.ImportFrom) else ""
     for alias in statement.names:
         name = alias.asname or alias.name.partition(".")[0]

@@ -72,7 +72,7 @@ def _is_watched() -> bool:
 
 
 def _can_be_seen() -> bool:
-    return _is_notebook() or sys.stderr is not None  # which was closed: a daemon
+    return _is_notebook() or sys.stderr is not None  # None if it was closed, as in a daemon
 
 
 def _is_notebook() -> bool:

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """Let everything be printed and asked: where a stream was closed, and where its encoding lacks a character."""
+    """Make the standard streams usable if one was closed, or if its encoding lacks a character."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:

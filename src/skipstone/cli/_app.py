@@ -84,7 +84,7 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `skipstone records | head`
         sys.stderr.close()
         return FAILED
-    except OSError as error:  # the output's disk is full
+    except OSError as error:  # such as a full disk behind the output
         warn(str(error))
         return FAILED
     except KeyboardInterrupt:

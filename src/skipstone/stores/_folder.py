@@ -18,7 +18,7 @@ RUNS = "~runs"
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+=@,")
 _LONGEST_NAME_CHARACTERS = 100
-_UNKNOWN = "?"  # which is no step's folder name
+_UNKNOWN = "?"  # never the folder name of a step
 
 
 def folder_name(name: str) -> str:
@@ -51,12 +51,13 @@ def has_files_of_records(folder: str) -> bool:
 
 
 def scopes_below(root: str, sign: str) -> list[str]:
-    """Return `<index>/<step>` of each folder two levels below a folder that has something of this name in it.
+    """Return `<index>/<step>` for each folder two levels below `root` that contains something named `sign`.
 
-    What may not be looked into counts, so that whoever asks it for something is told: a step, or `?` of an index.
+    A step that this user may not look into is included, and `<index>/?` stands for such an index, so that whoever
+    uses them gets an error.
 
     Raises:
-        StoreUnavailableError: The folder itself may not be looked into.
+        StoreUnavailableError: This user may not look into `root` itself.
     """
     try:
         indexes = _names_in(root)
@@ -107,7 +108,7 @@ def make_private(folder: str) -> bool:
 
 
 def make_inner(folder: str) -> bool:
-    """Make a folder that is as open as the one that it is in, whatever the umask; tell whether it was not there.
+    """Make a folder that is as open as its parent, whatever the umask; return False if it existed.
 
     Raises:
         OSError: It cannot be made.
@@ -150,9 +151,10 @@ def sync_folder(folder: str) -> None:
 
 
 def make_step_folder(folder: str, *, sync: bool) -> None:
-    """Make the folder of a step, its index and the marked `checkpoint` folder above them, which is private.
+    """Make the folder of a step, that of its index, and the private, marked `checkpoint` folder above them.
 
-    What is in it is as open as it, so that its owner may let a group into it. With `sync`, they survive a power loss.
+    The inner folders are as open as the `checkpoint` folder, so that its owner can let a group in. With `sync`, they
+    survive a power loss.
 
     Raises:
         OSError: One of them cannot be made.
@@ -187,19 +189,19 @@ def make_marker(root: str) -> None:
 
 
 def open_inner(path: str, flags: int) -> int:
-    """Open a file that is made, where it is not there, as open as its folder, whatever the umask; return its descriptor."""
+    """Open a file and return its descriptor. If it is made, it is as open as its folder, whatever the umask."""
     if not flags & os.O_EXCL and os.path.exists(path):
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
     mode = mode_of_inner(path)
     descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
-    with suppress(PermissionError):  # another user was quicker
+    with suppress(PermissionError):  # another user made it first
         os.fchmod(descriptor, mode)
     return descriptor
 
 
 def open_as_its_folder(path: str) -> None:
-    """Let those into a new file who are let into its folder, whatever the umask."""
-    with suppress(PermissionError):  # another user was quicker
+    """Make a new file as open as its folder, whatever the umask."""
+    with suppress(PermissionError):  # another user made it first
         os.chmod(path, mode_of_inner(path))
 
 
@@ -209,7 +211,7 @@ def mode_of_inner(path: str) -> int:
 
 
 def unsafe_step(folder: str, database: str) -> str | None:
-    """Say what lets others change something of a step, or return None where nothing does."""
+    """Return what lets others change something in a step, or None if nothing does."""
     index = os.path.dirname(folder)
     folders = (os.path.dirname(index), index, folder)
     for path in (*folders, database):
@@ -219,7 +221,7 @@ def unsafe_step(folder: str, database: str) -> str | None:
 
 
 def _unsafe_below(folder: str) -> str | None:
-    """Say what lets others change something below a folder that they can enter, or return None."""
+    """Return what lets others change something below a folder that they can enter, or None if nothing does."""
     for place, _, files in os.walk(folder):
         for path in (place, *(os.path.join(place, name) for name in files)):
             if unsafe(path) is not None:
@@ -228,7 +230,7 @@ def _unsafe_below(folder: str) -> str | None:
 
 
 def _can_be_entered(folder: str) -> bool:
-    """Tell whether others than the owner can get to what is in a folder, as far as this folder goes."""
+    """Tell whether a folder lets others than its owner get to its content."""
     try:
         return bool(os.stat(folder).st_mode & (stat.S_IXGRP | stat.S_IXOTH))
     except FileNotFoundError:
@@ -236,7 +238,7 @@ def _can_be_entered(folder: str) -> bool:
 
 
 def unsafe(path: str) -> str | None:
-    """Say what lets others change a folder or file; None if nothing does."""
+    """Return what lets others change a folder or file, or None if nothing does."""
     try:
         facts = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -20,8 +20,11 @@ from .._record import Buffer, Key, Payload, size_of
 from ._folder import make_inner, open_inner, sync_folder
 from ._leftovers import Leftovers, remove_files
 
-_MAP_FROM_BYTES = 1 << 20  # below, reading is as fast, and takes no descriptor
-_MOST_MAPS, _SHARE_OF_DESCRIPTORS = 256, 4  # where each keeps one open: a quarter of those that a process may have
+_MAP_FROM_BYTES = 1 << 20  # below this, reading is as fast and keeps no descriptor open
+_MOST_MAPS, _SHARE_OF_DESCRIPTORS = (
+    256,
+    4,
+)  # if a map keeps a descriptor open, maps take a quarter of those allowed at most
 _SUFFIX = ".value"
 _NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}-[0-9a-f]{8}\.value")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -29,7 +32,7 @@ _MOST_PARTS = 512  # in one writev; the limit is 1024
 _SECONDS_FOR_A_FOLDER = 256
 
 _maps: WeakSet[mmap.mmap] = WeakSet()
-"""Those of this process that keep a descriptor open."""
+"""The maps of this process that keep a descriptor open."""
 
 
 class Values:

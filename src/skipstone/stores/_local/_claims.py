@@ -56,7 +56,9 @@ class LockFile:
         self.is_alone = False
         """Whether no other user had the file open when it was last opened."""
         self._held: dict[Key, _HeldByte] = {}
-        self._lock = threading.RLock()  # reentrant: a generator may be dropped, and its claim with it, at any time
+        self._lock = (
+            threading.RLock()
+        )  # reentrant: garbage collection may drop a generator, and its claim, at any time
         self._descriptor = open_inner(path, os.O_RDWR | os.O_CREAT)
 
     @classmethod

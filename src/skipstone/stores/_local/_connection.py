@@ -39,7 +39,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _WAIT_BEFORE_FORK_SECONDS = 60
-_LONGEST_PATH_BYTES = 504  # 512 with what SQLite adds to it
+_LONGEST_PATH_BYTES = 504  # SQLite's limit is 512, with the suffixes that it adds
 _abandoned: list[object] = []
 _warned_steps: set[str] = set()
 
@@ -238,7 +238,7 @@ class Connection:
         except (sqlite3.Error, OSError) as error:
             if not forbids_writing(error) or not os.path.exists(self._path):
                 if isinstance(error, PermissionError):
-                    self._check()  # whose it is tells more
+                    self._check()  # raises a better error if the store is somebody else's
                 raise
         return self._open_to_read()
 

@@ -14,7 +14,10 @@ from .._base import Claim, HeldClaim
 from ._schema import check_format, prepare
 
 _LOG = "-wal"
-_PAGE_BYTES, _ROOM_FOR_INDEX_BYTES = 4096, 128 << 10  # an index has 32 KiB, and others may take some meanwhile
+_PAGE_BYTES, _ROOM_FOR_INDEX_BYTES = (
+    4096,
+    128 << 10,
+)  # an index takes 32 KiB; others may use some of the room meanwhile
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN_TO_SQLITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 
@@ -48,7 +51,7 @@ def can_be_written(path: str, locks: str) -> bool:
 
 
 def check_room(folder: str) -> None:
-    """Refuse to write on a full disk where that would not be an error, but the end of the process.
+    """Refuse to write on a full disk if SQLite would not report an error, but the system would kill the process.
 
     Raises:
         OSError: There is no room.
@@ -60,11 +63,11 @@ def check_room(folder: str) -> None:
 def _has_room_for_index(folder: str) -> bool:
     """Tell whether SQLite can make the index of its log.
 
-    It maps that into memory, after it has written a byte into each page: where these have several blocks, the others are made
-    when they are first used, and a disk that is full then kills the process (SIGBUS).
+    SQLite maps the index into memory after writing one byte into each page. If a page has several blocks, the system
+    allocates the others at their first use. If the disk is full at that moment, the system kills the process (SIGBUS).
     """
     facts = os.statvfs(folder)
-    is_told = facts.f_blocks > 0  # some file systems in user space know neither
+    is_told = facts.f_blocks > 0  # some file systems in user space report zero
     has_small_blocks = is_told and facts.f_frsize < _PAGE_BYTES
     return not has_small_blocks or facts.f_bavail * facts.f_frsize >= _ROOM_FOR_INDEX_BYTES
 

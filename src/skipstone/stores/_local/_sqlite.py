@@ -297,7 +297,7 @@ class SqliteStore(BaseStore):
                         self._values.remove(file)
 
     def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
-        self._ahead.discard((record.key,))  # another connection may have deleted it, which is not noticed yet
+        self._ahead.discard((record.key,))  # another connection may have deleted the old one, unnoticed so far
         payload = record.payload
         content = None if file else payload if type(payload) is bytes else b"".join(parts_of(payload))
         return (
