@@ -17,7 +17,7 @@ from .._digest import blake2b
 from .._encoding._codec import Codec
 from .._errors import CodeChangedWarning, SkipstoneWarning, StoreError, UnstableIdError
 from .._functions._canonical import canonical
-from .._functions._function import KnownFunction, is_comparable
+from .._functions._function import KnownFunction, is_changed
 from .._naming import shortened
 from .._packing import map_in, packed
 from .._record import CODE, Key, Origin, Record, is_result, parts_of
@@ -84,7 +84,7 @@ class CodeChanges:
         Raises:
             UnstableIdError: Another function of the same name made it in this run, for the same id.
         """
-        if not is_comparable(origin.code, function.code):
+        if not is_changed(origin.code, function.code):
             return True
         policy = self.policy_of(function)
         if policy == "ignore":
@@ -123,9 +123,7 @@ class CodeChanges:
         others = {
             code
             for code in found
-            if code != function.code
-            and is_comparable(code, function.code)
-            and not self._are_equal(function, function.code, code)
+            if is_changed(code, function.code) and not self._are_equal(function, function.code, code)
         }
         if others:
             equals = self._read(function, function.code).equals | others

@@ -14,7 +14,7 @@ from .._books._uses import Uses
 from .._encoding._codec import Codec, DamagedPayloadError, Reader, RefusedResultError, UnreadableResultError
 from .._encoding._trailer import Notes
 from .._errors import DamagedRecordWarning, LoadWarning
-from .._functions._function import KnownFunction, is_comparable
+from .._functions._function import KnownFunction, is_changed
 from .._naming import shortened
 from .._record import Buffer, Origin, Record
 from ..stores._base import Row
@@ -142,8 +142,8 @@ class Hits:
 
     def _reader_of(self, origin: Origin, function: KnownFunction) -> Reader | None:
         """Return how results of an origin are read, or None if each record must be looked at by itself."""
-        is_plain = origin.code == function.code and self._expires_after(function) is None and self._uses is None
-        return self._codec.plain_reader(origin.encoding) if is_plain else None
+        asks = is_changed(origin.code, function.code) or self._expires_after(function) is not None
+        return None if asks or self._uses is not None else self._codec.plain_reader(origin.encoding)
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result in a record, or MISS if it cannot or may not be returned."""
@@ -198,9 +198,7 @@ class Hits:
         call_id: object,
         tell: Callable[[Notes], object] | None,
     ) -> object:
-        expires = self._expires_seconds is not None or function.expires_seconds is not None
-        may_differ = expires or record.origin.code != function.code
-        if may_differ and not self.accepts(record.origin, record.created_at_seconds, function, call_id):
+        if not self.accepts(record.origin, record.created_at_seconds, function, call_id):
             return MISS
         try:
             return self._decode(record, function, tell)
@@ -235,14 +233,13 @@ class Hits:
         """Tell whether a result may be returned: it is not too old, and its code is the present one or acceptable."""
         if self._has_expired(created_at_seconds, function):
             return False
-        return origin.code == function.code or self._code.accepts(origin, function, call_id)
+        return self._code.accepts(origin, function, call_id)
 
     def is_past(self, record: Record, function: KnownFunction) -> bool:
         """Tell, without a warning, whether a result is too old or is to be made again since the code has changed."""
         if self._has_expired(record.created_at_seconds, function):
             return True
-        codes = record.origin.code, function.code
-        return codes[0] != codes[1] and is_comparable(*codes) and self._code.policy_of(function) == "rerun"
+        return is_changed(record.origin.code, function.code) and self._code.policy_of(function) == "rerun"
 
     def _has_expired(self, created_at_seconds: float, function: KnownFunction) -> bool:
         seconds = self._expires_after(function)

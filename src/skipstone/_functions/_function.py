@@ -22,9 +22,9 @@ _KEY_BYTES = 16
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # inspect.CO_...: importing inspect costs 10 ms
 
 
-def is_comparable(code: bytes, other: bytes) -> bool:
-    """Tell whether two fingerprints were made in the same way, as their first byte says, and so can be compared."""
-    return bool(code) and code[:1] == other[:1]
+def is_changed(code: bytes, other: bytes) -> bool:
+    """Tell whether two fingerprints are of different code: they differ, and were made in the same way, as their first byte says."""
+    return code != other and bool(code) and code[:1] == other[:1]
 
 
 class KnownFunction:
