@@ -21,7 +21,7 @@ from .._books._stream_items import Items
 from .._books._upkeep import Cleanup, Upkeep
 from .._books._uses import Uses
 from .._errors import SkipstoneWarning, StoreError, StoreUnavailableWarning, warn
-from .._functions._function import KnownFunction
+from .._functions._function import KnownFunction, is_changed
 from .._record import Key, Record, RecordInfo
 from .._settings._config import CheckpointConfig, codec_of
 from ..stores import Claim, Store
@@ -163,7 +163,7 @@ class Engine:
 
     def _accepts_unread(self, info: RecordInfo, function: KnownFunction) -> bool:
         # The id is needed only for a message about other code.
-        call_id = "" if info.code == function.code else self._codec.shown(info).call_id
+        call_id = self._codec.shown(info).call_id if is_changed(info.code, function.code) else ""
         return self.accepts(info.origin, info.created_at_seconds, function, call_id)
 
     def load_many(

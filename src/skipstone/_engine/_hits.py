@@ -142,8 +142,8 @@ class Hits:
 
     def _reader_of(self, origin: Origin, function: KnownFunction) -> Reader | None:
         """Return how results of an origin are read, or None if each record must be looked at by itself."""
-        asks = is_changed(origin.code, function.code) or self._expires_after(function) is not None
-        return None if asks or self._uses is not None else self._codec.plain_reader(origin.encoding)
+        may_be_refused = is_changed(origin.code, function.code) or self._expires_after(function) is not None
+        return None if may_be_refused or self._uses is not None else self._codec.plain_reader(origin.encoding)
 
     def hit(self, record: Record, function: KnownFunction, call_id: object) -> object:
         """Return the result in a record, or MISS if it cannot or may not be returned."""
