@@ -254,8 +254,8 @@ class SqliteStore(BaseStore):
         with self._connection:
             connection = self._connection.in_place()
             refuse_transaction(connection)
-            row = self._row_of(connection, record, None)
-            is_kept = connection.execute(INSERT, row).rowcount == 1
+            self._ahead.discard((record.key,))  # another connection may have deleted the old one, unnoticed so far
+            is_kept = connection.execute(INSERT, row := self._row_of(connection, record, None)).rowcount == 1
         self._connection.wrote(1, len(_payload(row)))
         return is_kept
 
@@ -267,6 +267,7 @@ class SqliteStore(BaseStore):
             with self._connection:
                 connection = self._connection.in_place()
                 refuse_transaction(connection)
+                self._ahead.discard(record.key for record in records)  # see `put`
                 rows = [self._row_of(connection, record, files.get(record.key)) for record in records]
                 with self._change(connection, [row[0] for row in rows]) if replace else together(connection, rows):
                     kept = insert(connection, rows)
@@ -297,7 +298,6 @@ class SqliteStore(BaseStore):
                         self._values.remove(file)
 
     def _row_of(self, connection: sqlite3.Connection, record: Record, file: str | None) -> tuple[Any, ...]:
-        self._ahead.discard((record.key,))  # another connection may have deleted the old one, unnoticed so far
         payload = record.payload
         content = None if file else payload if type(payload) is bytes else b"".join(parts_of(payload))
         return (
