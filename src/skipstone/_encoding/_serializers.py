@@ -206,8 +206,7 @@ def _parts_of(value: Any) -> dict[str, object] | None:
     fields = field_names_of(type(value))
     if fields is None:
         return None
-    names = dict.fromkeys([*fields[0], *fields[1]])
-    own = {name: getattr(value, name, None) for name in names}
+    own = {name: getattr(value, name, None) for name in fields[1]}
     return own | (attributes_of(value, (), own.keys()) or {})
 
 

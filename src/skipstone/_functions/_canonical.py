@@ -186,12 +186,12 @@ def _fields_writer(cls: type, names: Sequence[str], declared: Collection[str], b
 
     Args:
         cls: The class.
-        names: Of the fields that count.
-        declared: Of those that do not, too.
-        base: What it is derived from: a built-in container, or itself.
+        names: The names of the fields that count.
+        declared: The names of all its fields.
+        base: The built-in container that it is derived from, or the class itself.
     """
     write_base = None if base is cls or hasattr(cls, "_fields") else _writer_of(base)
-    head, fields = _text(b"o", qualified_name(cls)) + _length(len(names)), {*names, *declared}
+    head, fields = _text(b"o", qualified_name(cls)) + _length(len(names)), frozenset(declared)
     slots = slots_of(cls, base, fields)
 
     def write(value: object, budget: _Budget | None) -> bytes:

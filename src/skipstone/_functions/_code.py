@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from functools import cached_property, partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from .._digest import blake2b
 from .._naming import module_name
 from ._canonical import digest_of_small
 from ._modules import Bound, is_own, leads, leads_of_import, module_of
+from ._objects import closure_of
 from ._syntax import IMPORT, SELF, SUPER, Chain, changed_by, read, source_of, text_of
 
 _SIMPLE = {type(None), bool, int, float, complex, str, bytes, type(...)}
@@ -255,7 +255,7 @@ class _Place:
         code = thing.__code__
         self.source = source_of(code.co_filename, self.namespace)
         self.definitions = self.source.definitions_of(code)
-        self.cells = _cells(thing)
+        self.cells = closure_of(thing)
         first, *rest = code.co_qualname.split(".")
         owner = self.namespace.get(first)
         for name in rest[:-1]:
@@ -349,17 +349,8 @@ def _has_docstring(code: CodeType) -> bool:
     return bool(is_statement) and type(code.co_consts[0]) is str
 
 
-def _cells(function: FunctionType) -> dict[str, Any]:
-    """Return the variables of the enclosing functions that a function uses, as far as they are assigned yet."""
-    found: dict[str, Any] = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
-        with suppress(ValueError):  # not assigned yet
-            found[name] = cell.cell_contents
-    return found
-
-
 def _has_variables(function: FunctionType) -> bool:
-    return any(_kind(value).__hash__ is None for value in _cells(function).values())
+    return any(_kind(value).__hash__ is None for value in closure_of(function).values())
 
 
 def _is_constant(value: object) -> bool:

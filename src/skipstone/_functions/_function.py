@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary, ref
 
@@ -14,6 +13,7 @@ from .._errors import UnstableIdError
 from .._naming import qualified_name, storable
 from .._record import Key
 from ._canonical import canonical, digest_of_small
+from ._objects import closure_of
 
 if TYPE_CHECKING:
     from ._code import Code
@@ -189,13 +189,11 @@ class KnownFunction:
 
 def _contents_around(call: Any) -> dict[str, str]:
     """Return digests of the mutable values in a function's closure, as they are now, before it has run."""
-    closure = getattr(call, "__closure__", None) or ()
-    found: dict[str, str] = {}
-    for name, cell in zip(call.__code__.co_freevars if closure else (), closure, strict=True):
-        with suppress(ValueError):  # not assigned yet
-            if type(value := cell.cell_contents).__hash__ is None and (digest := digest_of_small(value)):
-                found[name] = digest
-    return found
+    return {
+        name: digest
+        for name, value in closure_of(call).items()
+        if type(value).__hash__ is None and (digest := digest_of_small(value))
+    }
 
 
 def _item_type(list_type: object) -> object:

@@ -6,6 +6,7 @@ import sys
 import types
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Any
 
 
@@ -20,12 +21,13 @@ def field_names_of(cls: type) -> tuple[Sequence[str], Sequence[str]] | None:
         return [field.name for field in fields if field.eq], [field.name for field in fields]
     fields = getattr(cls, "_fields", None)
     if fields is not None and issubclass(cls, tuple):
-        return list(fields), ()
+        return fields, fields
     fields = getattr(cls, "__pydantic_fields__", None)
     if fields is not None:
-        return [*fields, "__pydantic_extra__"], ()
+        fields = [*fields, "__pydantic_extra__"]
+        return fields, fields
     fields = getattr(cls, "__struct_fields__", None)
-    return None if fields is None else (fields, ())
+    return None if fields is None else (fields, fields)
 
 
 def attributes_of(
@@ -68,6 +70,16 @@ def _is_kept(cls: type, name: str) -> bool:
     made = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     is_method = isinstance(made, (types.FunctionType, staticmethod, classmethod))
     return hasattr(type(made), "__get__") and not hasattr(type(made), "__set__") and not is_method
+
+
+def closure_of(function: Any) -> dict[str, Any]:
+    """Return the variables of the enclosing functions that a function uses, as far as they are assigned yet."""
+    closure = getattr(function, "__closure__", None)
+    found: dict[str, Any] = {}
+    for name, cell in zip(function.__code__.co_freevars, closure, strict=False) if closure else ():
+        with suppress(ValueError):  # not assigned yet
+            found[name] = cell.cell_contents
+    return found
 
 
 def is_there(thing: Any) -> bool:
